@@ -1,0 +1,49 @@
+"""Prometheus metrics and JSON logs for KubeEdge Sedna workers.
+
+    import sedna_metrics
+
+    worker = sedna_metrics.start()
+    ji = worker.joint_inference
+
+    @ji.edge_inference
+    def infer(image): ...
+
+Importing this does nothing but define names: no thread, no socket, no look at the environment.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, List
+
+from sedna_metrics._version import __version__
+from sedna_metrics.errors import RegistryConflictError, SednaMetricsError, SettingError
+
+if TYPE_CHECKING:
+    from sedna_metrics._runtime import Worker, start
+    from sedna_metrics.logs import log_context
+
+__all__ = [
+    "RegistryConflictError",
+    "SednaMetricsError",
+    "SettingError",
+    "Worker",
+    "__version__",
+    "log_context",
+    "start",
+]
+
+# Imported when first used: a script that never starts a worker pays for none of it.
+_HOMES = {"Worker": "sedna_metrics._runtime", "start": "sedna_metrics._runtime", "log_context": "sedna_metrics.logs"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value = globals()[name] = getattr(import_module(_HOMES[name]), name)
+    return value
+
+
+def __dir__() -> List[str]:
+    return __all__

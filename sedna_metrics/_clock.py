@@ -1,0 +1,23 @@
+"""Time, as a thing that can be handed in: tests use a clock that stands still until it is told otherwise."""
+
+from __future__ import annotations
+
+import time
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Two readings, both in seconds."""
+
+    def monotonic(self) -> float:
+        """Seconds since some fixed moment; never goes back."""
+
+    def time(self) -> float:
+        """Seconds since the Unix epoch; may jump when the machine's clock is set."""
+
+
+class SystemClock:
+    """The real thing."""
+
+    monotonic = staticmethod(time.perf_counter)
+    time = staticmethod(time.time)

@@ -1,0 +1,90 @@
+"""The failure boundary: what goes wrong inside the library at run time stays inside it.
+
+Every call from the worker's code into ours that can fail for a reason of ours runs under a :class:`Guard`. A failure is
+counted (``sedna_metrics_internal_errors_total``), logged at most once a minute, and forgotten. ``Exception`` is caught,
+never ``BaseException``: an interrupt or an exit belongs to the worker.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from types import TracebackType
+from typing import Optional, Type
+
+from sedna_metrics._clock import Clock, SystemClock
+
+LOG_INTERVAL_SECONDS = 60.0
+
+
+class Guard:
+    """Counts and logs what the library swallows.
+
+    Use it as a context manager around code of ours; the body's ``Exception`` does not leave it.
+    """
+
+    def __init__(self, clock: Optional[Clock] = None, logger: Optional[logging.Logger] = None) -> None:
+        self._clock: Clock = clock or SystemClock()
+        self._logger = logger or logging.getLogger("sedna_metrics")
+        self._lock = threading.Lock()
+        self._errors = 0
+        self._rejected = 0
+        self._quiet_until = float("-inf")
+        self._suppressed = 0
+
+    def errors(self) -> float:
+        """How many failures of ours were swallowed."""
+        return float(self._errors)
+
+    def rejected(self) -> float:
+        """How many values were refused because they could not be what their metric says."""
+        return float(self._rejected)
+
+    def swallow(self, error: Exception) -> None:
+        """Note a failure of ours: count it, log it unless one was logged within the last minute."""
+        with self._lock:
+            self._errors += 1
+        self._warn("sedna-metrics failed inside (%s: %s); the worker is not affected", type(error).__name__, error)
+
+    def reject(self, name: str, value: object, why: str) -> None:
+        """Note a value of the worker's that cannot be recorded; the last good value stays.
+
+        Args:
+            name: the metric that would have taken it.
+            value: what was handed in.
+            why: what the metric takes, as the end of a sentence.
+        """
+        with self._lock:
+            self._rejected += 1
+        self._warn("%s: %.200r is refused: %s; the last good value stays", name, value, why)
+
+    def _warn(self, message: str, *args: object) -> None:
+        now = self._clock.monotonic()
+        with self._lock:
+            if now < self._quiet_until:
+                self._suppressed += 1
+                return
+            self._quiet_until = now + LOG_INTERVAL_SECONDS
+            suppressed, self._suppressed = self._suppressed, 0
+        try:
+            if suppressed:
+                message += " (and %d more since the last such line)"
+                args += (suppressed,)
+            self._logger.warning(message, *args, exc_info=self._logger.isEnabledFor(logging.DEBUG))
+        except Exception:
+            # A logging handler of the worker's raised. It was counted above; there is nobody left to tell.
+            return
+
+    def __enter__(self) -> Guard:
+        return self
+
+    def __exit__(
+        self,
+        kind: Optional[Type[BaseException]],
+        error: Optional[BaseException],
+        trace: Optional[TracebackType],
+    ) -> bool:
+        if isinstance(error, Exception):
+            self.swallow(error)
+            return True
+        return False

@@ -1,0 +1,54 @@
+"""What a declaration is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Tuple
+
+COMMON_LABELS = ("task", "worker")
+"""The labels on every series, set once by the worker's identity."""
+
+OTHER = "other"
+"""The label value that stands for all label sets above MAX_SERIES."""
+
+_FORMS = ("counter", "gauge", "histogram", "info", "state")
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric of the contract.
+
+    ``form`` says how the series behave: ``counter``, ``gauge``, ``histogram``; ``info``, a gauge that is always 1 and
+    whose labels are the information; ``state``, one 0/1 gauge for each of ``states``, of which exactly one is 1, and the
+    label called ``state_label`` holds the state.
+    """
+
+    name: str
+    form: str
+    description: str
+    labels: Tuple[str, ...] = ()
+    unit: str = ""
+    proposal: Tuple[str, ...] = ()
+    """Names that Sedna's observability proposal has for it."""
+    states: Tuple[str, ...] = ()
+    state_label: str = ""
+    minimum: float = float("-inf")
+    """Lowest value that makes sense; what is lower, or no number, is refused. -inf takes anything, NaN included."""
+
+    def __post_init__(self) -> None:
+        if self.form not in _FORMS:
+            raise ValueError(f"{self.name}: no such form: {self.form}")
+        if (self.form == "counter") != self.name.endswith("_total"):
+            raise ValueError(f"{self.name}: counters, and only they, end in _total")
+        if (self.form == "state") != bool(self.states and self.state_label in self.labels):
+            raise ValueError(f"{self.name}: a state metric, and only it, names its states and their label")
+
+    @property
+    def type(self) -> str:
+        """The type that Prometheus is told: counter, gauge or histogram."""
+        return "gauge" if self.form in ("info", "state") else self.form
+
+    @property
+    def help(self) -> str:
+        """The HELP text, the proposal's own names first so that who knows the proposal finds it."""
+        return f"{', '.join(self.proposal)}: {self.description}" if self.proposal else self.description

@@ -1,0 +1,60 @@
+"""Metrics of federated learning that no other kind has."""
+
+from __future__ import annotations
+
+from typing import Tuple
+
+from sedna_metrics.catalogue._metric import Metric
+
+TRAIN_STATUSES = ("waiting", "running", "completed", "failed")
+
+TRAIN_NODES = Metric(
+    "sedna_train_nodes", "gauge", "Nodes that take part in training now.", proposal=("TrainNodes",), minimum=0
+)
+TRAIN_NODE = Metric(
+    "sedna_train_node_info",
+    "info",
+    "One series for each node that takes part in training now.",
+    labels=("node",),
+)
+TRAIN_STATUS = Metric(
+    "sedna_train_status",
+    "state",
+    "What training is at; waiting is for the aggregate.",
+    labels=("status",),
+    proposal=("TrainStatus",),
+    states=TRAIN_STATUSES,
+    state_label="status",
+)
+NODE_SAMPLES = Metric(
+    "sedna_node_samples",
+    "gauge",
+    "Samples of a node; a training worker gives its own, the aggregator each client's.",
+    labels=("node",),
+    proposal=("NodeSampleNum",),
+    minimum=0,
+)
+AGGREGATION_ROUND = Metric(
+    "sedna_aggregation_round",
+    "gauge",
+    "Number of the last finished aggregation.",
+    proposal=("AggregationNo",),
+    minimum=0,
+)
+AGGREGATIONS = Metric("sedna_aggregations_total", "counter", "Aggregations that finished.")
+AGGREGATION_DURATION = Metric(
+    "sedna_aggregation_duration_seconds",
+    "histogram",
+    "Time from the first update received to the aggregate sent.",
+    unit="seconds",
+)
+
+METRICS: Tuple[Metric, ...] = (
+    TRAIN_NODES,
+    TRAIN_NODE,
+    TRAIN_STATUS,
+    NODE_SAMPLES,
+    AGGREGATION_ROUND,
+    AGGREGATIONS,
+    AGGREGATION_DURATION,
+)

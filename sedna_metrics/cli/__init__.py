@@ -1,0 +1,26 @@
+"""The command ``sedna-metrics``."""
+
+from __future__ import annotations
+
+import argparse
+from typing import List, Optional
+
+from sedna_metrics._version import __version__
+from sedna_metrics.cli import _catalogue
+
+
+def main(argv: Optional[List[str]] = None) -> int:
+    """Run the command; gives its exit status."""
+    parser = argparse.ArgumentParser(prog="sedna-metrics", description="Metrics and logs of KubeEdge Sedna workers.")
+    parser.add_argument("--version", action="version", version=f"sedna-metrics {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    _catalogue.add_to(commands)
+    arguments = parser.parse_args(argv)
+    if "run" not in arguments:
+        parser.print_help()
+        return 2
+    try:
+        status: int = arguments.run(arguments)
+    except BrokenPipeError:
+        return 1  # whoever read our output has seen enough
+    return status

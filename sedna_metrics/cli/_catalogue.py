@@ -1,0 +1,82 @@
+"""``sedna-metrics catalogue``: the metric contract, for people and for programs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import textwrap
+from typing import Any, Callable, Dict, List
+
+from sedna_metrics.catalogue import ALL, COMMON_LABELS, Metric
+
+
+def add_to(commands: Any) -> None:
+    """Add this command to the parser."""
+    parser = commands.add_parser("catalogue", help="print every metric that a worker can emit")
+    parser.add_argument("--format", choices=sorted(_FORMATS), default="table")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the catalogue."""
+    print(_FORMATS[arguments.format]())
+    return 0
+
+
+def as_json() -> str:
+    """A list of objects with ``name``, ``type``, ``labels``, ``unit``, ``proposal`` (a list), ``help``, ``form`` and
+    ``states``; the common labels are not repeated on each.
+    """
+    return json.dumps([_as_dict(metric) for metric in ALL], indent=2)
+
+
+def as_markdown() -> str:
+    """A table for a docs page."""
+    lines = ["| metric | type | labels | proposal | meaning |", "|---|---|---|---|---|"]
+    for metric in ALL:
+        proposal = ", ".join(metric.proposal)
+        lines.append(
+            f"| `{metric.name}` | {_form(metric)} | {_labels(metric, '`')} | {proposal} | {metric.description} |"
+        )
+    return "\n".join(lines)
+
+
+def as_table() -> str:
+    """Columns for a terminal."""
+    rows = [("METRIC", "TYPE", "LABELS", "PROPOSAL")]
+    rows += [(metric.name, _form(metric), _labels(metric, ""), ", ".join(metric.proposal)) for metric in ALL]
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)) + "  " + row[3] for row in rows]
+    common = " and ".join(COMMON_LABELS)
+    lines += ["", *textwrap.wrap(f"Every series also has the labels {common}. info: a gauge that is always 1. state: one "
+                                 "0/1 gauge for each state, of which exactly one is 1.", 100)]  # fmt: skip
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _as_dict(metric: Metric) -> Dict[str, Any]:
+    return {
+        "name": metric.name,
+        "type": metric.type,
+        "labels": list(metric.labels),
+        "unit": metric.unit,
+        "proposal": list(metric.proposal),
+        "help": metric.help,
+        "form": metric.form,
+        "states": list(metric.states),
+    }
+
+
+def _form(metric: Metric) -> str:
+    return metric.type if metric.form == metric.type else f"{metric.type} ({metric.form})"
+
+
+def _labels(metric: Metric, quote: str) -> str:
+    shown: List[str] = []
+    for label in metric.labels:
+        if label == metric.state_label:
+            label = f"{label}={'/'.join(metric.states)}"
+        shown.append(f"{quote}{label}{quote}")
+    return ", ".join(shown)
+
+
+_FORMATS: Dict[str, Callable[[], str]] = {"table": as_table, "json": as_json, "markdown": as_markdown}

@@ -1,0 +1,212 @@
+"""Decorators and context managers that time, count and note failures of a piece of work.
+
+One object serves both: ``@ji.edge_inference`` above a function, ``with ji.edge_inference():`` around a block. Functions,
+methods, coroutines, generators and async generators keep what they are, and what ``inspect.signature`` and
+``inspect.getfullargspec`` say of them: Sedna passes an estimator only the arguments that ``getfullargspec`` names
+(lib/sedna/backend/base.py), and that honours ``__signature__``, not ``__wrapped__``.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from time import perf_counter
+from types import TracebackType
+from typing import Any, AsyncIterator, Callable, Iterator, Optional, Protocol, Type, TypeVar, overload
+
+from sedna_metrics.instruments import FOLD_EVERY
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_FOLD_MASK = FOLD_EVERY - 1
+
+
+class Recorder(Protocol):
+    """What is told about the work; :class:`sedna_metrics.instruments.Latency` is one."""
+
+    start: Callable[[], int]
+    """Work begins. Gives its number, from 1; at each multiple of FOLD_EVERY, ``fold`` is called."""
+    finish: Callable[[float], None]
+    """Work ended well after this many seconds."""
+    fail: Callable[[], int]
+    """Work ended by an exception."""
+
+    def fold(self) -> None:
+        """Tidy up."""
+
+
+class Observation:
+    """Observes every call of what it decorates, and every block that it is the context manager of.
+
+    What the work returns or raises passes through untouched; an exception is the same object. Work that raises counts as
+    failed and is not timed; a generator that is closed early counts as finished. A generator is timed from its first to
+    its last item.
+
+    Args:
+        recorder: is told about start, end and failure.
+        on_failure: called with the exception of work that failed; must not raise.
+    """
+
+    __slots__ = ("_on_failure", "_recorder")
+
+    def __init__(self, recorder: Recorder, on_failure: Callable[[BaseException], None]) -> None:
+        self._recorder = recorder
+        self._on_failure = on_failure
+
+    @overload
+    def __call__(self, function: F) -> F: ...
+
+    @overload
+    def __call__(self, function: None = None) -> Span: ...
+
+    def __call__(self, function: Any = None) -> Any:
+        """Decorate ``function``; without one, give a context manager that is also a decorator.
+
+        Raises:
+            TypeError: ``function`` is a class or cannot be called.
+        """
+        if function is None:
+            return Span(self)
+        if isinstance(function, (staticmethod, classmethod)):
+            return type(function)(self(function.__func__))
+        if isinstance(function, type) or not callable(function):
+            raise TypeError(f"{function!r} cannot be observed: decorate a function, a method or a coroutine function")
+        return self._wrap(function)
+
+    def _wrap(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        if inspect.isasyncgenfunction(function):
+            wrapper = self._wrap_async_generator(function)
+        elif _is_coroutine_function(function):
+            wrapper = self._wrap_coroutine(function)
+        elif inspect.isgeneratorfunction(function):
+            wrapper = self._wrap_generator(function)
+        else:
+            wrapper = self._wrap_function(function)
+        functools.update_wrapper(wrapper, function)
+        try:
+            wrapper.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]
+        except (TypeError, ValueError):
+            # Some functions written in C have none; then the wrapper tells none either.
+            wrapper.__dict__.pop("__signature__", None)
+        return wrapper
+
+    def _wrap_function(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        recorder, failed = self._recorder, self._failed
+        start, finish, fold, clock = recorder.start, recorder.finish, recorder.fold, perf_counter
+
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            if not start() & _FOLD_MASK:
+                fold()
+            began = clock()
+            try:
+                result = function(*args, **kwargs)
+            except BaseException as error:
+                failed(error)
+                raise
+            finish(clock() - began)
+            return result
+
+        return wrapper
+
+    def _wrap_coroutine(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        recorder, failed = self._recorder, self._failed
+        start, finish, fold, clock = recorder.start, recorder.finish, recorder.fold, perf_counter
+
+        async def wrapper(*args: Any, **kwargs: Any) -> Any:
+            if not start() & _FOLD_MASK:
+                fold()
+            began = clock()
+            try:
+                result = await function(*args, **kwargs)
+            except BaseException as error:
+                failed(error)
+                raise
+            finish(clock() - began)
+            return result
+
+        return wrapper
+
+    def _wrap_generator(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapper(*args: Any, **kwargs: Any) -> Iterator[Any]:
+            with Span(self):
+                return (yield from function(*args, **kwargs))
+
+        return wrapper
+
+    def _wrap_async_generator(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        async def wrapper(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+            with Span(self):
+                inner = function(*args, **kwargs)
+                try:
+                    # There is no "yield from" here: what is sent and thrown in is handed on by hand.
+                    item = await inner.__anext__()
+                    while True:
+                        try:
+                            sent = yield item
+                        except GeneratorExit:
+                            raise
+                        except BaseException as error:
+                            item = await inner.athrow(error)
+                        else:
+                            item = await inner.asend(sent)
+                except StopAsyncIteration:
+                    return
+                finally:
+                    await inner.aclose()
+
+        return wrapper
+
+    def _failed(self, error: BaseException) -> None:
+        self._recorder.fail()
+        self._on_failure(error)
+
+
+class Span:
+    """One piece of work: a context manager (``with`` and ``async with``), or a decorator."""
+
+    __slots__ = ("_began", "_observation")
+
+    def __init__(self, observation: Observation) -> None:
+        self._observation = observation
+        self._began = 0.0
+
+    def __call__(self, function: F) -> F:
+        """Decorate ``function``, as :class:`Observation` does."""
+        return self._observation(function)
+
+    def __enter__(self) -> Span:
+        recorder = self._observation._recorder
+        if not recorder.start() & _FOLD_MASK:
+            recorder.fold()
+        self._began = perf_counter()
+        return self
+
+    def __exit__(
+        self,
+        kind: Optional[Type[BaseException]],
+        error: Optional[BaseException],
+        trace: Optional[TracebackType],
+    ) -> None:
+        if error is None or isinstance(error, GeneratorExit):
+            self._observation._recorder.finish(perf_counter() - self._began)
+        else:
+            self._observation._failed(error)
+
+    async def __aenter__(self) -> Span:
+        return self.__enter__()
+
+    async def __aexit__(
+        self,
+        kind: Optional[Type[BaseException]],
+        error: Optional[BaseException],
+        trace: Optional[TracebackType],
+    ) -> None:
+        self.__exit__(kind, error, trace)
+
+
+def _is_coroutine_function(function: Callable[..., Any]) -> bool:
+    if inspect.iscoroutinefunction(function):
+        return True
+    # An object whose __call__ is a coroutine function, a model server's handler for one.
+    call = getattr(function, "__call__", None)  # noqa: B004 - asked for what it is, not whether it is there
+    return not inspect.isfunction(function) and inspect.iscoroutinefunction(call)

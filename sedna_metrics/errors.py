@@ -1,0 +1,18 @@
+"""What :func:`sedna_metrics.start` raises when it is set up wrongly.
+
+After ``start()`` has returned, nothing of ours raises into the worker: see :mod:`sedna_metrics._guard`.
+"""
+
+from __future__ import annotations
+
+
+class SednaMetricsError(Exception):
+    """Base class of every error this library raises on purpose."""
+
+
+class SettingError(SednaMetricsError, ValueError):
+    """A setting has a value, or a name, that cannot be used. The message says which and what to write instead."""
+
+
+class RegistryConflictError(SednaMetricsError, ValueError):
+    """The registry that was handed in already holds metrics with our names."""

@@ -1,0 +1,1 @@
+"""Ways out of the process: /metrics for a scrape, a push to a Pushgateway."""

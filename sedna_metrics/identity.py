@@ -1,0 +1,185 @@
+"""Who this worker is: task, worker, kind, role, node and host.
+
+Read from the environment that Sedna's Global Manager injects, never through Sedna's own ``BaseConfig``, which gives joint
+inference workers the job name "sedna" (lib/sedna/common/config.py: ``job_name`` has a default and wins over
+``service_name``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import socket
+import sys
+from dataclasses import dataclass, replace
+from typing import Dict, Mapping, Optional, Tuple
+
+UNKNOWN = "unknown"
+MAX_VALUE_LENGTH = 253
+"""Kubernetes allows no longer object names; what is longer came from somewhere else."""
+
+#: WORKER_NAME's prefix, as the Global Manager builds it (pkg/globalmanager/controllers), gives kind and worker type.
+#: Incremental and lifelong learning share their prefixes: lifelong workers alone are given a knowledge base server.
+_PREFIXES: Tuple[Tuple[str, str, str], ...] = (
+    ("edgeworker-", "jointinferenceservice", "edge"),
+    ("cloudworker-", "jointinferenceservice", "cloud"),
+    ("train-worker-", "incrementallearningjob", "train"),
+    ("eval-worker-", "incrementallearningjob", "eval"),
+    ("inferworker-", "incrementallearningjob", "inference"),
+    ("aggworker-", "federatedlearningjob", "aggregation"),
+    ("trainworker-", "federatedlearningjob", "train"),
+    ("userworker-", "objectsearchservice", "user"),
+    ("trackingworker-", "objecttrackingservice", "tracking"),
+)
+#: These kinds run on their node's network, so that their host name is the node's.
+_HOST_NETWORK = {
+    ("incrementallearningjob", "train"),
+    ("incrementallearningjob", "eval"),
+    ("incrementallearningjob", "inference"),
+    ("lifelonglearningjob", "train"),
+    ("lifelonglearningjob", "eval"),
+    ("lifelonglearningjob", "inference"),
+    ("federatedlearningjob", "train"),
+}
+_BATCH_TYPES = {"train", "eval", "aggregation"}
+_ITERATION_PATHS = (
+    ("MODEL_URL", re.compile(r"/train/(\d+)/?$")),
+    ("OUTPUT_URL", re.compile(r"/train/(\d+)/?$")),
+    ("TRAIN_DATASET_URL", re.compile(r"/train/(\d+)/[^/]*$")),
+    ("TEST_DATASET_URL", re.compile(r"/eval/(\d+)/[^/]*$")),
+)
+
+
+@dataclass(frozen=True)
+class WorkerIdentity:
+    """One worker of one Sedna task. All values are text that is safe as a label value."""
+
+    task: str
+    """Name of the custom resource: JOB_NAME, else SERVICE_NAME, else the script's name."""
+    worker: str
+    """WORKER_NAME, else the host name. Not unique: replicas of a Deployment share it."""
+    namespace: str
+    kind: str
+    """Kind of the custom resource in lower case, or "unknown"."""
+    worker_type: str
+    """edge, cloud, train, eval, inference, aggregation, ... or "unknown"."""
+    node: str
+    host: str
+    dataset: str = ""
+    """DATASET_NAME: tells federated workers on one node apart."""
+    iteration: Optional[int] = None
+    """The iteration that the Global Manager put into the worker's paths, where it did."""
+
+    @classmethod
+    def from_env(
+        cls,
+        environ: Mapping[str, str],
+        hostname: Optional[str] = None,
+        program: Optional[str] = None,
+    ) -> WorkerIdentity:
+        """Read the identity.
+
+        Args:
+            environ: the variables that the Global Manager injects (pkg/globalmanager/runtime/worker.go).
+            hostname: the host's name; asked from the system where it is not given.
+            program: path of the running script, whose name stands in for the task outside Sedna.
+        """
+        host = clean(hostname if hostname is not None else _hostname()) or UNKNOWN
+        worker = clean(environ.get("WORKER_NAME", ""))
+        task = clean(environ.get("JOB_NAME", "")) or clean(environ.get("SERVICE_NAME", ""))
+        kind, worker_type = _kind_and_type(environ, worker)
+        node = clean(environ.get("NODE_NAME", ""))
+        # Outside Sedna (no worker name) the host is all there is, and it is the node.
+        if not node and ((kind, worker_type) in _HOST_NETWORK or not worker):
+            node = host
+        return cls(
+            task=task or _program_name(program),
+            worker=worker or host,
+            namespace=clean(environ.get("NAMESPACE", "")) or "default",
+            kind=kind,
+            worker_type=worker_type,
+            node=node or UNKNOWN,
+            host=host,
+            dataset=clean(environ.get("DATASET_NAME", "")),
+            iteration=_iteration(environ),
+        )
+
+    @property
+    def is_batch(self) -> bool:
+        """Whether the worker runs to completion (train, eval, aggregation), so that a scrape may come too late."""
+        return self.worker_type in _BATCH_TYPES
+
+    def with_role(self, kind: str, worker_type: str) -> WorkerIdentity:
+        """This identity with what the class in use tells, where the environment told nothing."""
+        return replace(
+            self,
+            kind=kind if self.kind == UNKNOWN else self.kind,
+            worker_type=worker_type if self.worker_type == UNKNOWN else self.worker_type,
+        )
+
+    def constant_labels(self) -> Dict[str, str]:
+        """The labels that stand on every series."""
+        return {"task": self.task, "worker": self.worker}
+
+    def grouping_key(self) -> Dict[str, str]:
+        """The Pushgateway group of this worker.
+
+        Bounded by construction: the next run of the same role on the same node has the same key and replaces the last
+        one's group. Two live workers differ in it: federated workers on one node have a dataset each, replicas of a
+        service a host name each.
+        """
+        instance = self.node if self.node != UNKNOWN else (UNKNOWN if self.is_batch else self.host)
+        if self.dataset:
+            instance = f"{instance}:{self.dataset}"
+        return {
+            "job": "sedna-worker",
+            "namespace": self.namespace,
+            "task": self.task,
+            "worker_type": self.worker_type,
+            "instance": instance,
+        }
+
+
+def clean(value: str) -> str:
+    """Text that can be a label value, a log field and part of a URL.
+
+    Lone surrogates (undecodable bytes of the environment) become U+FFFD; surrounding white space goes; what is longer
+    than a Kubernetes name may be is cut and ends in a hash of the whole, so that two long values stay two.
+    """
+    text = value.encode("utf-8", "replace" if value.isascii() else "surrogatepass").decode("utf-8", "replace").strip()
+    if len(text) > MAX_VALUE_LENGTH:
+        digest = hashlib.sha256(text.encode("utf-8")).hexdigest()[:12]
+        text = f"{text[: MAX_VALUE_LENGTH - 13]}-{digest}"
+    return text
+
+
+def _hostname() -> str:
+    try:
+        return socket.gethostname()
+    except OSError:
+        return UNKNOWN
+
+
+def _program_name(program: Optional[str]) -> str:
+    path = program if program is not None else (sys.argv[0] if sys.argv else "")
+    stem = os.path.splitext(os.path.basename(path))[0]
+    return clean(stem) or UNKNOWN
+
+
+def _kind_and_type(environ: Mapping[str, str], worker: str) -> Tuple[str, str]:
+    for prefix, kind, worker_type in _PREFIXES:
+        if worker.startswith(prefix):
+            if kind == "incrementallearningjob" and environ.get("KB_SERVER"):
+                kind = "lifelonglearningjob"
+            return kind, worker_type
+    return UNKNOWN, UNKNOWN
+
+
+def _iteration(environ: Mapping[str, str]) -> Optional[int]:
+    for variable, pattern in _ITERATION_PATHS:
+        match = pattern.search(environ.get(variable, ""))
+        # Nine digits are more iterations than a job will see, and int() of a hostile text stays quick.
+        if match and len(match.group(1)) <= 9:
+            return int(match.group(1))
+    return None

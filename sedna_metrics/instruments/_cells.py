@@ -1,0 +1,281 @@
+"""Cells: what the worker's own threads write to.
+
+The hot path takes no lock and looks nothing up. It rests on three operations that CPython does in one step, so that
+threads, signal handlers and scrapes can meet in them without losing an update: ``next()`` of an ``itertools.count``,
+``list.append``, and an assignment. What costs time, sorting durations into buckets, happens when somebody looks, or every
+:data:`FOLD_EVERY` calls.
+
+Update functions are closures, kept in instance attributes: a closure's cell is reached in one bytecode, ``self.x`` in
+three (measured: docs/performance.md).
+"""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_right
+from itertools import count
+from math import fsum, isfinite
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+FOLD_EVERY = 256
+"""Calls between two foldings; a power of two. Small enough that the call that folds is not felt (some 15 us)."""
+
+_SEQUENCES = (list, tuple)
+
+
+def _peek(counter: count[int]) -> int:
+    # There is no other way to read an itertools.count without advancing it: its pickling support, which would tell as
+    # well, ends with Python 3.13. repr() is "count(41)" in every version.
+    return int(repr(counter)[6:-1])
+
+
+def to_float(value: Any) -> float:
+    """A number from what frameworks hand out: int, float, numpy scalar, one-element array or tensor.
+
+    Raises:
+        TypeError: text, None or something else that is no number.
+        ValueError: an array of several elements.
+    """
+    if isinstance(value, (str, bytes, bytearray)):
+        raise TypeError("text is no number")
+    return float(value)
+
+
+def last_of(value: Any) -> float:
+    """:func:`to_float` of a history's last value, or of the value itself."""
+    while isinstance(value, _SEQUENCES) or getattr(value, "ndim", 0):
+        value = value[-1]
+    return to_float(value)
+
+
+def mean_of(value: Any) -> float:
+    """:func:`to_float` of the mean of scores by class, or of the value itself."""
+    if isinstance(value, _SEQUENCES) or getattr(value, "ndim", 0):
+        values = [mean_of(item) for item in value]
+        if not values:
+            raise ValueError("an empty list has no mean")
+        return fsum(values) / len(values) if all(map(isfinite, values)) else sum(values) / len(values)
+    return to_float(value)
+
+
+class Counter:
+    """Only ever rises.
+
+    Attributes:
+        inc: ``inc()`` adds one; ``inc(n)`` adds ``n``, a whole number of 0 or more (a bool is one, numpy's too).
+    """
+
+    __slots__ = ("inc", "value")
+
+    inc: Callable[..., None]
+    value: Callable[[], float]
+
+    def __init__(self, reject: Callable[[object, str], None]) -> None:
+        ones = count()
+        more: List[int] = []
+
+        def inc(amount: Any = None, next: Callable[..., Any] = next) -> None:
+            if amount is None or amount is True:
+                next(ones)
+                return
+            if amount is False:
+                return
+            try:
+                whole = int(to_float(amount))
+                good = whole >= 0 and whole == amount
+            except (TypeError, ValueError, OverflowError):
+                good = False
+            if not good:
+                reject(amount, "a counter takes a whole number of 0 or more")
+            elif whole <= 64:
+                for _ in range(whole):
+                    next(ones)
+            else:
+                more.append(whole)
+
+        def value() -> float:
+            # The sum over a list is not one step, but the list only grows, and only at its end.
+            return float(_peek(ones) + sum(more))
+
+        self.inc = inc
+        self.value = value
+
+
+class Gauge:
+    """The latest value; without one there is no series.
+
+    Attributes:
+        set: takes anything that ``convert`` makes a number of.
+    """
+
+    __slots__ = ("clear", "set", "value")
+
+    set: Callable[[Any], None]
+    clear: Callable[[], None]
+    value: Callable[[], Optional[float]]
+
+    def __init__(
+        self,
+        reject: Callable[[object, str], None],
+        minimum: float = float("-inf"),
+        convert: Callable[[Any], float] = to_float,
+        on_nonfinite: Optional[Callable[[], None]] = None,
+    ) -> None:
+        latest: Optional[float] = None
+        bounded = minimum != float("-inf")
+
+        def set_(value: Any) -> None:
+            nonlocal latest
+            # x - x is 0 for a finite number alone: the one test that a NaN and both infinities fail.
+            if value.__class__ is float and value - value == 0.0 and not bounded:
+                latest = value
+            else:
+                take(value)
+
+        def take(value: Any) -> None:
+            nonlocal latest
+            try:
+                number = convert(value)
+            except Exception as why:
+                # A foreign object's __float__ may raise anything; whatever it is, there is no number to keep.
+                reject(value, f"it is no number ({type(why).__name__}: {why})")
+                return
+            if bounded and not minimum <= number < float("inf"):
+                reject(value, f"it must be a finite number of {minimum:g} or more")
+                return
+            if on_nonfinite is not None and not isfinite(number):
+                on_nonfinite()
+            latest = number
+
+        def clear() -> None:
+            nonlocal latest
+            latest = None
+
+        self.set = set_
+        self.clear = clear
+        self.value = lambda: latest
+
+
+class HistogramValue(NamedTuple):
+    """A histogram at one moment: its parts belong together."""
+
+    counts: Tuple[int, ...]
+    """Observations in each bucket, not cumulated; one more than there are bounds, the last for +Inf."""
+    sum: float
+
+
+class Latency:
+    """Durations, and with them how many calls began, finished and failed: one append tells all of it.
+
+    Attributes:
+        start: call as the work begins; gives the number of the call, from 1. When it is a multiple of
+            :data:`FOLD_EVERY`, call :meth:`fold`.
+        finish: call with the seconds that the work took, as it ends well.
+        fail: call as the work ends by an exception.
+    """
+
+    __slots__ = ("_bounds", "_counts", "_failed", "_lock", "_pending", "_started", "_sum", "fail", "finish", "start")
+
+    start: Callable[[], int]
+    finish: Callable[[float], None]
+    fail: Callable[[], int]
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self._bounds = tuple(bounds)
+        self._counts = [0] * (len(self._bounds) + 1)
+        self._sum = 0.0
+        self._lock = threading.Lock()
+        self._pending: List[float] = []
+        self._started = count(1)
+        self._failed = count(1)
+        self.start = self._started.__next__
+        self.fail = self._failed.__next__
+        self.finish = self._pending.append
+
+    def fold(self) -> None:
+        """Sort what is pending into the buckets, unless another thread is at it.
+
+        Never waits: it is called on the hot path, and in a signal handler that interrupted itself.
+        """
+        if self._lock.acquire(False):
+            try:
+                self._fold()
+            finally:
+                self._lock.release()
+
+    def _fold(self) -> None:
+        pending = self._pending
+        # Appends may come between these two lines; they land behind what is taken out.
+        chunk = pending[:]
+        del pending[: len(chunk)]
+        if not chunk:
+            return
+        self._sum += sum(chunk)
+        chunk.sort()
+        counts, done, total = self._counts, 0, len(chunk)
+        for index, bound in enumerate(self._bounds):
+            upto = bisect_right(chunk, bound, done)
+            if upto != done:
+                counts[index] += upto - done
+                done = upto
+                if done == total:
+                    return
+        counts[-1] += total - done
+
+    def histogram(self) -> HistogramValue:
+        """All durations so far."""
+        with self._lock:
+            self._fold()
+            return HistogramValue(tuple(self._counts), self._sum)
+
+    def finished(self) -> float:
+        """Calls that ended well: the histogram's count, so that the two never disagree for long."""
+        with self._lock:
+            return float(sum(self._counts) + len(self._pending))
+
+    def failed(self) -> float:
+        """Calls that raised."""
+        return float(_peek(self._failed) - 1)
+
+    def in_progress(self) -> float:
+        """Calls that began and have neither finished nor failed."""
+        # What ended is read first: a call that begins and ends in between then shows as under way, never as -1.
+        ended = self.finished() + self.failed()
+        return float(_peek(self._started) - 1) - ended
+
+    def observe(self, seconds: float) -> None:
+        """Record a duration that was measured elsewhere, as one call that began and finished."""
+        if not self.start() % FOLD_EVERY:
+            self.fold()
+        self.finish(seconds)
+
+
+class State:
+    """One of a fixed set of states; without one there is no series."""
+
+    __slots__ = ("_reject", "current", "states")
+
+    def __init__(self, states: Tuple[str, ...], reject: Callable[[object, str], None]) -> None:
+        self.states = states
+        self.current: Optional[str] = None
+        self._reject = reject
+
+    def set(self, state: str) -> None:
+        """Go to ``state``."""
+        if state in self.states:
+            self.current = state
+        else:
+            self._reject(state, f"it must be one of {', '.join(self.states)}")
+
+
+class Info:
+    """Text that is shown as labels of a series that is always 1; only the latest is there."""
+
+    __slots__ = ("label_sets",)
+
+    def __init__(self) -> None:
+        self.label_sets: Tuple[Dict[str, str], ...] = ()
+
+    def set(self, *label_sets: Dict[str, str]) -> None:
+        """Show these label sets, one series each, instead of the last ones."""
+        self.label_sets = label_sets

@@ -1,0 +1,227 @@
+"""Settings: one table, from which the environment is read, arguments are checked and the docs are made.
+
+Each setting is an environment variable ``SEDNA_METRICS_<NAME>`` and an argument of :func:`sedna_metrics.start`; the
+argument wins.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from dataclasses import dataclass
+from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
+from urllib.parse import urlsplit
+
+from sedna_metrics.errors import SettingError
+
+PREFIX = "SEDNA_METRICS_"
+
+#: 1-2-5 from one millisecond to a minute: a cloud inference of Sedna's may retry for more than ten seconds.
+DEFAULT_BUCKETS: Tuple[float, ...] = (
+    0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 60.0,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class PortRange:
+    """The ports to try, in order; a range of 0 to 0 asks the system for any free one."""
+
+    first: int
+    last: int
+
+    def __str__(self) -> str:
+        return str(self.first) if self.first == self.last else f"{self.first}-{self.last}"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What ``start()`` goes by. Field names are the lower-case names of :data:`TABLE`."""
+
+    export: str
+    host: str
+    port: PortRange
+    pushgateway_url: str
+    push_interval: float
+    push_timeout: float
+    push_deadline: float
+    log: str
+    log_level: str
+    buckets: Tuple[float, ...]
+    max_series: int
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One row of the table."""
+
+    name: str
+    kind: str
+    default: str
+    doc: str
+    parse: Callable[[str], Any]
+
+    @property
+    def variable(self) -> str:
+        """Name of the environment variable."""
+        return PREFIX + self.name.upper()
+
+
+def _choice(*allowed: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        value = text.strip().lower()
+        if value not in allowed:
+            raise ValueError(f"must be one of {', '.join(allowed)}")
+        return value
+
+    return parse
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise ValueError("must be a number of seconds above 0, such as 15 or 0.5")
+    return value
+
+
+def _count(text: str) -> int:
+    if not text.strip().isdecimal() or int(text) < 1:
+        raise ValueError("must be a whole number of 1 or more")
+    return int(text)
+
+
+def _port(text: str) -> PortRange:
+    parts = text.strip().split("-")
+    if len(parts) not in (1, 2) or not all(part.strip().isdecimal() and len(part) < 8 for part in parts):
+        raise ValueError("must be a port such as 9470 or a range such as 9470-9499")
+    first, last = int(parts[0]), int(parts[-1])
+    if last > 65535 or first > last or (first == 0 and last != 0):
+        raise ValueError("must be a port from 0 to 65535 or a range that rises within 1 to 65535")
+    return PortRange(first, last)
+
+
+def _url(text: str) -> str:
+    value = text.strip().rstrip("/")
+    if not value:
+        return ""
+    try:
+        parts = urlsplit(value)
+        parts.port  # noqa: B018 - raises ValueError where the port is no number
+    except ValueError:
+        parts = urlsplit("")
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise ValueError("must be a URL such as http://pushgateway.monitoring:9091")
+    return value
+
+
+def _level(text: str) -> str:
+    value = text.strip().upper()
+    if value not in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"):
+        raise ValueError("must be one of DEBUG, INFO, WARNING, ERROR, CRITICAL")
+    return value
+
+
+def _buckets(text: str) -> Tuple[float, ...]:
+    try:
+        bounds = [float(part) for part in text.split(",")]
+    except ValueError:
+        bounds = []
+    bounds = [bound for bound in bounds if bound != math.inf]  # +Inf is always there
+    rising = all(low < high for low, high in zip(bounds, bounds[1:]))
+    if not bounds or not rising or not all(0 < bound < math.inf for bound in bounds):
+        raise ValueError("must be upper bounds in seconds that rise, such as 0.01,0.1,1,10")
+    return tuple(bounds)
+
+
+TABLE: Tuple[Setting, ...] = (
+    Setting(
+        "export", "auto, pull, push, both or off", "auto",
+        "How metrics leave the worker; auto pushes from train, eval and aggregation workers that know a Pushgateway, "
+        "and is scraped otherwise.",
+        _choice("auto", "pull", "push", "both", "off"),
+    ),
+    Setting("host", "address", "0.0.0.0", "Address that /metrics listens on; :: for IPv6.", str.strip),
+    Setting(
+        "port", "port or range", "9470-9499",
+        "Ports to try for /metrics, in order; 0 takes any free one. A tcp:// value, which Kubernetes injects for a "
+        "Service called sedna-metrics, is ignored.",
+        _port,
+    ),
+    Setting("pushgateway_url", "URL", "", "The Pushgateway; none, no push.", _url),
+    Setting("push_interval", "seconds", "15", "Time between two pushes.", _seconds),
+    Setting("push_timeout", "seconds", "5", "Time that one push may take.", _seconds),
+    Setting("push_deadline", "seconds", "8", "Time that the last push may take as the worker ends.", _seconds),
+    Setting("log", "json, text or off", "json", "Format of the worker's log on stdout; off leaves logging alone.",
+            _choice("json", "text", "off")),
+    Setting("log_level", "level", "INFO", "Lowest level that is logged; Sedna's own LOG_LEVEL is honoured.", _level),
+    Setting("buckets", "seconds, comma-separated", ",".join(f"{bound:g}" for bound in DEFAULT_BUCKETS),
+            "Upper bounds of the duration histograms.", _buckets),
+    Setting("max_series", "count", "200",
+            "Most label sets that one metric may have; further ones are folded into the label value other.", _count),
+)  # fmt: skip
+
+_BY_NAME = {setting.name: setting for setting in TABLE}
+
+
+def load(environ: Mapping[str, str], arguments: Optional[Mapping[str, object]] = None) -> Settings:
+    """Read the settings.
+
+    Args:
+        environ: the process's environment.
+        arguments: what was handed to ``start()``; ``None`` values count as not given.
+
+    Raises:
+        SettingError: a value cannot be used, or an argument has no such name.
+    """
+    given = {name: value for name, value in (arguments or {}).items() if value is not None}
+    for name in given:
+        if name not in _BY_NAME:
+            raise SettingError(f"start() takes no setting {name!r}.{_suggest(name, list(_BY_NAME))}")
+    values: Dict[str, Any] = {}
+    for setting in TABLE:
+        text, source = _source(setting, environ, given)
+        try:
+            values[setting.name] = setting.parse(text)
+        except ValueError as why:
+            raise SettingError(f"{source} is {text!r:.200}, but {why}") from None
+    return Settings(**values)
+
+
+def unknown_variables(environ: Mapping[str, str]) -> List[str]:
+    """Variables that begin as ours do and are none, each with the name that was probably meant."""
+    known = [setting.variable for setting in TABLE]
+    return [
+        f"{name} is no setting of sedna-metrics.{_suggest(name, known)}"
+        for name in sorted(environ)
+        if name.startswith(PREFIX) and name not in known and not _is_service_link(name, environ[name])
+    ]
+
+
+def _source(setting: Setting, environ: Mapping[str, str], given: Mapping[str, object]) -> Tuple[str, str]:
+    if setting.name in given:
+        return _as_text(given[setting.name]), f"start()'s {setting.name}"
+    text = environ.get(setting.variable, "")
+    if text and not _is_service_link(setting.variable, text):
+        return text, setting.variable
+    if setting.name == "log_level" and environ.get("LOG_LEVEL", ""):
+        return environ["LOG_LEVEL"], "LOG_LEVEL"
+    return setting.default, f"the default of {setting.name}"
+
+
+def _as_text(value: object) -> str:
+    if isinstance(value, (list, tuple)):
+        return ",".join(str(item) for item in value)
+    return str(value)
+
+
+def _is_service_link(name: str, value: str) -> bool:
+    # For every Service of a namespace, Kubernetes gives its pods variables in Docker's link format: one that is called
+    # "sedna-metrics" gives SEDNA_METRICS_PORT=tcp://10.0.0.7:9470, SEDNA_METRICS_SERVICE_HOST and the like.
+    return name.startswith((PREFIX + "SERVICE_", PREFIX + "PORT_")) or value.startswith(("tcp://", "udp://"))
+
+
+def _suggest(name: str, known: List[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    return f" Did you mean {close[0]}?" if close else f" There are: {', '.join(known)}."

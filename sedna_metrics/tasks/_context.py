@@ -1,0 +1,35 @@
+"""What every task is handed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Callable, Optional
+
+from sedna_metrics._clock import Clock
+from sedna_metrics._guard import Guard
+from sedna_metrics.instruments import Instruments
+
+
+class Emit:
+    """Takes lifecycle events; the log writes them as records. This one drops them."""
+
+    def __call__(self, event: str, **fields: Any) -> None:
+        """Note ``event``, such as ``training.completed``, with the numbers that belong to it."""
+
+    def bind(self, **fields: Any) -> None:
+        """Put these fields on every record of the current context from now on; ``None`` takes one off."""
+
+
+@dataclass(frozen=True)
+class TaskContext:
+    """The parts of a worker that its tasks write to."""
+
+    instruments: Instruments
+    clock: Clock
+    guard: Guard
+    emit: Emit
+    node: str = "unknown"
+    iteration: Optional[int] = None
+    """Iteration that the environment told."""
+    on_success: Callable[[], None] = lambda: None
+    """Called as a stage of work ends well."""

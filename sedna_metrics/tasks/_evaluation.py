@@ -1,0 +1,144 @@
+"""Evaluation of a new model against the old one, and deployment of the better."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import Any, Dict, Iterable, Iterator, Mapping, Optional, TypeVar
+
+from sedna_metrics._urls import strip_secrets
+from sedna_metrics.catalogue import learning as metrics
+from sedna_metrics.instruments import mean_of
+from sedna_metrics.progress import Progress
+from sedna_metrics.tasks._context import TaskContext
+
+T = TypeVar("T")
+
+
+class EvaluationSeries:
+    """The series of evaluation, made once for each task."""
+
+    def __init__(self, context: TaskContext) -> None:
+        instruments = context.instruments
+        self.samples = instruments.gauge(metrics.EVAL_SAMPLES)
+        self.remaining = instruments.gauge(metrics.EVAL_REMAINING)
+        self.completion = instruments.gauge(metrics.EVAL_COMPLETION)
+        self.new_model = instruments.info(metrics.EVAL_NEW_MODEL)
+
+
+class Evaluation:
+    """One evaluation: what ``with task.evaluation(...) as evaluation`` gives."""
+
+    def __init__(self, context: TaskContext, series: EvaluationSeries, samples: Optional[int]) -> None:
+        self._context = context
+        self._series = series
+        self._progress = Progress(context.clock, None)
+        self._fields: Dict[str, Any] = {}
+        for gauge in (series.samples, series.remaining, series.completion):
+            gauge.clear()
+        if samples is not None:
+            series.samples.set(samples)
+
+    def samples(self, count: int) -> None:
+        """Say how many samples are evaluated on (EvalSampleNum), where that was not known at the start."""
+        self._series.samples.set(count)
+
+    def new_model(self, url: object, scores: Optional[Mapping[str, Any]] = None, **more: Any) -> None:
+        """Say how the new model did (EvalNewModelUrl, AccuracyMetricForNewModel).
+
+        Args:
+            url: where the model is; credentials and query do not become a label.
+            scores: value by name of the metric (``precision``, ``recall``, ``map``, ``f1``, ...); of a list of values
+                by class the mean counts. What is no number is refused.
+            more: further scores.
+        """
+        with self._context.guard:
+            self._series.new_model.set({"url": strip_secrets(url)})
+            self._score("new", url, scores, more)
+
+    def old_model(self, url: object, scores: Optional[Mapping[str, Any]] = None, **more: Any) -> None:
+        """Say how the old model did on the same samples (AccuracyMetricForOldModel); as :meth:`new_model`."""
+        with self._context.guard:
+            self._score("old", url, scores, more)
+
+    def track(self, samples: Iterable[T], total: Optional[int] = None) -> Iterator[T]:
+        """Go through the samples (or batches) of the evaluation; the time left comes from here."""
+        if total is None:
+            try:
+                total = len(samples)  # type: ignore[arg-type]
+            except Exception:
+                # No length, or one of the worker's own that raises: then the time left is not known.
+                total = None
+        for index, sample in enumerate(samples):
+            yield sample
+            if total:
+                self.progress(index + 1, total)
+
+    def progress(self, done: float, total: float) -> None:
+        """Say how far evaluation is, in units of your own."""
+        with self._context.guard:
+            self._progress.update(done, total)
+            remaining, completion = self._progress.remaining_seconds(), self._progress.estimated_completion()
+            if remaining is not None and completion is not None:
+                self._series.remaining.set(remaining)
+                self._series.completion.set(completion)
+
+    def _score(self, model: str, url: object, scores: Optional[Mapping[str, Any]], more: Mapping[str, Any]) -> None:
+        for name, value in {**(scores or {}), **more}.items():
+            gauge = self._context.instruments.gauge(metrics.EVAL_SCORE, mean_of, model=model, metric=str(name)[:100])
+            gauge.set(value)
+            self._fields[f"{model}_{name}"] = gauge.value()
+        self._fields[f"{model}_model_url"] = strip_secrets(url)
+
+    def _ended(self, error: Optional[BaseException]) -> None:
+        if error is None:
+            self._series.remaining.set(0.0)
+            self._series.completion.set(self._context.clock.time())
+            self._context.emit("evaluation.completed", samples=self._series.samples.value(), **self._fields)
+        else:
+            self._series.remaining.clear()
+            self._series.completion.clear()
+            self._context.emit("evaluation.failed", samples=self._series.samples.value(), error=type(error).__name__)
+
+
+@contextmanager
+def evaluation_run(context: TaskContext, series: EvaluationSeries, samples: Optional[int]) -> Iterator[Evaluation]:
+    """One evaluation, with its events."""
+    evaluation = Evaluation(context, series, samples)
+    context.emit("evaluation.started", samples=series.samples.value())
+    try:
+        yield evaluation
+    except BaseException as error:
+        with context.guard:
+            evaluation._ended(error)
+        raise
+    with context.guard:
+        evaluation._ended(None)
+        context.on_success()
+
+
+class Deployment:
+    """Deployment of models: status and URL of the latest."""
+
+    def __init__(self, context: TaskContext) -> None:
+        self._context = context
+        self._status = context.instruments.state(metrics.DEPLOY_STATUS)
+        self._model = context.instruments.info(metrics.DEPLOY_MODEL)
+
+    def waiting(self) -> None:
+        """A model is to be deployed and waits for it."""
+        self._status.set("waiting")
+        self._context.emit("model.deploy_waiting")
+
+    def deployed(self, url: object) -> None:
+        """The model at ``url`` is in use now."""
+        with self._context.guard:
+            clean = strip_secrets(url)
+            self._model.set({"url": clean})
+            self._status.set("ok")
+            self._context.emit("model.deployed", model_url=clean)
+
+    def not_deployed(self, url: object, reason: str) -> None:
+        """The model at ``url`` did not come into use."""
+        with self._context.guard:
+            self._status.set("not_ok")
+            self._context.emit("model.not_deployed", model_url=strip_secrets(url), reason=reason)

@@ -1,0 +1,166 @@
+"""Federated learning: nodes train on their own data, an aggregator makes one model of theirs."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from functools import cached_property
+from typing import Iterable, Iterator, List, Optional, Tuple, Union
+
+from sedna_metrics._clock import Clock
+from sedna_metrics._guard import Guard
+from sedna_metrics.catalogue import federated, learning
+from sedna_metrics.instruments import Counter, Latency
+from sedna_metrics.tasks._context import TaskContext
+from sedna_metrics.tasks._training import Training, TrainingSeries, training_run
+
+
+class FederatedLearning:
+    """``worker.federated_learning``, for train and aggregation workers of a FederatedLearningJob."""
+
+    def __init__(self, context: TaskContext) -> None:
+        self._context = context
+        instruments = context.instruments
+        self._status = instruments.state(federated.TRAIN_STATUS)
+        self._iteration = instruments.gauge(learning.ITERATION)
+        self._nodes = instruments.gauge(federated.TRAIN_NODES)
+        self._node_info = instruments.info(federated.TRAIN_NODE)
+        self._round = instruments.gauge(federated.AGGREGATION_ROUND)
+
+    @contextmanager
+    def training(self, samples: Optional[int] = None, epochs: Optional[int] = None) -> Iterator[Training]:
+        """A training worker's whole work, all rounds of it.
+
+        TrainStatus is running while the body runs (waiting within :meth:`waiting`), then completed, or failed if it
+        raised.
+
+        Args:
+            samples: number of this node's samples (TrainSampleNum, NodeSampleNum).
+            epochs: number of epochs planned, over all rounds.
+        """
+        if samples is not None:
+            self.node_samples(samples)
+        self._status.set("running")
+        try:
+            with training_run(self._context, self._training, samples, epochs) as training:
+                yield training
+        except BaseException:
+            self._status.set("failed")
+            raise
+        self._status.set("completed")
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Around waiting for the aggregate: TrainStatus is waiting, and running again after it."""
+        self._status.set("waiting")
+        try:
+            yield
+        finally:
+            self._status.set("running")
+
+    def iteration(self, number: int) -> None:
+        """Begin local round ``number`` (IterationNo)."""
+        with self._context.guard:
+            self._iteration.set(number)
+            self._context.emit.bind(iteration=number)
+            self._context.emit("iteration.started", iteration=number)
+
+    def train_nodes(self, nodes: Union[int, Iterable[str]]) -> None:
+        """Say which nodes take part now (TrainNodes).
+
+        Args:
+            nodes: their names, or only their number where the names are not known.
+        """
+        with self._context.guard:
+            if isinstance(nodes, str):
+                nodes = [nodes]
+            if isinstance(nodes, Iterable):
+                names = sorted({str(node) for node in nodes})
+                self._nodes.set(len(names))
+                self._node_info.set(*({"node": name} for name in names))
+            else:
+                self._nodes.set(nodes)
+
+    def node_samples(self, samples: int, node: Optional[str] = None) -> None:
+        """Say how many samples a node has (NodeSampleNum).
+
+        Args:
+            samples: their number.
+            node: the node's name; this worker's own where it is not given.
+        """
+        with self._context.guard:
+            name = self._context.node if node is None else str(node)
+            self._context.instruments.gauge(federated.NODE_SAMPLES, node=name).set(samples)
+
+    @contextmanager
+    def aggregation(self, number: Optional[int] = None) -> Iterator[Aggregation]:
+        """The aggregator's round: from waiting for updates to the aggregate sent.
+
+        Ends well, it counts (AggregationNo); the time runs from the first :meth:`Aggregation.update`.
+
+        Args:
+            number: the round's number; one more than the last where it is not given.
+        """
+        if number is None:
+            number = int(self._round.value() or 0) + 1
+        count, durations = self._aggregations
+        aggregation = Aggregation(self, self._context.clock, self._context.guard)
+        self._context.emit.bind(iteration=number)
+        try:
+            yield aggregation
+        except BaseException as error:
+            self._context.emit("aggregation.failed", round=number, error=type(error).__name__)
+            raise
+        with self._context.guard:
+            seconds = aggregation.seconds()
+            durations.observe(seconds)
+            count.inc()
+            self._round.set(number)
+            self._context.emit(
+                "aggregation.completed", round=number, nodes=len(aggregation.nodes), duration_seconds=seconds
+            )
+            self._context.on_success()
+
+    @cached_property
+    def _training(self) -> TrainingSeries:
+        return TrainingSeries(self._context)
+
+    @cached_property
+    def _aggregations(self) -> Tuple[Counter, Latency]:
+        instruments = self._context.instruments
+        durations = instruments.latency()
+        instruments.histogram(federated.AGGREGATION_DURATION, durations.histogram)
+        return instruments.counter(federated.AGGREGATIONS), durations
+
+
+class Aggregation:
+    """One round of aggregation.
+
+    Attributes:
+        nodes: names of the nodes whose update came, in that order.
+    """
+
+    def __init__(self, task: FederatedLearning, clock: Clock, guard: Guard) -> None:
+        self._task = task
+        self._clock = clock
+        self._guard = guard
+        self._began = clock.monotonic()
+        self.nodes: List[str] = []
+
+    def update(self, node: str, samples: Optional[int] = None) -> None:
+        """A node's update came.
+
+        Args:
+            node: the node's name.
+            samples: number of samples that it trained on (NodeSampleNum).
+        """
+        with self._guard:
+            if not self.nodes:
+                self._began = self._clock.monotonic()
+            if node not in self.nodes:
+                self.nodes.append(node)
+            if samples is not None:
+                self._task.node_samples(samples, node)
+
+    def seconds(self) -> float:
+        """Time since the first update, or since the round began where none came."""
+        return max(0.0, self._clock.monotonic() - self._began)

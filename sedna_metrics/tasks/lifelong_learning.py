@@ -1,0 +1,29 @@
+"""Lifelong learning: a knowledge base of tasks, which grows by what is met for the first time."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Callable
+
+from sedna_metrics.catalogue import inference as metrics, learning
+from sedna_metrics.tasks._learning import LearningTask
+
+
+class LifelongLearning(LearningTask):
+    """``worker.lifelong_learning``, for train, eval and inference workers of a LifelongLearningJob."""
+
+    @cached_property
+    def unseen_sample(self) -> Callable[..., None]:
+        """``unseen_sample()`` counts a sample of a task that is not known; ``unseen_sample(n)`` counts ``n``.
+
+        The detector's own answer, a bool, will do.
+        """
+        return self._context.instruments.counter(metrics.UNSEEN_SAMPLES).inc
+
+    def known_tasks(self, count: int) -> None:
+        """Say how many tasks the knowledge base knows."""
+        self._context.instruments.gauge(learning.KNOWN_TASKS).set(count)
+
+    def task_samples(self, count: int) -> None:
+        """Say how many samples those tasks rest on."""
+        self._context.instruments.gauge(learning.TASK_SAMPLES).set(count)
