@@ -1,7 +1,7 @@
 """Decorators and context managers that time, count and note failures of a piece of work.
 
-One object serves both: ``@ji.edge_inference`` above a function, ``with ji.edge_inference():`` around a block. Functions,
-methods, coroutines, generators and async generators keep what they are, and what ``inspect.signature`` and
+One object serves both: ``@ji.edge_inference`` above a function, ``with ji.edge_inference():`` around a block.
+Functions, methods, coroutines, generators and async generators keep what they are, and what ``inspect.signature`` and
 ``inspect.getfullargspec`` say of them: Sedna passes an estimator only the arguments that ``getfullargspec`` names
 (lib/sedna/backend/base.py), and that honours ``__signature__``, not ``__wrapped__``.
 """
@@ -12,7 +12,7 @@ import functools
 import inspect
 from time import perf_counter
 from types import TracebackType
-from typing import Any, AsyncIterator, Callable, Iterator, Optional, Protocol, Type, TypeVar, overload
+from typing import Any, AsyncIterator, Callable, Generator, Optional, Protocol, Type, TypeVar, overload
 
 from sedna_metrics.instruments import FOLD_EVERY
 
@@ -38,8 +38,8 @@ class Recorder(Protocol):
 class Observation:
     """Observes every call of what it decorates, and every block that it is the context manager of.
 
-    What the work returns or raises passes through untouched; an exception is the same object. Work that raises counts as
-    failed and is not timed; a generator that is closed early counts as finished. A generator is timed from its first to
+    What the work returns or raises passes through untouched; an exception is the same object. Work that raises counts
+    as failed and is not timed; a generator that is closed early counts as finished. A generator is timed from its first to
     its last item.
 
     Args:
@@ -127,7 +127,7 @@ class Observation:
         return wrapper
 
     def _wrap_generator(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        def wrapper(*args: Any, **kwargs: Any) -> Iterator[Any]:
+        def wrapper(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
             with Span(self):
                 return (yield from function(*args, **kwargs))
 

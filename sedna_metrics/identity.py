@@ -1,7 +1,7 @@
 """Who this worker is: task, worker, kind, role, node and host.
 
-Read from the environment that Sedna's Global Manager injects, never through Sedna's own ``BaseConfig``, which gives joint
-inference workers the job name "sedna" (lib/sedna/common/config.py: ``job_name`` has a default and wins over
+Read from the environment that Sedna's Global Manager injects, never through Sedna's own ``BaseConfig``, which gives
+joint inference workers the job name "sedna" (lib/sedna/common/config.py: ``job_name`` has a default and wins over
 ``service_name``).
 """
 
@@ -111,7 +111,7 @@ class WorkerIdentity:
         return self.worker_type in _BATCH_TYPES
 
     def with_role(self, kind: str, worker_type: str) -> WorkerIdentity:
-        """This identity with what the class in use tells, where the environment told nothing."""
+        """Give this identity with what the class in use tells, where the environment told nothing."""
         return replace(
             self,
             kind=kind if self.kind == UNKNOWN else self.kind,

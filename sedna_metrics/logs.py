@@ -43,7 +43,7 @@ def log_context(**fields: Any) -> Iterator[None]:
         _CONTEXT.reset(token)
 
 
-class JsonFormatter(_BaseFormatter):  # type: ignore[misc,valid-type]
+class JsonFormatter(_BaseFormatter):  # type: ignore[misc]
     """A record as one line of JSON: timestamp, level, logger, message, identity, context, extras, exception."""
 
     def __init__(self, identity: Optional[Mapping[str, str]] = None) -> None:

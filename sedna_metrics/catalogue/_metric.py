@@ -19,8 +19,8 @@ class Metric:
     """One metric of the contract.
 
     ``form`` says how the series behave: ``counter``, ``gauge``, ``histogram``; ``info``, a gauge that is always 1 and
-    whose labels are the information; ``state``, one 0/1 gauge for each of ``states``, of which exactly one is 1, and the
-    label called ``state_label`` holds the state.
+    whose labels are the information; ``state``, one 0/1 gauge for each of ``states``, of which exactly one is 1, and
+    the label called ``state_label`` holds the state.
     """
 
     name: str

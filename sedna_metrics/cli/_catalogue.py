@@ -47,9 +47,11 @@ def as_table() -> str:
     rows += [(metric.name, _form(metric), _labels(metric, ""), ", ".join(metric.proposal)) for metric in ALL]
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)) + "  " + row[3] for row in rows]
-    common = " and ".join(COMMON_LABELS)
-    lines += ["", *textwrap.wrap(f"Every series also has the labels {common}. info: a gauge that is always 1. state: one "
-                                 "0/1 gauge for each state, of which exactly one is 1.", 100)]  # fmt: skip
+    legend = (
+        f"Every series also has the labels {' and '.join(COMMON_LABELS)}. info: a gauge that is always 1. "
+        "state: one 0/1 gauge for each state, of which exactly one is 1."
+    )
+    lines += ["", *textwrap.wrap(legend, 100)]
     return "\n".join(line.rstrip() for line in lines)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from typing import Iterator, List, Optional, Tuple
+from typing import Any, Callable, Iterator, List, Optional, Tuple
 
 from prometheus_client import CollectorRegistry, exposition
 from prometheus_client.core import Metric
@@ -44,7 +44,7 @@ class Renderer:
         with self._guard:
             others = self._others()
             if others:
-                return ours + exposition.generate_latest(_Others(others))  # type: ignore[arg-type]
+                return ours + exposition.generate_latest(_Others(others))
         return ours
 
     def negotiate(self, accept: str, accept_encoding: str) -> Tuple[bytes, str, Optional[str]]:
@@ -58,14 +58,11 @@ class Renderer:
             return gzip(body), content_type, "gzip"
         return body, content_type, None
 
-    def _openmetrics(self, encoder: object) -> bytes:
-        assert callable(encoder)
-        metrics = list(self._instruments.collect())
+    def _openmetrics(self, encoder: Callable[[Any], bytes]) -> bytes:
+        metrics: List[Metric] = list(self._instruments.collect())
         with self._guard:
-            body: bytes = encoder(_Others([*metrics, *self._others()]))
-            return body
-        body = encoder(_Others(metrics))
-        return body
+            return encoder(_Others([*metrics, *self._others()]))
+        return encoder(_Others(metrics))
 
     def _others(self) -> List[Metric]:
         return [metric for metric in self._registry.collect() if not isinstance(metric, OurMetric)]

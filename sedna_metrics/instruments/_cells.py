@@ -2,8 +2,8 @@
 
 The hot path takes no lock and looks nothing up. It rests on three operations that CPython does in one step, so that
 threads, signal handlers and scrapes can meet in them without losing an update: ``next()`` of an ``itertools.count``,
-``list.append``, and an assignment. What costs time, sorting durations into buckets, happens when somebody looks, or every
-:data:`FOLD_EVERY` calls.
+``list.append``, and an assignment. What costs time, sorting durations into buckets, happens when somebody looks, or
+every :data:`FOLD_EVERY` calls.
 
 Update functions are closures, kept in instance attributes: a closure's cell is reached in one bytecode, ``self.x`` in
 three (measured: docs/performance.md).
@@ -43,14 +43,14 @@ def to_float(value: Any) -> float:
 
 def last_of(value: Any) -> float:
     """:func:`to_float` of a history's last value, or of the value itself."""
-    while isinstance(value, _SEQUENCES) or getattr(value, "ndim", 0):
+    while isinstance(value, _SEQUENCES) or getattr(value, "ndim", None):
         value = value[-1]
     return to_float(value)
 
 
 def mean_of(value: Any) -> float:
     """:func:`to_float` of the mean of scores by class, or of the value itself."""
-    if isinstance(value, _SEQUENCES) or getattr(value, "ndim", 0):
+    if isinstance(value, _SEQUENCES) or getattr(value, "ndim", None):
         values = [mean_of(item) for item in value]
         if not values:
             raise ValueError("an empty list has no mean")

@@ -55,7 +55,8 @@ class Instruments(Collector):
 
     def counter(self, metric: Metric, /, **labels: str) -> Counter:
         """The counter of this label set."""
-        return self._family(metric, "counter").cell(lambda: Counter(self._rejecter(metric)), labels)
+        cell: Counter = self._family(metric, "counter").cell(lambda: Counter(self._rejecter(metric)), labels)
+        return cell
 
     def unshown_counter(self, metric: Metric) -> Counter:
         """A counter that :meth:`derived` series can be made of; refused values are reported under ``metric``'s name."""
@@ -81,15 +82,18 @@ class Instruments(Collector):
         def make() -> Gauge:
             return Gauge(self._rejecter(metric), metric.minimum, convert, on_nonfinite)
 
-        return self._family(metric, "gauge").cell(make, labels)
+        cell: Gauge = self._family(metric, "gauge").cell(make, labels)
+        return cell
 
     def state(self, metric: Metric, /, **labels: str) -> State:
         """The state of this label set (the state's own label aside)."""
-        return self._family(metric, "state").cell(lambda: State(metric.states, self._rejecter(metric)), labels)
+        cell: State = self._family(metric, "state").cell(lambda: State(metric.states, self._rejecter(metric)), labels)
+        return cell
 
     def info(self, metric: Metric) -> Info:
         """The information."""
-        return self._family(metric, "info").cell(Info, {})
+        cell: Info = self._family(metric, "info").cell(Info, {})
+        return cell
 
     def latency(self) -> Latency:
         """A new cell for durations; show it with :meth:`derived` and :meth:`histogram`."""
@@ -178,7 +182,7 @@ class OurMetric(ClientMetric):
         super().__init__(name, metric.help, metric.type)
 
     @property
-    def samples(self) -> List[Any]:  # type: ignore[override]
+    def samples(self) -> List[Any]:
         """prometheus_client's ``Sample`` tuples."""
         return [Sample(name, labels, value, None, None) for name, labels, value in self._family.points()]
 

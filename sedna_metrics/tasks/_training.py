@@ -53,7 +53,7 @@ class Training:
         self._series = series
         self._emit = context.emit
         self._planned = epochs
-        self._progress = Progress(context.clock, float(epochs) if _is_count(epochs) else None)
+        self._progress = Progress(context.clock, epochs if _is_count(epochs) else None)
         self._epoch = 0
         self._url = ""
         self.loss = series.loss.set

@@ -36,9 +36,9 @@ class JointInference:
 
     @cached_property
     def hard_sample(self) -> Callable[..., None]:
-        """``hard_sample()`` counts a sample that the miner called hard (HardSampleNum), whether or not the cloud answers.
+        """``hard_sample()`` counts a sample that the miner called hard (HardSampleNum).
 
-        ``hard_sample(n)`` counts ``n``; the miner's own answer, a bool, will do.
+        Whether or not the cloud answers. ``hard_sample(n)`` counts ``n``; the miner's own answer, a bool, will do.
         """
         return self._context.instruments.counter(metrics.HARD_SAMPLES).inc
 
