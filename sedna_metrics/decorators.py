@@ -39,8 +39,8 @@ class Observation:
     """Observes every call of what it decorates, and every block that it is the context manager of.
 
     What the work returns or raises passes through untouched; an exception is the same object. Work that raises counts
-    as failed and is not timed; a generator that is closed early counts as finished. A generator is timed from its first to
-    its last item.
+    as failed and is not timed; a generator that is closed early counts as finished. A generator is timed from its
+    first to its last item.
 
     Args:
         recorder: is told about start, end and failure.

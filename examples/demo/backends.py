@@ -1,0 +1,148 @@
+"""Where the demo reads its numbers: a real Prometheus and Pushgateway, or stand-ins for machines without them."""
+
+from __future__ import annotations
+
+import subprocess
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Dict, List, Mapping, Optional, Protocol
+
+import requests
+import servers
+from prometheus_client.parser import text_string_to_metric_families
+
+CONFIGURATION = """\
+global: {{scrape_interval: 1s, scrape_timeout: 1s}}
+scrape_configs:
+  - job_name: sedna-workers
+    static_configs: [{{targets: [{targets}]}}]
+  - job_name: pushgateway
+    honor_labels: true
+    static_configs: [{{targets: ["127.0.0.1:{gateway}"]}}]
+"""
+
+
+class Backend(Protocol):
+    """What the demo needs of it."""
+
+    name: str
+    push_url: str
+
+    def value(self, series: str, labels: Mapping[str, str]) -> Optional[float]:
+        """The value of the first series that has these labels."""
+
+    def settle(self) -> None:
+        """Wait until what was emitted before this call can be read."""
+
+    def close(self) -> None: ...
+
+
+class Real:
+    """Prometheus, which scrapes the services and the Pushgateway, asked in PromQL."""
+
+    def __init__(self, folder: Path, prometheus: int, gateway: int, targets: List[str]) -> None:
+        config = folder / "prometheus.yml"
+        quoted = ", ".join(f'"{target}"' for target in targets)
+        config.write_text(CONFIGURATION.format(targets=quoted, gateway=gateway))
+        self._url = f"http://127.0.0.1:{prometheus}"
+        self.push_url = f"http://127.0.0.1:{gateway}"
+        self.name = "a real Prometheus (and Pushgateway)"
+        self._session = requests.Session()
+        commands = [
+            [servers.find("prometheus-pushgateway"), f"--web.listen-address=127.0.0.1:{gateway}"],
+            [
+                servers.find("prometheus"),
+                f"--config.file={config}",
+                f"--storage.tsdb.path={folder / 'tsdb'}",
+                f"--web.listen-address=127.0.0.1:{prometheus}",
+            ],
+        ]
+        self._processes: List[subprocess.Popen] = []
+        try:
+            for number, command in enumerate(commands):
+                with (folder / f"server-{number}.log").open("w") as log:
+                    self._processes.append(subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT))
+            for url in (self.push_url, self._url):
+                _wait_until_ready(f"{url}/-/ready")
+        except BaseException:
+            self.close()
+            raise
+
+    def value(self, series: str, labels: Mapping[str, str]) -> Optional[float]:
+        matchers = ",".join(f"{name}={_quoted(value)}" for name, value in labels.items())
+        answer = self._session.get(f"{self._url}/api/v1/query", params={"query": f"{series}{{{matchers}}}"}).json()
+        result = answer["data"]["result"]
+        return float(result[0]["value"][1]) if result else None
+
+    def settle(self) -> None:
+        time.sleep(3)  # two scrapes and what they take
+
+    def close(self) -> None:
+        for process in self._processes:
+            process.terminate()
+        for process in self._processes:
+            process.wait(10)
+
+
+class Embedded:
+    """A receiver for pushes and a scraper on demand, for machines that cannot have the real ones."""
+
+    def __init__(self, targets: List[str]) -> None:
+        self.name = "the embedded scraper and receiver"
+        self._targets = targets
+        self._groups: Dict[str, str] = {}
+        groups = self._groups
+
+        class Receiver(BaseHTTPRequestHandler):
+            def do_PUT(self) -> None:
+                groups[self.path] = self.rfile.read(int(self.headers["Content-Length"])).decode()
+                self.send_response(200)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
+        self._server.daemon_threads = True
+        self.push_url = f"http://127.0.0.1:{self._server.server_port}"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def value(self, series: str, labels: Mapping[str, str]) -> Optional[float]:
+        for text in [*list(self._groups.values()), *map(_scrape, self._targets)]:
+            for family in text_string_to_metric_families(text):
+                for sample in family.samples:
+                    if sample.name == series and labels.items() <= sample.labels.items():
+                        return sample.value
+        return None
+
+    def settle(self) -> None:
+        """Nothing to wait for: every look is fresh."""
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def _scrape(target: str) -> str:
+    try:
+        return requests.get(f"http://{target}/metrics", timeout=2).text
+    except requests.ConnectionError:
+        return ""  # not up yet
+
+
+def _quoted(value: str) -> str:
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
+
+
+def _wait_until_ready(url: str) -> None:
+    for _ in range(100):
+        try:
+            if requests.get(url, timeout=2).ok:
+                return
+        except requests.ConnectionError:
+            pass
+        time.sleep(0.1)
+    raise SystemExit(f"{url} does not get ready")
