@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from sedna_metrics.errors import SettingError
 
 PREFIX = "SEDNA_METRICS_"
+_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 #: 1-2-5 from one millisecond to a minute: a cloud inference of Sedna's may retry for more than ten seconds.
 DEFAULT_BUCKETS: Tuple[float, ...] = (
@@ -118,8 +119,8 @@ def _url(text: str) -> str:
 
 def _level(text: str) -> str:
     value = text.strip().upper()
-    if value not in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"):
-        raise ValueError("must be one of DEBUG, INFO, WARNING, ERROR, CRITICAL")
+    if value not in _LEVELS:
+        raise ValueError(f"must be one of {', '.join(_LEVELS)}")
     return value
 
 
@@ -205,8 +206,8 @@ def _source(setting: Setting, environ: Mapping[str, str], given: Mapping[str, ob
     text = environ.get(setting.variable, "")
     if text and not _is_service_link(setting.variable, text):
         return text, setting.variable
-    if setting.name == "log_level" and environ.get("LOG_LEVEL", ""):
-        return environ["LOG_LEVEL"], "LOG_LEVEL"
+    if setting.name == "log_level" and environ.get("LOG_LEVEL", "").strip().upper() in _LEVELS:
+        return environ["LOG_LEVEL"], "LOG_LEVEL"  # Sedna's own; what it holds wrongly is not ours to refuse
     return setting.default, f"the default of {setting.name}"
 
 

@@ -27,7 +27,7 @@ import servers  # noqa: E402
 from backends import Backend, Embedded, Real  # noqa: E402
 
 TIMEOUT_SECONDS = 110
-console = Console()
+console = Console(width=None if sys.stdout.isatty() else 140)
 
 
 def free_ports(count: int) -> List[int]:
@@ -135,7 +135,13 @@ def compare(demo: Demo) -> int:
     """Print the table; gives the number of rows that differ."""
     demo.backend.settle()
     table = Table(title=f"What {demo.backend.name} shows, and what happened", title_justify="left")
-    for column, justify in (("proposal", "left"), ("series", "left"), ("shown", "right"), ("truth", "right"), ("", "left")):
+    for column, justify in (
+        ("proposal", "left"),
+        ("series", "left"),
+        ("shown", "right"),
+        ("truth", "right"),
+        ("", "left"),
+    ):
         table.add_column(column, justify=justify, overflow="fold")
     wrong = rows = 0
     for worker, expectations in sorted(demo.truth().items()):

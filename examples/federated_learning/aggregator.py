@@ -14,7 +14,7 @@ import numpy as np
 import sedna_metrics
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from truth import Truth  # noqa: E402
+from truth import Truth
 
 PARTICIPANTS = int(os.environ.get("PARTICIPANTS_COUNT", "3"))
 ROUNDS = int(os.environ.get("EXIT_ROUND", "5"))

@@ -13,8 +13,8 @@ import requests
 import sedna_metrics
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from digits import digits  # noqa: E402
-from truth import Truth  # noqa: E402
+from digits import digits
+from truth import Truth
 
 ROUNDS = int(os.environ.get("EXIT_ROUND", "5"))
 EPOCHS = 4

@@ -15,8 +15,8 @@ from sklearn.metrics import log_loss, precision_score, recall_score
 import sedna_metrics
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from digits import digits  # noqa: E402
-from truth import Truth  # noqa: E402
+from digits import digits
+from truth import Truth
 
 ITERATIONS = 3
 EPOCHS = 12

@@ -14,8 +14,8 @@ from sklearn.svm import SVC
 import sedna_metrics
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from digits import digits  # noqa: E402
-from truth import Truth  # noqa: E402
+from digits import digits
+from truth import Truth
 
 worker = sedna_metrics.start()
 many = digits(0, 900)

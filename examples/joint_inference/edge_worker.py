@@ -12,8 +12,8 @@ from sklearn.linear_model import LogisticRegression
 import sedna_metrics
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from digits import digits  # noqa: E402
-from truth import Truth  # noqa: E402
+from digits import digits
+from truth import Truth
 
 worker = sedna_metrics.start()
 ji = worker.joint_inference

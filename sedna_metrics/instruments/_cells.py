@@ -38,7 +38,8 @@ def to_float(value: Any) -> float:
     """
     if isinstance(value, (str, bytes, bytearray)):
         raise TypeError("text is no number")
-    return float(value)
+    item = getattr(value, "item", None)  # numpy, PyTorch, TensorFlow, pandas: the one element as a Python number
+    return float(item() if callable(item) else value)
 
 
 def last_of(value: Any) -> float:

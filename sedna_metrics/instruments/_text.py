@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-from math import isfinite, isnan
 from typing import Mapping
+
+from prometheus_client.utils import floatToGoString
 
 _ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
 _HELP_ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n"})
 
 
 def format_value(value: float) -> str:
-    """A sample's value. From a million on the mantissa and exponent of Go, as prometheus_client writes it."""
-    if -1e6 < value < 1e6:
-        return repr(value)
-    if not isfinite(value):
-        return "NaN" if isnan(value) else "+Inf" if value > 0 else "-Inf"
-    text = repr(value)
-    dot = text.find(".")
-    if value > 0 and dot > 6:
-        mantissa = f"{text[0]}.{text[1:dot]}{text[dot + 1 :]}".rstrip("0.")
-        return f"{mantissa}e+0{dot - 1}"
-    return text
+    """A sample's value. Where the notation is in question (from a million on, NaN, infinities) theirs is asked."""
+    return repr(value) if -1e6 < value < 1e6 else floatToGoString(value)
 
 
 def format_bound(bound: float) -> str:

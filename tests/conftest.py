@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import time
+from pathlib import Path
+from typing import Callable, Dict, Iterator, List
+
+import pytest
+import requests
+import servers
+
+import sedna_metrics
+from sedna_metrics import _runtime
+from sedna_metrics._runtime import Worker
+
+
+class FakeClock:
+    """Stands still until it is told otherwise."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.offset = 1_700_000_000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def time(self) -> float:
+        return self.now + self.offset
+
+    def advance(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture(autouse=True)
+def _no_worker_is_left_running() -> Iterator[None]:
+    yield
+    left = _runtime._running
+    if left is not None:
+        left.close()
+        pytest.fail("the test left a worker running")
+
+
+@pytest.fixture
+def start(clock: FakeClock) -> Iterator[Callable[..., Worker]]:
+    """``start()`` with an environment of the test's own; nothing listens, nothing is logged unless asked for."""
+    workers: List[Worker] = []
+
+    def start_(environ: Dict[str, str] | None = None, **arguments: object) -> Worker:
+        environ = {"JOB_NAME": "task", "WORKER_NAME": "worker", **(environ or {})}
+        arguments = {"export": "off", "log": "off", "clock": clock, **arguments}
+        workers.append(sedna_metrics.start(environ=environ, **arguments))
+        return workers[-1]
+
+    yield start_
+    for worker in workers:
+        worker.close()
+        assert worker._guard.errors() == 0, "something failed inside, and the guard kept quiet about it"
+
+
+@pytest.fixture
+def worker(start: Callable[..., Worker]) -> Worker:
+    return start()
+
+
+def values(worker: Worker, name: str) -> Dict[object, float]:
+    """Samples of one name: value by own labels (a tuple of pairs, or nothing where there are none)."""
+    return {labels: value for (each, labels), value in worker._instruments.samples().items() if each == name}
+
+
+def value(worker: Worker, name: str, **labels: str) -> float | None:
+    """The value of one sample, or ``None``."""
+    return worker._instruments.samples().get((name, tuple(sorted(labels.items()))))
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def program(name: str) -> str:
+    """Path of a real server; without one the test is skipped, or fails where CI=true."""
+    found = servers.find(name)
+    if found is None:
+        reason = f"{name} is neither on PATH nor unpacked by tests/servers.py"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return found
+
+
+class Server:
+    """A server's process and where it answers."""
+
+    def __init__(self, command: List[str], port: int, log: Path) -> None:
+        self.url = f"http://127.0.0.1:{port}"
+        with log.open("w") as output:
+            self._process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                if requests.get(f"{self.url}/-/ready", timeout=2).ok:
+                    return
+            except requests.ConnectionError:
+                pass
+            if time.monotonic() > deadline or self._process.poll() is not None:
+                self.close()
+                raise AssertionError(f"{command[0]} does not get ready: {log.read_text()[-2000:]}")
+            time.sleep(0.05)
+
+    def close(self) -> None:
+        self._process.terminate()
+        self._process.wait(10)
+
+
+@pytest.fixture
+def pushgateway(tmp_path: Path) -> Iterator[Server]:
+    port = free_port()
+    server = Server(
+        [program("prometheus-pushgateway"), f"--web.listen-address=127.0.0.1:{port}"], port, tmp_path / "gateway.log"
+    )
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def prometheus(tmp_path: Path) -> Iterator[Callable[[str], Server]]:
+    """Starts a Prometheus on a configuration."""
+    started: List[Server] = []
+
+    def start_(configuration: str) -> Server:
+        port = free_port()
+        config = tmp_path / f"prometheus-{port}.yml"
+        config.write_text(configuration)
+        command = [
+            program("prometheus"),
+            f"--config.file={config}",
+            f"--storage.tsdb.path={tmp_path / f'tsdb-{port}'}",
+            f"--web.listen-address=127.0.0.1:{port}",
+        ]
+        started.append(Server(command, port, tmp_path / f"prometheus-{port}.log"))
+        return started[-1]
+
+    yield start_
+    for server in started:
+        server.close()
+
+
+def eventually(check: Callable[[], object], seconds: float = 20) -> object:
+    """What ``check`` gives as soon as it is true."""
+    deadline = time.monotonic() + seconds
+    while True:
+        result = check()
+        if result:
+            return result
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds} s: {check}")
+        time.sleep(0.1)

@@ -1,0 +1,318 @@
+"""Decorators and context managers around the user's own code."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+
+import pytest
+
+from sedna_metrics.decorators import Observation
+
+
+class Recorder:
+    """Notes what it is told."""
+
+    def __init__(self):
+        self.started = self.failed = self.folded = 0
+        self.seconds = []
+        self.finish = self.seconds.append
+
+    def start(self):
+        self.started += 1
+        return self.started
+
+    def fail(self):
+        self.failed += 1
+        return self.failed
+
+    def fold(self):
+        self.folded += 1
+
+    @property
+    def tally(self):
+        return self.started, len(self.seconds), self.failed
+
+
+@pytest.fixture
+def recorder():
+    return Recorder()
+
+
+@pytest.fixture
+def failures():
+    return []
+
+
+@pytest.fixture
+def observe(recorder, failures):
+    return Observation(recorder, failures.append)
+
+
+class Boom(Exception):
+    pass
+
+
+def test_a_function_gives_what_it_gave(observe, recorder):
+    assert observe(lambda a, b=2: a + b)(1, b=5) == 6
+    assert recorder.tally == (1, 1, 0)
+
+
+def test_the_users_exception_is_the_same_object(observe, recorder, failures):
+    error = Boom()
+
+    @observe
+    def fails():
+        raise error
+
+    with pytest.raises(Boom) as caught:
+        fails()
+    assert caught.value is error
+    assert failures == [error]
+    assert recorder.tally == (1, 0, 1)
+
+
+@pytest.mark.parametrize("call", [False, True])
+def test_it_decorates_with_and_without_parentheses(observe, recorder, call):
+    decorator = observe() if call else observe
+
+    @decorator
+    def work():
+        return 1
+
+    assert work() == 1
+    assert recorder.tally == (1, 1, 0)
+
+
+def test_it_is_a_context_manager_too(observe, recorder):
+    with observe():
+        pass
+    with pytest.raises(Boom), observe():
+        raise Boom
+    assert recorder.tally == (2, 1, 1)
+
+
+def test_it_is_an_async_context_manager_too(observe, recorder):
+    async def main():
+        async with observe():
+            await asyncio.sleep(0)
+
+    asyncio.run(main())
+    assert recorder.tally == (1, 1, 0)
+
+
+def test_a_coroutine_is_timed_until_it_is_done(observe, recorder):
+    @observe
+    async def work():
+        await asyncio.sleep(0.02)
+        return 7
+
+    assert inspect.iscoroutinefunction(work)
+    assert asyncio.iscoroutinefunction(work) if not hasattr(asyncio, "timeout") else True
+    assert asyncio.run(work()) == 7
+    assert recorder.seconds[0] >= 0.02
+
+
+def test_a_cancelled_coroutine_counts_as_failed(observe, recorder):
+    @observe
+    async def work():
+        await asyncio.sleep(60)
+
+    async def main():
+        task = asyncio.ensure_future(work())
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())
+    assert recorder.tally == (1, 0, 1)
+
+
+def test_an_object_whose_call_is_a_coroutine_is_awaited(observe, recorder):
+    class Handler:
+        async def __call__(self):
+            return 3
+
+    wrapped = observe(Handler())
+    assert asyncio.run(wrapped()) == 3
+    assert recorder.tally == (1, 1, 0)
+
+
+def test_a_generator_counts_once_it_is_exhausted(observe, recorder):
+    @observe
+    def work(n):
+        got = yield 0
+        yield got
+        return n
+
+    assert inspect.isgeneratorfunction(work)
+    generator = work(5)
+    assert recorder.tally == (0, 0, 0)
+    assert next(generator) == 0
+    assert generator.send("sent") == "sent"
+    assert recorder.tally == (1, 0, 0)
+    with pytest.raises(StopIteration) as stop:
+        next(generator)
+    assert stop.value.value == 5
+    assert recorder.tally == (1, 1, 0)
+
+
+def test_a_generator_that_is_closed_early_has_finished(observe, recorder):
+    @observe
+    def work():
+        yield 1
+        yield 2
+
+    generator = work()
+    next(generator)
+    generator.close()
+    assert recorder.tally == (1, 1, 0)
+
+
+def test_a_generator_that_raises_has_failed(observe, recorder):
+    @observe
+    def work():
+        yield 1
+        raise Boom
+
+    with pytest.raises(Boom):
+        list(work())
+    assert recorder.tally == (1, 0, 1)
+
+
+def test_an_async_generator_passes_on_what_is_sent_and_thrown(observe, recorder):
+    @observe
+    async def work():
+        got = yield 1
+        try:
+            yield got
+        except Boom:
+            yield "caught"
+
+    async def main():
+        generator = work()
+        assert await generator.__anext__() == 1
+        assert await generator.asend("sent") == "sent"
+        assert await generator.athrow(Boom()) == "caught"
+        with pytest.raises(StopAsyncIteration):
+            await generator.__anext__()
+
+    assert inspect.isasyncgenfunction(work)
+    asyncio.run(main())
+    assert recorder.tally == (1, 1, 0)
+
+
+def test_an_async_generator_that_is_closed_early_closes_the_users(observe, recorder):
+    closed = []
+
+    @observe
+    async def work():
+        try:
+            yield 1
+            yield 2
+        finally:
+            closed.append(True)
+
+    async def main():
+        generator = work()
+        await generator.__anext__()
+        await generator.aclose()
+
+    asyncio.run(main())
+    assert closed == [True]
+    assert recorder.tally == (1, 1, 0)
+
+
+def test_methods_of_all_sorts_work(observe, recorder):
+    class Model:
+        def __init__(self):
+            self.bias = 1
+
+        @observe
+        def method(self, x):
+            return x + self.bias
+
+        @observe
+        @staticmethod
+        def static(x):
+            return x
+
+        @staticmethod
+        @observe
+        def static_inside(x):
+            return x
+
+        @observe
+        @classmethod
+        def class_(cls, x):
+            return cls, x
+
+    assert Model().method(1) == 2
+    assert Model.static(3) == Model.static_inside(3) == 3
+    assert Model.class_(4) == (Model, 4)
+    assert recorder.tally == (4, 4, 0)
+
+
+def _full(a, b: int = 1, *args, c, d: str = "x", **kwargs) -> bool:
+    """Doc."""
+
+
+def _positional(a, /, b):
+    pass
+
+
+async def _coroutine(data=None, **params):
+    pass
+
+
+class _Estimator:
+    def train(self, train_data, valid_data=None, **kwargs):
+        pass
+
+
+@pytest.mark.parametrize("function", [_full, _positional, _coroutine, _Estimator.train, functools.partial(_full, 1)])
+def test_what_inspect_says_of_a_function_stays_as_it_was(observe, function):
+    wrapped = observe(function)
+    assert inspect.signature(wrapped) == inspect.signature(function)
+    assert inspect.getfullargspec(wrapped) == inspect.getfullargspec(function)
+    assert inspect.iscoroutinefunction(wrapped) == inspect.iscoroutinefunction(function)
+    if hasattr(function, "__name__"):
+        assert (wrapped.__name__, wrapped.__doc__, wrapped.__wrapped__) == (
+            function.__name__,
+            function.__doc__,
+            function,
+        )
+
+
+def test_a_bound_method_keeps_its_argspec(observe):
+    estimator, wrapped = _Estimator(), type("Wrapped", (), {"train": observe(_Estimator.train)})()
+    assert inspect.getfullargspec(wrapped.train) == inspect.getfullargspec(estimator.train)
+
+
+def test_decorators_stack(observe, recorder):
+    assert observe(observe(functools.lru_cache(maxsize=None)(lambda: 1)))() == 1
+    assert recorder.tally == (2, 2, 0)
+
+
+def test_a_recursive_function_counts_each_call(observe, recorder):
+    @observe
+    def down(n):
+        return n and down(n - 1)
+
+    down(4)
+    assert recorder.tally == (5, 5, 0)
+
+
+@pytest.mark.parametrize("thing", [42, "name", int, type("Model", (), {})])
+def test_what_cannot_be_observed_is_refused_at_once(observe, thing):
+    with pytest.raises(TypeError, match="cannot be observed"):
+        observe(thing)
+
+
+def test_folding_is_asked_for_every_so_often(observe, recorder):
+    work = observe(lambda: None)
+    for _ in range(1024):
+        work()
+    assert recorder.folded == 4

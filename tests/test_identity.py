@@ -1,0 +1,82 @@
+"""Who a worker is, from the environment that the Global Manager injects."""
+
+from __future__ import annotations
+
+import pytest
+
+from sedna_metrics.identity import WorkerIdentity
+
+
+def identity(hostname="host", program="/app/train.py", **environ):
+    return WorkerIdentity.from_env(environ, hostname, program)
+
+
+@pytest.mark.parametrize(
+    ("environ", "kind", "worker_type", "node"),
+    [
+        ({"WORKER_NAME": "edgeworker-x1"}, "jointinferenceservice", "edge", "unknown"),
+        ({"WORKER_NAME": "cloudworker-x1"}, "jointinferenceservice", "cloud", "unknown"),
+        ({"WORKER_NAME": "train-worker-x1"}, "incrementallearningjob", "train", "host"),
+        ({"WORKER_NAME": "eval-worker-x1"}, "incrementallearningjob", "eval", "host"),
+        ({"WORKER_NAME": "inferworker-x1"}, "incrementallearningjob", "inference", "host"),
+        ({"WORKER_NAME": "train-worker-x1", "KB_SERVER": "http://kb"}, "lifelonglearningjob", "train", "host"),
+        ({"WORKER_NAME": "aggworker-x1"}, "federatedlearningjob", "aggregation", "unknown"),
+        ({"WORKER_NAME": "trainworker-x1"}, "federatedlearningjob", "train", "host"),
+        ({"WORKER_NAME": "userworker-x1"}, "objectsearchservice", "user", "unknown"),
+        ({"WORKER_NAME": "trackingworker-x1"}, "objecttrackingservice", "tracking", "unknown"),
+        ({"WORKER_NAME": "ab1c2"}, "unknown", "unknown", "unknown"),
+        ({"WORKER_NAME": "edgeworker-x1", "NODE_NAME": "edge7"}, "jointinferenceservice", "edge", "edge7"),
+        ({}, "unknown", "unknown", "host"),
+    ],
+)
+def test_the_workers_name_tells_kind_and_type(environ, kind, worker_type, node):
+    found = identity(**environ)
+    assert (found.kind, found.worker_type, found.node) == (kind, worker_type, node)
+
+
+def test_the_job_comes_before_the_service_and_the_script_stands_in_for_both():
+    assert identity(JOB_NAME="job", SERVICE_NAME="service").task == "job"
+    assert identity(SERVICE_NAME="service").task == "service"
+    assert identity(JOB_NAME=" ", SERVICE_NAME="service").task == "service"
+    assert identity().task == "train"
+    assert identity(program="").task == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("variable", "path", "iteration"),
+    [
+        ("MODEL_URL", "/output/train/7", 7),
+        ("TRAIN_DATASET_URL", "/output/data/train/12/data.txt", 12),
+        ("TEST_DATASET_URL", "s3://bucket/data/eval/3/data.txt", 3),
+        ("OUTPUT_URL", "/output/train/4", 4),
+        ("MODEL_URL", "/models/little.pb", None),
+        ("MODEL_URL", "/output/train/" + "9" * 5000, None),
+    ],
+)
+def test_the_iteration_comes_from_the_paths(variable, path, iteration):
+    assert identity(**{variable: path}).iteration == iteration
+
+
+def test_two_federated_workers_on_one_node_have_groups_of_their_own():
+    environ = {"JOB_NAME": "fl", "NODE_NAME": "edge"}
+    one = identity(**environ, WORKER_NAME="trainworker-a", DATASET_NAME="one").grouping_key()
+    two = identity(**environ, WORKER_NAME="trainworker-b", DATASET_NAME="two").grouping_key()
+    assert one != two
+
+
+def test_the_next_run_of_a_role_on_its_node_has_the_last_ones_group():
+    one = identity(hostname="edge", JOB_NAME="il", WORKER_NAME="train-worker-aaaaa").grouping_key()
+    two = identity(hostname="edge", JOB_NAME="il", WORKER_NAME="train-worker-bbbbb").grouping_key()
+    assert one == two
+    assert one["job"] == "sedna-worker"
+
+
+@pytest.mark.parametrize("hostile", ["a\nb", 'quo"te', "x" * 10_000, "bad\udcff", "\udc80" * 3, "ünï"])
+def test_a_hostile_name_becomes_text_that_is_short_and_encodable(hostile):
+    task = identity(JOB_NAME=hostile).task
+    assert 0 < len(task.encode("utf-8")) <= 4 * 253
+    assert len(task) <= 253
+
+
+def test_two_long_names_stay_two():
+    assert identity(JOB_NAME="x" * 999 + "1").task != identity(JOB_NAME="x" * 999 + "2").task
