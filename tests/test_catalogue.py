@@ -56,8 +56,10 @@ CONTRACT = {
 }
 PROPOSAL = """
     EdgeInferenceCount CloudInferenceCount HardSampleNum TaskStage CurrentStatus IterationNo IterationInferenceCount
-    IterationHardSampleNum TrainSampleNum TrainLoss TrainRemainingTime TrainOutputModelUrl EvalSampleNum EvalRemainingTime
-    EvalNewModelUrl AccuracyMetricForNewModel AccuracyMetricForOldModel DeployModelUrl DeployStatus TrainNodes TrainStatus
+    IterationHardSampleNum TrainSampleNum TrainLoss TrainRemainingTime TrainOutputModelUrl EvalSampleNum
+    EvalRemainingTime
+    EvalNewModelUrl AccuracyMetricForNewModel AccuracyMetricForOldModel DeployModelUrl DeployStatus TrainNodes
+    TrainStatus
     NodeSampleNum AggregationNo
 """
 

@@ -4,30 +4,34 @@ from __future__ import annotations
 
 import base64
 import logging
+import re
 import threading
 import time
 from typing import Callable, Mapping
-from urllib.parse import quote
 
 import requests
 
 from sedna_metrics._guard import Guard
 from sedna_metrics.instruments import Counter
 
+_PLAIN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.:-]*\Z")
 _LOGGER = logging.getLogger("sedna_metrics")
 
 
 def group_url(base: str, grouping_key: Mapping[str, str]) -> str:
-    """The URL of a group. Values that a path cannot hold go in as base64, as the Pushgateway's API has it."""
+    """The URL of a group. What is more than a plain name goes in as base64, which the Pushgateway's API offers.
+
+    Slashes, percent signs, and the dots of "..": servers and proxies differ in what they make of them in a path.
+    """
     parts = [base.rstrip("/"), "metrics"]
     # The API wants "job" first; the order of the others does not matter to it.
     for name in sorted(grouping_key, key=lambda each: (each != "job", each)):
         value = grouping_key[name]
-        if "/" in value or not value:
+        if not _PLAIN.match(value):
             # A single "=" stands for the empty value.
             parts += [f"{name}@base64", base64.urlsafe_b64encode(value.encode("utf-8")).decode("ascii") or "="]
         else:
-            parts += [name, quote(value, safe="")]
+            parts += [name, value]
     return "/".join(parts)
 
 

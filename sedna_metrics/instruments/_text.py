@@ -12,7 +12,7 @@ _HELP_ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n"})
 
 def format_value(value: float) -> str:
     """A sample's value. Where the notation is in question (from a million on, NaN, infinities) theirs is asked."""
-    return repr(value) if -1e6 < value < 1e6 else floatToGoString(value)
+    return repr(value) if -1e6 < value < 1e6 else str(floatToGoString(value))  # type: ignore[no-untyped-call]
 
 
 def format_bound(bound: float) -> str:

@@ -1,0 +1,69 @@
+"""How long it will still take: nothing rather than nonsense, never negative, never NaN."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given, strategies as st
+
+from sedna_metrics.progress import Progress
+
+
+def test_it_says_nothing_while_it_knows_nothing(clock):
+    progress = Progress(clock, 10)
+    assert progress.remaining_seconds() is None
+    assert progress.estimated_completion() is None
+    assert Progress(clock, None).remaining_seconds() is None
+
+
+def test_a_steady_pace_gives_the_exact_answer(clock):
+    progress = Progress(clock, 10)
+    for done in range(1, 8):
+        clock.advance(2)
+        progress.update(done)
+    assert progress.remaining_seconds() == pytest.approx(6)
+    assert progress.estimated_completion() == pytest.approx(clock.time() + 6)
+
+
+def test_recent_units_weigh_more(clock):
+    progress = Progress(clock, 100)
+    for done in range(1, 51):
+        clock.advance(1 if done <= 25 else 10)
+        progress.update(done)
+    assert 9.5 * 50 < progress.remaining_seconds() < 10 * 50
+
+
+def test_a_hung_worker_freezes_what_remains_and_the_completion_falls_behind(clock):
+    progress = Progress(clock, 2)
+    clock.advance(5)
+    progress.update(1)
+    before = progress.estimated_completion()
+    clock.advance(3600)
+    assert progress.remaining_seconds() == 5
+    assert progress.estimated_completion() == pytest.approx(before)
+    assert progress.estimated_completion() < clock.time()
+
+
+def test_going_back_starts_the_estimate_anew(clock):
+    progress = Progress(clock, 10)
+    clock.advance(1)
+    progress.update(5)
+    progress.update(2)
+    assert progress.remaining_seconds() is None
+    clock.advance(4)
+    progress.update(3)
+    assert progress.remaining_seconds() == pytest.approx(28)
+
+
+@given(st.lists(st.tuples(st.floats(0, 1e9), st.floats(0, 1e6)), max_size=30), st.floats(0, 1e6))
+def test_it_is_never_negative_and_never_nan(steps, total):
+    from conftest import FakeClock
+
+    clock = FakeClock()
+    progress = Progress(clock, total)
+    for seconds, done in steps:
+        clock.advance(seconds)
+        progress.update(done)
+        remaining = progress.remaining_seconds()
+        assert remaining is None or (remaining >= 0 and not math.isnan(remaining))

@@ -1,0 +1,309 @@
+"""What the author of a worker script calls, and the numbers that come of it."""
+
+from __future__ import annotations
+
+import logging
+import math
+
+import numpy as np
+import pytest
+from conftest import value, values
+
+
+def test_joint_inference_counts_what_happened(worker):
+    ji = worker.joint_inference
+
+    @ji.edge_inference
+    def infer(x):
+        return x
+
+    @ji.cloud_inference
+    def ask(x):
+        if x % 2:
+            raise ConnectionError
+        return x
+
+    for x in range(10):
+        infer(x)
+        ji.hard_sample(x > 5)
+        if x > 5:
+            try:
+                ask(x)
+            except ConnectionError:
+                pass
+    assert value(worker, "sedna_inferences_total", location="edge") == 10
+    assert value(worker, "sedna_inferences_total", location="cloud") == 2
+    assert value(worker, "sedna_inference_errors_total", location="cloud") == 2
+    assert value(worker, "sedna_hard_samples_total") == 4
+    assert value(worker, "sedna_inference_samples_total") == 10
+    assert value(worker, "sedna_inference_duration_seconds_count", location="edge") == 10
+
+
+def test_samples_that_are_told_count_instead_of_edge_inferences(worker):
+    ji = worker.joint_inference
+    for hard in (True, False, True):  # mining-then-inference: each sample goes to one place only
+        ji.sample()
+        with ji.cloud_inference() if hard else ji.edge_inference():
+            pass
+    assert value(worker, "sedna_inference_samples_total") == 3
+
+
+def test_inferences_under_way_are_seen(worker):
+    ji = worker.joint_inference
+    with ji.edge_inference(), ji.edge_inference():
+        assert value(worker, "sedna_inferences_in_progress", location="edge") == 2
+    assert value(worker, "sedna_inferences_in_progress", location="edge") == 0
+
+
+def test_series_exist_only_for_what_the_script_mentions(worker):
+    worker.joint_inference.edge_inference  # noqa: B018
+    assert value(worker, "sedna_inferences_total", location="edge") == 0
+    assert value(worker, "sedna_inferences_total", location="cloud") is None
+    assert value(worker, "sedna_hard_samples_total") is None
+
+
+def test_the_designs_training_snippet(worker, clock):
+    il = worker.incremental_learning
+    with il.training(samples=100, epochs=4) as training:
+        assert value(worker, "sedna_task_stage", task_stage="train") == 1
+        assert value(worker, "sedna_stage_status", task_stage="train", status="running") == 1
+        for epoch in training.epochs():
+            assert value(worker, "sedna_training_epoch") == epoch + 1
+            clock.advance(10)
+            training.loss(1.0 / (epoch + 1))
+            if epoch == 2:
+                assert value(worker, "sedna_training_remaining_seconds") == pytest.approx(20)
+        training.output_model("s3://key:secret@bucket/model?X-Signature=abc#x")
+    assert value(worker, "sedna_training_samples") == 100
+    assert value(worker, "sedna_training_epochs") == 4
+    assert value(worker, "sedna_training_loss") == 0.25
+    assert value(worker, "sedna_training_remaining_seconds") == 0
+    assert value(worker, "sedna_training_estimated_completion_timestamp_seconds") == clock.time()
+    assert value(worker, "sedna_training_output_model_info", url="s3://bucket/model") == 1
+    assert value(worker, "sedna_stage_status", task_stage="train", status="completed") == 1
+
+
+def test_only_the_latest_model_url_is_there(worker):
+    with worker.incremental_learning.training() as training:
+        training.output_model("/one")
+        training.output_model("/two")
+    assert values(worker, "sedna_training_output_model_info") == {(("url", "/two"),): 1}
+
+
+def test_steps_move_the_progress_within_an_epoch(worker, clock):
+    with worker.incremental_learning.training(epochs=2) as training:
+        for _ in training.epochs():
+            for step in training.steps(range(4)):
+                clock.advance(1)
+                if step == 3:
+                    break
+        remaining = value(worker, "sedna_training_remaining_seconds")
+    assert remaining == 0
+    assert value(worker, "sedna_training_step_duration_seconds_count") >= 6
+
+
+def test_steps_of_unknown_number_and_unwilling_length_are_fine(worker):
+    class Data:
+        def __iter__(self):
+            return iter([1, 2])
+
+        def __len__(self):
+            raise RuntimeError("not now")
+
+    with worker.incremental_learning.training(epochs=1) as training:
+        for _ in training.epochs():
+            assert list(training.steps(Data())) == [1, 2]
+            assert list(training.steps(iter([3]))) == [3]
+    assert value(worker, "sedna_training_step_duration_seconds_count") == 3
+
+
+def test_an_epoch_that_is_left_is_not_done(worker, clock):
+    with worker.incremental_learning.training(epochs=10) as training:
+        for epoch in training.epochs():
+            clock.advance(1)
+            if epoch == 2:
+                break
+        assert value(worker, "sedna_training_remaining_seconds") == pytest.approx(8)
+
+
+def test_training_that_raises_has_failed_and_the_exception_is_the_users(worker):
+    error = RuntimeError("diverged")
+    with pytest.raises(RuntimeError) as caught:  # noqa: SIM117
+        with worker.incremental_learning.training(samples=1, epochs=2):
+            raise error
+    assert caught.value is error
+    assert value(worker, "sedna_stage_status", task_stage="train", status="failed") == 1
+    assert value(worker, "sedna_worker_last_success_timestamp_seconds") is None
+
+
+def test_epochs_without_a_plan_say_what_is_missing(worker):
+    with worker.incremental_learning.training() as training, pytest.raises(ValueError, match="epochs=10"):
+        next(training.epochs())
+
+
+@pytest.mark.parametrize("loss", [math.nan, math.inf, np.float32("nan")])
+def test_a_loss_that_is_not_finite_is_kept_and_counted(worker, loss):
+    with worker.incremental_learning.training() as training:
+        training.loss(0.5)
+        training.loss(loss)
+    shown = value(worker, "sedna_training_loss")
+    assert not math.isfinite(shown)
+    assert value(worker, "sedna_training_nonfinite_losses_total") == 1
+
+
+def test_nonsense_is_refused_and_the_worker_runs_on(worker, caplog):
+    caplog.set_level(logging.WARNING)
+    with worker.incremental_learning.training(samples=-5, epochs=1) as training:
+        for _ in training.epochs():
+            training.loss("low")
+    with worker.incremental_learning.evaluation(samples=math.nan) as evaluation:
+        evaluation.new_model("/m", precision="good", recall=[], f1=0.5)
+    worker.joint_inference.hard_sample(-1)
+    assert value(worker, "sedna_training_samples") is None
+    assert value(worker, "sedna_training_loss") is None
+    assert value(worker, "sedna_eval_score", model="new", metric="precision") is None
+    assert value(worker, "sedna_eval_score", model="new", metric="f1") == 0.5
+    assert value(worker, "sedna_metrics_rejected_values_total") == 6
+    assert caplog.records[0].getMessage() == (
+        "sedna_training_samples: -5 is refused: it must be a finite number of 0 or more; the last good value stays"
+    )
+    assert len(caplog.records) == 1, "at most one such line a minute"
+
+
+def test_evaluation_compares_new_and_old_by_the_mean_over_classes(worker):
+    with worker.incremental_learning.evaluation(samples=7) as evaluation:
+        evaluation.new_model("/new?token=1", {"precision": [0.9, 0.8]}, recall=0.5)
+        evaluation.old_model("/old", {"precision": np.array([0.7, 0.5])})
+    assert value(worker, "sedna_eval_samples") == 7
+    assert value(worker, "sedna_eval_score", model="new", metric="precision") == pytest.approx(0.85)
+    assert value(worker, "sedna_eval_score", model="new", metric="recall") == 0.5
+    assert value(worker, "sedna_eval_score", model="old", metric="precision") == pytest.approx(0.6)
+    assert value(worker, "sedna_eval_new_model_info", url="/new") == 1
+
+
+def test_evaluation_tells_the_time_left(worker, clock):
+    with worker.incremental_learning.evaluation() as evaluation:
+        for index in evaluation.track(range(5)):
+            clock.advance(3)
+            if index == 3:
+                assert value(worker, "sedna_eval_remaining_seconds") == pytest.approx(6)
+    assert value(worker, "sedna_eval_remaining_seconds") == 0
+
+
+def test_deployment_is_waiting_then_ok_or_not_ok(worker):
+    il = worker.incremental_learning
+    with il.deployment("/m1"):
+        assert value(worker, "sedna_deploy_status", status="waiting") == 1
+    assert value(worker, "sedna_deploy_status", status="ok") == 1
+    with pytest.raises(OSError, match="disk"), il.deployment("/m2"):
+        raise OSError("disk")
+    assert value(worker, "sedna_deploy_status", status="not_ok") == 1
+    assert value(worker, "sedna_stage_status", task_stage="deploy", status="failed") == 1
+    assert values(worker, "sedna_deploy_model_info") == {(("url", "/m1"),): 1}
+    il.not_deployed("/m3", "worse")
+    assert value(worker, "sedna_stage_status", task_stage="deploy", status="completed") == 1
+
+
+def test_a_new_iteration_begins_its_counts_at_zero(worker):
+    il = worker.incremental_learning
+    for number, count in ((1, 3), (2, 5)):
+        il.iteration(number)
+        for _ in range(count):
+            with il.inference():
+                pass
+            il.hard_sample()
+    assert value(worker, "sedna_iteration") == 2
+    assert value(worker, "sedna_iteration_inferences") == 5
+    assert value(worker, "sedna_iteration_hard_samples") == 5
+    assert value(worker, "sedna_inferences_total", location="edge") == 8
+    il.iteration(3)
+    assert value(worker, "sedna_iteration_inferences") == 0
+
+
+def test_the_iteration_is_known_from_the_workers_paths(start):
+    worker = start({"MODEL_URL": "/output/train/4"})
+    worker.incremental_learning  # noqa: B018
+    assert value(worker, "sedna_iteration") == 4
+
+
+def test_a_stage_of_another_name_is_refused(worker):
+    worker.incremental_learning.stage("rest", "running")
+    worker.incremental_learning.stage("train", "resting")
+    worker.incremental_learning.stage("train", "waiting")
+    assert value(worker, "sedna_stage_status", task_stage="train", status="waiting") == 1
+    assert value(worker, "sedna_metrics_rejected_values_total") == 2
+
+
+def test_federated_training_waits_for_the_aggregate(start):
+    worker = start({"NODE_NAME": "edge-1"})
+    fl = worker.federated_learning
+    fl.train_nodes(3)
+    with fl.training(samples=40, epochs=1) as training:
+        fl.iteration(1)
+        with training.epoch():
+            training.loss(0.3)
+        assert value(worker, "sedna_train_status", status="running") == 1
+        with fl.waiting():
+            assert value(worker, "sedna_train_status", status="waiting") == 1
+        assert value(worker, "sedna_train_status", status="running") == 1
+    assert value(worker, "sedna_train_status", status="completed") == 1
+    assert value(worker, "sedna_node_samples", node="edge-1") == 40
+    assert value(worker, "sedna_training_samples") == 40
+    assert value(worker, "sedna_train_nodes") == 3
+    assert value(worker, "sedna_iteration") == 1
+    with pytest.raises(KeyError), fl.training():
+        raise KeyError
+    assert value(worker, "sedna_train_status", status="failed") == 1
+
+
+def test_aggregation_is_timed_from_the_first_update(worker, clock):
+    fl = worker.federated_learning
+    for _ in range(2):
+        with fl.aggregation() as aggregation:
+            clock.advance(100)  # waiting for the nodes is not aggregation
+            aggregation.update("a", samples=10)
+            clock.advance(4)
+            aggregation.update("b", samples=20)
+    with pytest.raises(ValueError, match="nan"), fl.aggregation():
+        raise ValueError("nan weights")
+    fl.train_nodes(["a", "b"])
+    assert value(worker, "sedna_aggregation_round") == 2
+    assert value(worker, "sedna_aggregations_total") == 2
+    assert value(worker, "sedna_aggregation_duration_seconds_sum") == pytest.approx(8)
+    assert value(worker, "sedna_node_samples", node="b") == 20
+    assert value(worker, "sedna_train_nodes") == 2
+    fl.train_nodes(["b"])
+    assert values(worker, "sedna_train_node_info") == {(("node", "b"),): 1}
+
+
+def test_lifelong_learning_knows_its_tasks(worker):
+    ll = worker.lifelong_learning
+    ll.unseen_sample(np.bool_(True))
+    ll.known_tasks(4)
+    ll.task_samples(900)
+    with ll.training(samples=9), ll.inference():
+        pass
+    assert value(worker, "sedna_unseen_samples_total") == 1
+    assert value(worker, "sedna_known_tasks") == 4
+    assert value(worker, "sedna_task_samples") == 900
+    assert value(worker, "sedna_inference_samples_total") == 1
+
+
+def test_an_inference_that_keeps_failing_is_logged_once_a_minute(start, clock, caplog):
+    worker = start(log="off")
+    events = []
+    context = worker._task_context()
+    object.__setattr__(context, "emit", lambda event, **fields: events.append((event, fields)))
+    from sedna_metrics.tasks import JointInference
+
+    ji = JointInference(context)
+    for _ in range(3):
+        with pytest.raises(OSError), ji.serve():  # noqa: PT011
+            raise OSError
+    clock.advance(61)
+    with pytest.raises(OSError), ji.serve():  # noqa: PT011
+        raise OSError
+    assert [(event, fields["suppressed"]) for event, fields in events] == [
+        ("inference.failed", 0),
+        ("inference.failed", 2),
+    ]
