@@ -4,12 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help test servers demo lint clean
+.PHONY: help test servers versions reference demo lint clean
 
 help:
 	@echo "make demo      three real tasks on real data, checked against what really happened"
-	@echo "make test      linters, types and all tests, against real Prometheus and Pushgateway"
+	@echo "make test      linters, types and all tests, against real Prometheus and Pushgateway; oldest and newest Python"
 	@echo "make lint      linters and types alone"
+	@echo "make reference  write docs/metrics.md and docs/settings.md anew from the code"
 	@echo "make clean     remove what the targets above made"
 
 $(STAMP): setup.cfg pyproject.toml
@@ -20,6 +21,10 @@ $(STAMP): setup.cfg pyproject.toml
 
 test: lint servers
 	$(BIN)/python -m pytest
+	$(BIN)/python tests/versions.py
+
+versions: $(STAMP)
+	$(BIN)/python tests/versions.py
 
 servers: $(STAMP)
 	@$(BIN)/python tests/servers.py
@@ -29,6 +34,9 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+reference: $(STAMP)
+	$(BIN)/python docs/generate.py
 
 demo: $(STAMP)
 	@$(BIN)/python examples/demo/run.py

@@ -222,7 +222,8 @@ class _LogEvents(Emit):
             logs.emit(event, **fields)
 
     def bind(self, **fields: Any) -> None:
-        logs.bind(**fields)
+        with self._guard:
+            logs.bind(**fields)
 
 
 def start(

@@ -13,6 +13,7 @@ from sedna_metrics._guard import Guard
 from sedna_metrics.instruments import Instruments, OurMetric
 
 GZIP_LEVEL = 5
+TEXT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _GZIP = 16 + zlib.MAX_WBITS
 
 
@@ -53,7 +54,7 @@ class Renderer:
         if content_type.startswith("application/openmetrics-text"):
             body = self._openmetrics(encoder)
         else:
-            body, content_type = self.text(), exposition.CONTENT_TYPE_PLAIN_0_0_4
+            body, content_type = self.text(), TEXT_TYPE
         if _accepts_gzip(accept_encoding):
             return gzip(body), content_type, "gzip"
         return body, content_type, None

@@ -21,6 +21,7 @@ JOIN_TIMEOUT_SECONDS = 2.0
 class _Handler(BaseHTTPRequestHandler):
     server: _Server
     protocol_version = "HTTP/1.1"
+    wbufsize = -1  # headers and body in one packet: apart, the second waits 40 ms for an acknowledgement
     timeout = REQUEST_TIMEOUT_SECONDS
 
     def do_GET(self) -> None:

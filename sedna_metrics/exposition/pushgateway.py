@@ -12,6 +12,7 @@ from typing import Callable, Mapping
 import requests
 
 from sedna_metrics._guard import Guard
+from sedna_metrics.exposition._render import TEXT_TYPE
 from sedna_metrics.instruments import Counter
 
 _PLAIN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.:-]*\Z")
@@ -58,7 +59,7 @@ class Pushgateway:
         response = self._session.put(
             self.url,
             data=body,
-            headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"},
+            headers={"Content-Type": TEXT_TYPE},
             timeout=self._timeout,
         )
         if response.status_code >= 300:
@@ -100,6 +101,7 @@ class PushLoop:
         self._failures = failures
         self._guard = guard
         self._ending = threading.Event()
+        self._given_up = threading.Event()
         self._was_failing = False
         self._thread = threading.Thread(target=self._run, name="sedna-metrics-push", daemon=True)
         self._thread.start()
@@ -110,7 +112,8 @@ class PushLoop:
         # The last state, from this thread still: the worker only waits for it, no longer than the deadline.
         until = time.monotonic() + self._deadline
         while not self._push() and time.monotonic() < until:
-            time.sleep(0.5)
+            if self._given_up.wait(0.5):
+                return
 
     def _push(self) -> bool:
         with self._guard:
@@ -133,4 +136,5 @@ class PushLoop:
         """Push once more and stop, within the deadline."""
         self._ending.set()
         self._thread.join(self._deadline)
+        self._given_up.set()
         self._gateway.close()

@@ -1,0 +1,46 @@
+"""Writes the reference pages from the code: ``docs/metrics.md`` from the catalogue, ``docs/settings.md`` from the
+settings. ``make reference`` runs it; a test compares.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Dict
+
+from sedna_metrics.catalogue import COMMON_LABELS
+from sedna_metrics.cli._catalogue import as_markdown
+from sedna_metrics.settings import TABLE
+
+DOCS = Path(__file__).resolve().parent
+NOTE = "<!-- Written by docs/generate.py; change the code it is made from, then run: make reference -->\n"
+
+
+def metrics() -> str:
+    """The metric reference."""
+    common = " and ".join(f"`{name}`" for name in COMMON_LABELS)
+    return (
+        f"{NOTE}\n# Metrics\n\nEvery series also has the labels {common}. *info*: a gauge that is always 1, whose "
+        "labels are the information. *state*: one 0/1 gauge for each state, of which exactly one is 1.\n\n"
+        f"{as_markdown()}\n"
+    )
+
+
+def settings() -> str:
+    """The settings reference."""
+    rows = [
+        f"| `{setting.variable}` | `{setting.name}` | {setting.kind} | {setting.default and f'`{setting.default}`'} "
+        f"| {setting.doc} |"
+        for setting in TABLE
+    ]
+    return (
+        f"{NOTE}\n# Settings\n\nEach is an environment variable and an argument of `sedna_metrics.start()`; the "
+        "argument wins. A value that cannot be used is an error from `start()`.\n\n"
+        "| variable | argument | value | default | meaning |\n|---|---|---|---|---|\n" + "\n".join(rows) + "\n"
+    )
+
+
+PAGES: Dict[str, str] = {"metrics.md": metrics(), "settings.md": settings()}
+
+if __name__ == "__main__":
+    for name, text in PAGES.items():
+        (DOCS / name).write_text(text, encoding="utf-8")
