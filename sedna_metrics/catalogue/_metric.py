@@ -34,12 +34,18 @@ class Metric:
     state_label: str = ""
     minimum: float = float("-inf")
     """Lowest value that makes sense; what is lower, or no number, is refused. -inf takes anything, NaN included."""
+    reduce: str = ""
+    """What counts of a list of values: its ``last`` (a history) or its ``mean`` (scores by class); none, no list is
+    taken.
+    """
 
     def __post_init__(self) -> None:
         if self.form not in _FORMS:
             raise ValueError(f"{self.name}: no such form: {self.form}")
         if (self.form == "counter") != self.name.endswith("_total"):
             raise ValueError(f"{self.name}: counters, and only they, end in _total")
+        if self.reduce not in ("", "last", "mean"):
+            raise ValueError(f"{self.name}: no such way to reduce a list: {self.reduce}")
         if (self.form == "state") != bool(self.states and self.state_label in self.labels):
             raise ValueError(f"{self.name}: a state metric, and only it, names its states and their label")
 

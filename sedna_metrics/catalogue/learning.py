@@ -55,6 +55,7 @@ TRAINING_LOSS = Metric(
     "gauge",
     "Latest loss; of a history its last value. NaN and infinities are kept as they are.",
     proposal=("TrainLoss",),
+    reduce="last",
 )
 NONFINITE_LOSSES = Metric("sedna_training_nonfinite_losses_total", "counter", "Losses that were NaN or infinite.")
 TRAINING_REMAINING = Metric(
@@ -117,6 +118,7 @@ EVAL_SCORE = Metric(
     "Score of the new or the old model in the latest evaluation; of scores by class their mean.",
     labels=("model", "metric"),
     proposal=("AccuracyMetricForNewModel", "AccuracyMetricForOldModel"),
+    reduce="mean",
 )
 DEPLOY_MODEL = Metric(
     "sedna_deploy_model_info",

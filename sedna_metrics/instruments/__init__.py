@@ -13,10 +13,12 @@ from sedna_metrics.instruments._cells import (
     last_of,
     mean_of,
 )
+from sedna_metrics.instruments._exchange import Change, Snapshot, abandon, changes, merge, snapshot
 from sedna_metrics.instruments._instruments import Instruments, OurMetric
 
 __all__ = [
     "FOLD_EVERY",
+    "Change",
     "Counter",
     "Gauge",
     "HistogramValue",
@@ -24,7 +26,12 @@ __all__ = [
     "Instruments",
     "Latency",
     "OurMetric",
+    "Snapshot",
     "State",
+    "abandon",
+    "changes",
     "last_of",
     "mean_of",
+    "merge",
+    "snapshot",
 ]

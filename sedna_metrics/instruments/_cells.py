@@ -107,11 +107,14 @@ class Gauge:
 
     Attributes:
         set: takes anything that ``convert`` makes a number of.
+        assign: takes a float that another process's gauge has accepted already.
+        clear: takes the series away.
     """
 
-    __slots__ = ("clear", "set", "value")
+    __slots__ = ("assign", "clear", "set", "value")
 
     set: Callable[[Any], None]
+    assign: Callable[[float], None]
     clear: Callable[[], None]
     value: Callable[[], Optional[float]]
 
@@ -152,7 +155,12 @@ class Gauge:
             nonlocal latest
             latest = None
 
+        def assign(value: float) -> None:
+            nonlocal latest
+            latest = value
+
         self.set = set_
+        self.assign = assign
         self.clear = clear
         self.value = lambda: latest
 
@@ -175,7 +183,20 @@ class Latency:
         fail: call as the work ends by an exception.
     """
 
-    __slots__ = ("_bounds", "_counts", "_failed", "_lock", "_pending", "_started", "_sum", "fail", "finish", "start")
+    __slots__ = (
+        "_bounds",
+        "_counts",
+        "_elsewhere_failed",
+        "_elsewhere_started",
+        "_failed",
+        "_lock",
+        "_pending",
+        "_started",
+        "_sum",
+        "fail",
+        "finish",
+        "start",
+    )
 
     start: Callable[[], int]
     finish: Callable[[float], None]
@@ -189,6 +210,7 @@ class Latency:
         self._pending: List[float] = []
         self._started = count(1)
         self._failed = count(1)
+        self._elsewhere_started = self._elsewhere_failed = 0
         self.start = self._started.__next__
         self.fail = self._failed.__next__
         self.finish = self._pending.append
@@ -236,13 +258,37 @@ class Latency:
 
     def failed(self) -> float:
         """Calls that raised."""
-        return float(_peek(self._failed) - 1)
+        return float(_peek(self._failed) - 1 + self._elsewhere_failed)
 
     def in_progress(self) -> float:
         """Calls that began and have neither finished nor failed."""
         # What ended is read first: a call that begins and ends in between then shows as under way, never as -1.
         ended = self.finished() + self.failed()
-        return float(_peek(self._started) - 1) - ended
+        return self.started() - ended
+
+    def started(self) -> float:
+        """Calls that began."""
+        return float(_peek(self._started) - 1 + self._elsewhere_started)
+
+    def merge(self, started: int, failed: int, counts: Sequence[int], seconds: float) -> None:
+        """Add what another process observed.
+
+        Args:
+            started: calls that began there.
+            failed: those that raised.
+            counts: those that finished, by bucket (not cumulated; the same bounds as here).
+            seconds: how long these took together.
+        """
+        with self._lock:
+            self._elsewhere_started += started
+            self._elsewhere_failed += failed
+            self._sum += seconds
+            for index, count_ in enumerate(counts):
+                self._counts[index] += count_
+
+    def renew_lock(self) -> None:
+        """In a forked child: forget a lock that a thread of the parent's may have held as it forked."""
+        self._lock = threading.Lock()
 
     def observe(self, seconds: float) -> None:
         """Record a duration that was measured elsewhere, as one call that began and finished."""

@@ -10,7 +10,7 @@ import threading
 from typing import Callable, Dict, Generic, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple, TypeVar
 
 from sedna_metrics.catalogue import OTHER, Metric
-from sedna_metrics.instruments._cells import HistogramValue, Info, State
+from sedna_metrics.instruments._cells import Info, Latency, State
 from sedna_metrics.instruments._text import format_bound, format_labels, format_value
 
 Labels = Dict[str, str]
@@ -45,7 +45,15 @@ class Family(Generic[C]):
         self._on_overflow = on_overflow
         self._lock = threading.Lock()
         self._cells: Dict[Tuple[str, ...], C] = {}
-        self._label_names = tuple(name for name in metric.labels if name != metric.state_label)
+        self.label_names = tuple(name for name in metric.labels if name != metric.state_label)
+
+    def cells(self) -> Mapping[Tuple[str, ...], C]:
+        """The cells by the values of their own labels, in the order of :attr:`label_names`."""
+        return self._cells
+
+    def renew_lock(self) -> None:
+        """In a forked child: forget a lock that a thread of the parent's may have held as it forked."""
+        self._lock = threading.Lock()
 
     def cell(self, make: Callable[[], C], labels: Mapping[str, str]) -> C:
         """The cell of a label set, made now if it is the first time.
@@ -53,9 +61,9 @@ class Family(Generic[C]):
         Raises:
             ValueError: the label names are not those of the catalogue.
         """
-        if set(labels) != set(self._label_names):
-            raise ValueError(f"{self.metric.name} has the labels {self._label_names}, not {tuple(labels)}")
-        key = tuple(labels[name] for name in self._label_names)
+        if set(labels) != set(self.label_names):
+            raise ValueError(f"{self.metric.name} has the labels {self.label_names}, not {tuple(labels)}")
+        key = tuple(labels[name] for name in self.label_names)
         with self._lock:
             cell = self._cells.get(key)
             if cell is not None:
@@ -67,7 +75,7 @@ class Family(Generic[C]):
                 if cell is not None:
                     return cell
             cell = make()
-            self._bind(cell, {**self._constant, **dict(zip(self._label_names, key))})
+            self._bind(cell, {**self._constant, **dict(zip(self.label_names, key))})
             # Last, and by assignment of a copy: a scrape that iterates right now goes on over the old one.
             self._cells = {**self._cells, key: cell}
             return cell
@@ -110,7 +118,7 @@ class ScalarFamily(Family[C]):
                 lines.append(f"{prefix}{format_value(value)}\n")
 
 
-class HistogramFamily(Family[Callable[[], HistogramValue]]):
+class HistogramFamily(Family[Latency]):
     """Histograms: buckets, count and sum of one moment."""
 
     def __init__(
@@ -123,17 +131,17 @@ class HistogramFamily(Family[Callable[[], HistogramValue]]):
     ) -> None:
         super().__init__(metric, constant, limit, on_overflow)
         self._bounds = [format_bound(bound) for bound in (*bounds, float("inf"))]
-        self._series: List[Tuple[List[str], Labels, Callable[[], HistogramValue]]] = []
+        self._series: List[Tuple[List[str], Labels, Latency]] = []
 
-    def _bind(self, cell: Callable[[], HistogramValue], labels: Labels) -> None:
+    def _bind(self, cell: Latency, labels: Labels) -> None:
         name, plain = self.metric.name, format_labels(labels)
         prefixes = [f"{name}_bucket{format_labels({**labels, 'le': bound})} " for bound in self._bounds]
         self._series.append(([*prefixes, f"{name}_count{plain} ", f"{name}_sum{plain} "], labels, cell))
 
     def points(self) -> Iterator[Point]:
         name = self.metric.name
-        for _, labels, read in list(self._series):
-            counts, total = read()
+        for _, labels, cell in list(self._series):
+            counts, total = cell.histogram()
             cumulated = 0
             for bound, count in zip(self._bounds, counts):
                 cumulated += count
@@ -142,8 +150,8 @@ class HistogramFamily(Family[Callable[[], HistogramValue]]):
             yield Point(f"{name}_sum", labels, total)
 
     def write(self, lines: List[str]) -> None:
-        for prefixes, _, read in list(self._series):
-            counts, total = read()
+        for prefixes, _, cell in list(self._series):
+            counts, total = cell.histogram()
             cumulated = 0
             for prefix, count in zip(prefixes, counts):
                 cumulated += count
@@ -190,7 +198,7 @@ class InfoFamily(Family[Info]):
     ) -> None:
         super().__init__(metric, constant, limit, on_overflow)
         # What changes on an info series is its labels, so the family holds one cell, not one for each label set.
-        self._label_names = ()
+        self.label_names = ()
         self._cell: Optional[Info] = None
 
     def _bind(self, cell: Info, labels: Labels) -> None:

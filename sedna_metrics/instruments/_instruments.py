@@ -12,7 +12,7 @@ from prometheus_client.samples import Sample
 from sedna_metrics import catalogue
 from sedna_metrics._guard import Guard
 from sedna_metrics.catalogue import Metric
-from sedna_metrics.instruments._cells import Counter, Gauge, HistogramValue, Info, Latency, State, to_float
+from sedna_metrics.instruments._cells import Counter, Gauge, Info, Latency, State, last_of, mean_of, to_float
 from sedna_metrics.instruments._families import (
     Family,
     HistogramFamily,
@@ -22,6 +22,7 @@ from sedna_metrics.instruments._families import (
 )
 from sedna_metrics.instruments._text import format_header
 
+_CONVERT = {"": to_float, "last": last_of, "mean": mean_of}
 _ORDER = {metric.name: position for position, metric in enumerate(catalogue.ALL)}
 
 
@@ -49,8 +50,9 @@ class Instruments(Collector):
         self._max_series = max_series
         self._guard = guard or Guard()
         self._lock = threading.Lock()
-        self._families: List[Family[Any]] = []
+        self.families: List[Family[Any]] = []
         self._by_name: Dict[str, Family[Any]] = {}
+        self.unshown: Dict[str, Counter] = {}
         self._dropped = self.counter(catalogue.library.DROPPED_LABEL_SETS)
 
     def counter(self, metric: Metric, /, **labels: str) -> Counter:
@@ -59,13 +61,13 @@ class Instruments(Collector):
         return cell
 
     def unshown_counter(self, metric: Metric) -> Counter:
-        """A counter that :meth:`derived` series can be made of; refused values are reported under ``metric``'s name."""
-        return Counter(self._rejecter(metric))
+        """A counter that :meth:`derived` series of ``metric`` can be made of."""
+        with self._lock:
+            return self.unshown.setdefault(metric.name, Counter(self._rejecter(metric)))
 
     def gauge(
         self,
         metric: Metric,
-        convert: Callable[[Any], float] = to_float,
         on_nonfinite: Optional[Callable[[], None]] = None,
         /,
         **labels: str,
@@ -74,13 +76,12 @@ class Instruments(Collector):
 
         Args:
             metric: the catalogue entry.
-            convert: makes a number of what is handed to ``set``.
             on_nonfinite: called for each NaN or infinity.
             labels: values of the entry's own labels.
         """
 
         def make() -> Gauge:
-            return Gauge(self._rejecter(metric), metric.minimum, convert, on_nonfinite)
+            return Gauge(self._rejecter(metric), metric.minimum, _CONVERT[metric.reduce], on_nonfinite)
 
         cell: Gauge = self._family(metric, "gauge").cell(make, labels)
         return cell
@@ -95,13 +96,10 @@ class Instruments(Collector):
         cell: Info = self._family(metric, "info").cell(Info, {})
         return cell
 
-    def latency(self) -> Latency:
-        """A new cell for durations; show it with :meth:`derived` and :meth:`histogram`."""
-        return Latency(self._bounds)
-
-    def histogram(self, metric: Metric, read: Callable[[], HistogramValue], /, **labels: str) -> None:
-        """Show what ``read`` gives as a histogram."""
-        self._family(metric, "histogram").cell(lambda: read, labels)
+    def latency(self, metric: Metric, /, **labels: str) -> Latency:
+        """The durations of this label set, shown as a histogram; :meth:`derived` series can be made of them."""
+        cell: Latency = self._family(metric, "histogram").cell(lambda: Latency(self._bounds), labels)
+        return cell
 
     def derived(self, metric: Metric, read: Callable[[], Optional[float]], /, **labels: str) -> None:
         """Show what ``read`` gives as a counter or gauge; ``None`` shows nothing."""
@@ -109,7 +107,7 @@ class Instruments(Collector):
 
     def collect(self) -> Iterator[OurMetric]:
         """Every family, for prometheus_client; samples are made only if somebody asks for them."""
-        for family in self._families:
+        for family in self.families:
             if any(True for _ in family.points()):
                 yield OurMetric(family)
 
@@ -121,7 +119,7 @@ class Instruments(Collector):
     def render(self) -> str:
         """Every family in the text format, the same bytes as ``generate_latest`` of this collector."""
         lines: List[str] = []
-        for family in self._families:
+        for family in self.families:
             metric, header = family.metric, len(lines)
             lines.append(format_header(metric.name, metric.type, metric.help))
             family.write(lines)
@@ -133,7 +131,7 @@ class Instruments(Collector):
         """Every sample by name and own labels; for tests and for the command line."""
         return {
             (name, tuple(sorted(item for item in labels.items() if item[0] not in self._constant))): value
-            for family in self._families
+            for family in self.families
             for name, labels, value in family.points()
         }
 
@@ -147,8 +145,8 @@ class Instruments(Collector):
                 if family is None:
                     family = self._new_family(metric)
                     self._by_name[metric.name] = family
-                    self._families = sorted(
-                        [*self._families, family], key=lambda each: _ORDER.get(each.metric.name, len(_ORDER))
+                    self.families = sorted(
+                        [*self.families, family], key=lambda each: _ORDER.get(each.metric.name, len(_ORDER))
                     )
         return family
 
@@ -161,6 +159,15 @@ class Instruments(Collector):
         if metric.form == "info":
             return InfoFamily(*arguments)
         return ScalarFamily(*arguments)
+
+    def renew_locks(self) -> None:
+        """In a forked child: forget locks that threads of the parent's may have held as it forked."""
+        self._lock = threading.Lock()
+        for family in self.families:
+            family.renew_lock()
+            if isinstance(family, HistogramFamily):
+                for latency in family.cells().values():
+                    latency.renew_lock()
 
     def _overflow(self) -> None:
         self._dropped.inc()

@@ -7,7 +7,6 @@ from typing import Any, Dict, Iterable, Iterator, Mapping, Optional, TypeVar
 
 from sedna_metrics._urls import strip_secrets
 from sedna_metrics.catalogue import learning as metrics
-from sedna_metrics.instruments import mean_of
 from sedna_metrics.progress import Progress
 from sedna_metrics.tasks._context import TaskContext
 
@@ -84,7 +83,7 @@ class Evaluation:
 
     def _score(self, model: str, url: object, scores: Optional[Mapping[str, Any]], more: Mapping[str, Any]) -> None:
         for name, value in {**(scores or {}), **more}.items():
-            gauge = self._context.instruments.gauge(metrics.EVAL_SCORE, mean_of, model=model, metric=str(name)[:100])
+            gauge = self._context.instruments.gauge(metrics.EVAL_SCORE, model=model, metric=str(name)[:100])
             gauge.set(value)
             self._fields[f"{model}_{name}"] = gauge.value()
         self._fields[f"{model}_model_url"] = strip_secrets(url)

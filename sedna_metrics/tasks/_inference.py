@@ -18,11 +18,10 @@ class InferenceLocation:
 
     def __init__(self, context: TaskContext, location: str) -> None:
         instruments = context.instruments
-        self.latency: Latency = instruments.latency()
+        self.latency: Latency = instruments.latency(metrics.DURATION, location=location)
         instruments.derived(metrics.INFERENCES, self.latency.finished, location=location)
         instruments.derived(metrics.ERRORS, self.latency.failed, location=location)
         instruments.derived(metrics.IN_PROGRESS, self.latency.in_progress, location=location)
-        instruments.histogram(metrics.DURATION, self.latency.histogram, location=location)
         self.observe = Observation(self.latency, FailureEvents(context, location))
 
 

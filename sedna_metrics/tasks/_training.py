@@ -8,7 +8,7 @@ from typing import Any, Callable, Iterable, Iterator, Optional, TypeVar
 from sedna_metrics._urls import strip_secrets
 from sedna_metrics.catalogue import learning as metrics
 from sedna_metrics.decorators import Observation
-from sedna_metrics.instruments import Gauge, Info, last_of
+from sedna_metrics.instruments import Gauge, Info
 from sedna_metrics.progress import Progress
 from sedna_metrics.tasks._context import TaskContext
 
@@ -22,14 +22,12 @@ class TrainingSeries:
         instruments = context.instruments
         self.samples: Gauge = instruments.gauge(metrics.TRAINING_SAMPLES)
         nonfinite = instruments.counter(metrics.NONFINITE_LOSSES).inc
-        self.loss: Gauge = instruments.gauge(metrics.TRAINING_LOSS, last_of, nonfinite)
+        self.loss: Gauge = instruments.gauge(metrics.TRAINING_LOSS, nonfinite)
         self.remaining: Gauge = instruments.gauge(metrics.TRAINING_REMAINING)
         self.completion: Gauge = instruments.gauge(metrics.TRAINING_COMPLETION)
         self.epoch: Gauge = instruments.gauge(metrics.TRAINING_EPOCH)
         self.epochs: Gauge = instruments.gauge(metrics.TRAINING_EPOCHS)
-        steps = instruments.latency()
-        instruments.histogram(metrics.STEP_DURATION, steps.histogram)
-        self.step = Observation(steps, lambda error: None)
+        self.step = Observation(instruments.latency(metrics.STEP_DURATION), lambda error: None)
         self.output_model: Info = instruments.info(metrics.TRAINING_OUTPUT_MODEL)
 
 

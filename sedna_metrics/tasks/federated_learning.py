@@ -127,9 +127,7 @@ class FederatedLearning:
     @cached_property
     def _aggregations(self) -> Tuple[Counter, Latency]:
         instruments = self._context.instruments
-        durations = instruments.latency()
-        instruments.histogram(federated.AGGREGATION_DURATION, durations.histogram)
-        return instruments.counter(federated.AGGREGATIONS), durations
+        return instruments.counter(federated.AGGREGATIONS), instruments.latency(federated.AGGREGATION_DURATION)
 
 
 class Aggregation:

@@ -58,10 +58,9 @@ class JointInference:
     def serve(self) -> Observation:
         """Decorator and context manager, in the cloud worker, for an inference that is done for others."""
         instruments = self._context.instruments
-        served = instruments.latency()
+        served = instruments.latency(metrics.SERVED_DURATION)
         instruments.derived(metrics.SERVED, served.finished)
         instruments.derived(metrics.SERVED_ERRORS, served.failed)
-        instruments.histogram(metrics.SERVED_DURATION, served.histogram)
         return Observation(served, FailureEvents(self._context, "served"))
 
     @cached_property
