@@ -19,7 +19,8 @@ from sedna_metrics._version import __version__
 from sedna_metrics.errors import RegistryConflictError, SednaMetricsError, SettingError
 
 if TYPE_CHECKING:
-    from sedna_metrics._runtime import Worker, start
+    from sedna_metrics._runtime import start
+    from sedna_metrics._worker import Worker
     from sedna_metrics.logs import log_context
 
 __all__ = [
@@ -33,7 +34,7 @@ __all__ = [
 ]
 
 # Imported when first used: a script that never starts a worker pays for none of it.
-_HOMES = {"Worker": "sedna_metrics._runtime", "start": "sedna_metrics._runtime", "log_context": "sedna_metrics.logs"}
+_HOMES = {"Worker": "sedna_metrics._worker", "start": "sedna_metrics._runtime", "log_context": "sedna_metrics.logs"}
 
 
 def __getattr__(name: str) -> Any:

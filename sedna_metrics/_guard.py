@@ -40,6 +40,16 @@ class Guard:
         """How many values were refused because they could not be what their metric says."""
         return float(self._rejected)
 
+    def merge(self, errors: int, rejected: int) -> None:
+        """Add what the guard of another process of this worker counted."""
+        with self._lock:
+            self._errors += errors
+            self._rejected += rejected
+
+    def renew_lock(self) -> None:
+        """In a forked child: forget a lock that a thread of the parent's may have held as it forked."""
+        self._lock = threading.Lock()
+
     def swallow(self, error: Exception) -> None:
         """Note a failure of ours: count it, log it unless one was logged within the last minute."""
         with self._lock:

@@ -15,6 +15,9 @@ from urllib.parse import urlsplit
 from sedna_metrics.errors import SettingError
 
 PREFIX = "SEDNA_METRICS_"
+PARENT_VARIABLE = PREFIX + "PARENT"
+"""Not a setting: a worker's main process tells its children by it where it listens."""
+
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 #: 1-2-5 from one millisecond to a minute: a cloud inference of Sedna's may retry for more than ten seconds.
@@ -45,6 +48,25 @@ class Settings:
     push_interval: float
     push_timeout: float
     push_deadline: float
+    pushgateway_username: str
+    pushgateway_password: str
+    pushgateway_password_file: str
+    pushgateway_bearer_token: str
+    pushgateway_bearer_token_file: str
+    pushgateway_ca_file: str
+    pushgateway_cert_file: str
+    pushgateway_key_file: str
+    spool_dir: str
+    spool_max_bytes: int
+    spool_max_age: float
+    sd_dir: str
+    sd_address: str
+    tls_cert_file: str
+    tls_key_file: str
+    tls_client_ca_file: str
+    auth_username: str
+    auth_password: str
+    auth_password_file: str
     log: str
     log_level: str
     buckets: Tuple[float, ...]
@@ -60,6 +82,8 @@ class Setting:
     default: str
     doc: str
     parse: Callable[[str], Any]
+    secret: bool = False
+    """Whether the value is not to be shown to anybody."""
 
     @property
     def variable(self) -> str:
@@ -154,6 +178,32 @@ TABLE: Tuple[Setting, ...] = (
     Setting("push_interval", "seconds", "15", "Time between two pushes.", _seconds),
     Setting("push_timeout", "seconds", "5", "Time that one push may take.", _seconds),
     Setting("push_deadline", "seconds", "8", "Time that the last push may take as the worker ends.", _seconds),
+    Setting("pushgateway_username", "name", "", "Basic auth at the Pushgateway.", str.strip),
+    Setting("pushgateway_password", "password", "", "Its password.", str.strip, secret=True),
+    Setting("pushgateway_password_file", "file", "", "A file with its password, read at each push.", str.strip),
+    Setting("pushgateway_bearer_token", "token", "", "A bearer token for the Pushgateway.", str.strip, secret=True),
+    Setting("pushgateway_bearer_token_file", "file", "", "A file with that token, read at each push.", str.strip),
+    Setting("pushgateway_ca_file", "file", "", "Certificates that the Pushgateway's is checked against; the system's "
+            "where it is not given.", str.strip),
+    Setting("pushgateway_cert_file", "file", "", "A client certificate for the Pushgateway.", str.strip),
+    Setting("pushgateway_key_file", "file", "", "Its key, where the certificate's file does not hold it.", str.strip),
+    Setting("spool_dir", "folder or off", "auto",
+            "Where undelivered pushes wait; auto is sedna-metrics-UID/spool in the folder for temporary files. "
+            "In a container, mount a folder of the node.", str.strip),
+    Setting("spool_max_bytes", "bytes", "16777216", "Most that the spool may take.", _count),
+    Setting("spool_max_age", "seconds", "604800", "Time after which a spooled push is dropped; the default is a week.",
+            _seconds),
+    Setting("sd_dir", "folder", "", "Folder for the worker's file_sd file; none is written where it is not given.",
+            str.strip),
+    Setting("sd_address", "address", "", "Address that stands in that file; POD_IP where it is not given, else HOST, "
+            "else 127.0.0.1.", str.strip),
+    Setting("tls_cert_file", "file", "", "Certificate of /metrics, which is served by TLS then.", str.strip),
+    Setting("tls_key_file", "file", "", "Its key, where the certificate's file does not hold it.", str.strip),
+    Setting("tls_client_ca_file", "file", "", "Certificates that a scraper's client certificate is checked against.",
+            str.strip),
+    Setting("auth_username", "name", "", "Basic auth of /metrics; /healthz stays open.", str.strip),
+    Setting("auth_password", "password", "", "Its password.", str.strip, secret=True),
+    Setting("auth_password_file", "file", "", "A file with its password, read as the worker starts.", str.strip),
     Setting("log", "json, text or off", "json", "Format of the worker's log on stdout; off leaves logging alone.",
             _choice("json", "text", "off")),
     Setting("log_level", "level", "INFO", "Lowest level that is logged; Sedna's own LOG_LEVEL is honoured.", _level),
@@ -186,7 +236,8 @@ def load(environ: Mapping[str, str], arguments: Optional[Mapping[str, object]] =
         try:
             values[setting.name] = setting.parse(text)
         except ValueError as why:
-            raise SettingError(f"{source} is {text!r:.200}, but {why}") from None
+            shown = "hidden" if setting.secret or "@" in text else f"{text!r:.200}"
+            raise SettingError(f"{source} is {shown}, but {why}") from None
     return Settings(**values)
 
 
@@ -196,7 +247,9 @@ def unknown_variables(environ: Mapping[str, str]) -> List[str]:
     return [
         f"{name} is no setting of sedna-metrics.{_suggest(name, known)}"
         for name in sorted(environ)
-        if name.startswith(PREFIX) and name not in known and not _is_service_link(name, environ[name])
+        if name.startswith(PREFIX)
+        and name not in (*known, PARENT_VARIABLE)
+        and not _is_service_link(name, environ[name])
     ]
 
 
@@ -208,6 +261,8 @@ def _source(setting: Setting, environ: Mapping[str, str], given: Mapping[str, ob
         return text, setting.variable
     if setting.name == "log_level" and environ.get("LOG_LEVEL", "").strip().upper() in _LEVELS:
         return environ["LOG_LEVEL"], "LOG_LEVEL"  # Sedna's own; what it holds wrongly is not ours to refuse
+    if setting.name == "sd_address" and environ.get("POD_IP"):
+        return environ["POD_IP"], "POD_IP"  # as Kubernetes' downward API is usually asked to call it
     return setting.default, f"the default of {setting.name}"
 
 

@@ -10,10 +10,11 @@ from typing import Callable, Dict, Iterator, List
 import pytest
 import requests
 import servers
+from gateways import Gateway
 
 import sedna_metrics
 from sedna_metrics import _runtime
-from sedna_metrics._runtime import Worker
+from sedna_metrics._worker import Worker
 
 
 class FakeClock:
@@ -47,14 +48,19 @@ def _no_worker_is_left_running() -> Iterator[None]:
         pytest.fail("the test left a worker running")
 
 
+@pytest.fixture(autouse=True)
+def _spool_of_the_tests_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEDNA_METRICS_SPOOL_DIR", str(tmp_path / "spool"))
+
+
 @pytest.fixture
-def start(clock: FakeClock) -> Iterator[Callable[..., Worker]]:
+def start(clock: FakeClock, tmp_path: Path) -> Iterator[Callable[..., Worker]]:
     """``start()`` with an environment of the test's own; nothing listens, nothing is logged unless asked for."""
     workers: List[Worker] = []
 
     def start_(environ: Dict[str, str] | None = None, **arguments: object) -> Worker:
         environ = {"JOB_NAME": "task", "WORKER_NAME": "worker", **(environ or {})}
-        arguments = {"export": "off", "log": "off", "clock": clock, **arguments}
+        arguments = {"export": "off", "log": "off", "clock": clock, "spool_dir": tmp_path / "spool", **arguments}
         workers.append(sedna_metrics.start(environ=environ, **arguments))
         return workers[-1]
 
@@ -118,6 +124,14 @@ class Server:
     def close(self) -> None:
         self._process.terminate()
         self._process.wait(10)
+
+
+@pytest.fixture
+def gateway() -> Iterator[Gateway]:
+    """A stand-in that misbehaves when told to."""
+    server = Gateway()
+    yield server
+    server.close()
 
 
 @pytest.fixture

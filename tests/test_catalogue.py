@@ -129,10 +129,11 @@ def everything(worker):
     fl.train_nodes(["node"])
 
 
-def test_every_declared_metric_is_reachable_from_the_public_api(start):
-    worker = start(export="both", port=0, host="127.0.0.1", pushgateway_url="http://127.0.0.1:9", push_deadline=0.1)
+def test_every_declared_metric_is_reachable_from_the_public_api(start, gateway):
+    worker = start(export="both", port=0, host="127.0.0.1", pushgateway_url=gateway.url)
     everything(worker)
     worker.success()
+    assert worker.flush()
     seen = {name for name, _ in worker._instruments.samples()}
     declared = {metric.name + ("_count" if metric.type == "histogram" else "") for metric in ALL}
     assert declared - seen == set()

@@ -72,6 +72,7 @@ class Demo:
             "DEMO_FOLDER": str(self.folder),
             "SEDNA_METRICS_PUSHGATEWAY_URL": self.backend.push_url,
             "SEDNA_METRICS_PUSH_INTERVAL": "0.5",
+            "SEDNA_METRICS_SPOOL_DIR": str(self.folder / "spool"),
             "OMP_NUM_THREADS": "1",
             **environment,
         }

@@ -32,18 +32,33 @@ class Renderer:
 
     Ours are written by :meth:`Instruments.render`, the worker's own metrics by prometheus_client. Where one of the
     worker's collectors raises, the scrape still brings ours.
+
+    Args:
+        registry: what is shown.
+        instruments: those of ours in it.
+        guard: told when a collector of the worker's raises.
+        refresh: called before each look, to take in what child processes have told.
     """
 
-    def __init__(self, registry: CollectorRegistry, instruments: Instruments, guard: Guard) -> None:
+    def __init__(
+        self,
+        registry: CollectorRegistry,
+        instruments: Instruments,
+        guard: Guard,
+        refresh: Callable[[], None] = lambda: None,
+    ) -> None:
         self._registry = registry
         self._instruments = instruments
         self._guard = guard
+        self._refresh = refresh
 
-    def text(self) -> bytes:
-        """Everything, in the Prometheus text format 0.0.4."""
+    def text(self, with_others: bool = True) -> bytes:
+        """Everything, in the Prometheus text format 0.0.4; without others, our own series alone."""
+        with self._guard:
+            self._refresh()
         ours = self._instruments.render().encode("utf-8")
         with self._guard:
-            others = self._others()
+            others = self._others() if with_others else []
             if others:
                 return ours + exposition.generate_latest(_Others(others))
         return ours
@@ -60,6 +75,8 @@ class Renderer:
         return body, content_type, None
 
     def _openmetrics(self, encoder: Callable[[Any], bytes]) -> bytes:
+        with self._guard:
+            self._refresh()
         metrics: List[Metric] = list(self._instruments.collect())
         with self._guard:
             return encoder(_Others([*metrics, *self._others()]))

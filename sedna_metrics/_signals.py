@@ -1,0 +1,163 @@
+"""Signals that end a process: what is measured gets out before they do, and they end it as they would have without us.
+
+The handler itself does next to nothing (a signal interrupts the worker anywhere, locks held or not): it writes a byte
+to a socket. A thread of ours reads it, lets ``flush`` do its work, and then, where the signal's action was the default
+one, gives it back to the kernel, so that the process dies of the very signal. A handler of the worker's that was there
+before is called as ever, and what becomes of the process is its business.
+
+The byte is also written by the interpreter itself (``signal.set_wakeup_fd``, where nobody else uses it): a worker whose
+main thread sits in a long call into C would otherwise not end before that call does, which it would without us.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import threading
+from types import FrameType
+from typing import Any, Callable, Dict, List, Optional, Tuple
+
+_LOGGER = logging.getLogger("sedna_metrics")
+_NAMES = ("SIGTERM", "SIGINT", "SIGHUP")
+
+
+class Signals:
+    """Watches the signals that end a process.
+
+    Args:
+        flush: called with no lock held, in a thread of ours, when one has come; must return in bounded time.
+        leave: called after it where the process is about to die.
+    """
+
+    def __init__(self, flush: Callable[[], object], leave: Callable[[], None]) -> None:
+        self._flush = flush
+        self._leave = leave
+        self._previous: Dict[int, Any] = {}
+        self._due: List[int] = []
+        self._wakeup: Optional[int] = None
+        self._reader, self._writer = _pair()
+        self._thread = self._start_thread()
+        for name in _NAMES:
+            number = getattr(signal, name, None)
+            if number is not None:
+                self._watch(number)
+        self._take_wakeup()
+
+    @classmethod
+    def install(cls, flush: Callable[[], object], leave: Callable[[], None]) -> Optional[Signals]:
+        """Watch, where that is possible: handlers can be set in the main thread only."""
+        if threading.current_thread() is not threading.main_thread():
+            _LOGGER.info("start() was not called in the main thread: a signal ends the worker without a last push")
+            return None
+        return cls(flush, leave)
+
+    def close(self) -> None:
+        """Put the worker's handlers back; a signal that is still due takes its effect now."""
+        if threading.current_thread() is threading.main_thread():
+            for number, previous in self._previous.items():
+                if signal.getsignal(number) == self._handle:
+                    signal.signal(number, previous)
+            self._give_wakeup_back()
+        # A signal that comes from here on meets the handlers as they were.
+        self._tell(0)
+        if threading.current_thread() is not self._thread:
+            self._thread.join(2.0)
+            for each in (self._reader, self._writer):
+                each.close()
+        if self._due:
+            _die_of(self._due[0])
+
+    def renew(self) -> None:
+        """In a forked child: a pair and a thread of its own; the handlers are inherited."""
+        for each in (self._reader, self._writer):
+            each.close()
+        self._reader, self._writer = _pair()
+        self._due.clear()
+        if self._wakeup is not None:
+            signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
+            self._wakeup = self._writer.fileno()
+        self._thread = self._start_thread()
+
+    def _start_thread(self) -> threading.Thread:
+        thread = threading.Thread(target=self._run, args=(self._reader,), name="sedna-metrics-signals", daemon=True)
+        thread.start()
+        return thread
+
+    def _watch(self, number: int) -> None:
+        previous = signal.getsignal(number)
+        # SIG_IGN: the worker wants to live on (nohup). None: a handler in C, which cannot be called from here. Python's
+        # own for SIGINT raises KeyboardInterrupt, after which the worker ends in the ordinary way.
+        if previous in (signal.SIG_IGN, None, signal.default_int_handler):
+            return
+        self._previous[number] = previous
+        signal.signal(number, self._handle)
+
+    def _handle(self, number: int, frame: Optional[FrameType]) -> None:
+        previous = self._previous.get(number)
+        # Where somebody has put a handler over this one, and calls it, the default action is not wanted any more.
+        if self._wakeup is None or signal.getsignal(number) != self._handle:
+            self._tell(number)
+        if callable(previous):
+            previous(number, frame)
+
+    def _tell(self, number: int) -> None:
+        try:
+            self._writer.send(bytes([number]))
+        except OSError:
+            return  # hundreds of signals are waiting to be read: one more tells nothing new
+
+    def _run(self, reader: socket.socket) -> None:
+        while True:
+            number = reader.recv(1)[0]
+            if number == 0:
+                return
+            if number not in self._previous:
+                continue  # the interpreter writes every signal that has a handler
+            dies = self._previous[number] == signal.SIG_DFL and signal.getsignal(number) == self._handle
+            if dies:
+                self._due.append(number)
+            self._flush()
+            if dies:
+                if os.getpid() != 1:
+                    self._leave()
+                _die_of(number)
+                # Still here: the first process of a container does not die of a signal's default action.
+                self._due.remove(number)
+
+    def _take_wakeup(self) -> None:
+        before = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
+        if before == -1:
+            self._wakeup = self._writer.fileno()
+        else:
+            signal.set_wakeup_fd(before)
+
+    def _give_wakeup_back(self) -> None:
+        if self._wakeup is None:
+            return
+        now = signal.set_wakeup_fd(-1)
+        if now not in (-1, self._wakeup):
+            signal.set_wakeup_fd(now)  # an event loop has taken it since, and keeps it
+        self._wakeup = None
+
+
+def _pair() -> Tuple[socket.socket, socket.socket]:
+    reader, writer = socket.socketpair()
+    writer.setblocking(False)
+    return reader, writer
+
+
+def _die_of(number: int) -> None:
+    """Give the signal its default action back, and send it to ourselves."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(number, signal.SIG_DFL)
+    else:
+        # signal.signal() is for the main thread only, and that may be in C for long.
+        import ctypes
+
+        libc = ctypes.CDLL(None)
+        libc.signal.argtypes = (ctypes.c_int, ctypes.c_void_p)
+        libc.signal.restype = ctypes.c_void_p
+        libc.signal(number, None)
+    os.kill(os.getpid(), number)

@@ -1,0 +1,266 @@
+"""The worker that :func:`sedna_metrics.start` gives: its identity, its tasks, its metrics and log."""
+
+from __future__ import annotations
+
+import atexit
+import sys
+import threading
+from functools import cached_property
+from types import TracebackType
+from typing import Any, Callable, Dict, List, Mapping, Optional, Type, TypeVar
+
+from prometheus_client import CollectorRegistry
+
+from sedna_metrics import logs
+from sedna_metrics._clock import Clock
+from sedna_metrics._exports import Exports, Mentions
+from sedna_metrics._guard import Guard
+from sedna_metrics._signals import Signals
+from sedna_metrics._version import __version__
+from sedna_metrics.catalogue import library, worker as worker_metrics
+from sedna_metrics.errors import RegistryConflictError
+from sedna_metrics.identity import WorkerIdentity
+from sedna_metrics.instruments import Instruments
+from sedna_metrics.settings import Settings
+from sedna_metrics.tasks import FederatedLearning, IncrementalLearning, JointInference, LifelongLearning
+from sedna_metrics.tasks._context import Emit, TaskContext
+
+T = TypeVar("T")
+
+
+class Worker:
+    """A running worker: its tasks, its registry, and what makes its metrics known.
+
+    :func:`start` makes one. As a context manager it closes itself, and notes success if the body ended well.
+    """
+
+    def __init__(
+        self,
+        identity: WorkerIdentity,
+        settings: Settings,
+        registry: CollectorRegistry,
+        clock: Clock,
+        on_close: Callable[[Worker], None] = lambda worker: None,
+    ) -> None:
+        self.identity = identity
+        self.settings = settings
+        self.registry = registry
+        self._clock = clock
+        self._on_close = on_close
+        self._guard = Guard(clock)
+        self._instruments = Instruments(identity.constant_labels(), settings.buckets, settings.max_series, self._guard)
+        self._info = self._instruments.info(worker_metrics.WORKER_INFO)
+        self._last_success = self._instruments.gauge(worker_metrics.LAST_SUCCESS)
+        self._instruments.derived(library.INTERNAL_ERRORS, self._guard.errors)
+        self._instruments.derived(library.REJECTED_VALUES, self._guard.rejected)
+        self._tasks: Dict[str, Any] = {}
+        self._tasks_lock = threading.Lock()
+        self._exports = Exports(
+            settings, identity, registry, self._instruments, self._guard, self._mentions, self._mention
+        )
+        self._closers: List[Callable[[], None]] = []
+        self._signals: Optional[Signals] = None
+        self._closing = threading.Lock()
+        self._closed = False
+        self._show_identity()
+
+    @property
+    def joint_inference(self) -> JointInference:
+        """Inference at the edge, hard samples in the cloud."""
+        return self._task("joint_inference", JointInference, "jointinferenceservice")
+
+    @property
+    def incremental_learning(self) -> IncrementalLearning:
+        """Train, evaluate and deploy on hard samples, iteration by iteration."""
+        return self._task("incremental_learning", IncrementalLearning, "incrementallearningjob")
+
+    @property
+    def federated_learning(self) -> FederatedLearning:
+        """Train on nodes, aggregate."""
+        return self._task("federated_learning", FederatedLearning, "federatedlearningjob")
+
+    @property
+    def lifelong_learning(self) -> LifelongLearning:
+        """Train a knowledge base of tasks that grows."""
+        return self._task("lifelong_learning", LifelongLearning, "lifelonglearningjob")
+
+    @property
+    def url(self) -> Optional[str]:
+        """Where /metrics is; ``None`` where nothing listens, and in a child process, which tells its parent."""
+        return self._exports.url
+
+    def success(self) -> None:
+        """Note that the worker's work ended well just now (``sedna_worker_last_success_timestamp_seconds``)."""
+        self._last_success.set(self._clock.time())
+
+    def flush(self) -> bool:
+        """Push what there is now; gives whether it arrived, or is safe in the spool, within PUSH_DEADLINE.
+
+        A worker that is scraped has nothing to push, and gives True.
+        """
+        with self._guard:
+            return self._exports.flush()
+        return False
+
+    def close(self) -> None:
+        """Push a last time where a Pushgateway is set, stop listening, put logging back. A second call does nothing."""
+        with self._closing:
+            if self._closed:
+                return
+            self._closed = True
+        self._on_close(self)
+        atexit.unregister(self.close)
+        with self._guard:
+            self._exports.close()
+        while self._closers:
+            with self._guard:
+                self._closers.pop()()
+        if self._signals is not None:
+            with self._guard:
+                self._signals.close()  # the last, since it may be the end of the process
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(
+        self,
+        kind: Optional[Type[BaseException]],
+        error: Optional[BaseException],
+        trace: Optional[TracebackType],
+    ) -> None:
+        if error is None:
+            self.success()
+        self.close()
+
+    def _open(self, environ: Mapping[str, str]) -> None:
+        """Start what the settings ask for. Raises what is wrong with them, and leaves nothing behind then."""
+        try:
+            self._closers.append(
+                logs.configure_logging(self.settings.log, self.settings.log_level, _log_identity(self.identity))
+            )
+            self._register()
+            self._exports.open(environ)
+            if self.settings.export != "off":
+                self._signals = Signals.install(self.flush, self._exports.leave)
+            if self._exports.is_child:
+                self._close_with_multiprocessing()
+        except BaseException:
+            self.close()
+            raise
+        atexit.register(self.close)
+
+    def _become_child(self) -> None:
+        """In a forked child: go on counting, and tell the parent."""
+        self._guard.renew_lock()
+        self._tasks_lock, self._closing = threading.Lock(), threading.Lock()
+        with self._guard:
+            self._instruments.renew_locks()
+            self._exports.become_child()
+            if self._signals is not None:
+                self._signals.renew()
+            self._close_with_multiprocessing()
+
+    def _close_with_multiprocessing(self) -> None:
+        # Its children end by os._exit(), without atexit, but run the finalizers of this module. Those registered before
+        # such a child is set up are cleared in it; a callback for "after fork" runs after that.
+        util: Any = sys.modules.get("multiprocessing.util")
+        if util is not None:
+            util.register_after_fork(self, _finalize_by_multiprocessing)
+            _finalize_by_multiprocessing(self)
+
+    def _register(self) -> None:
+        try:
+            self.registry.register(self._instruments)
+        except ValueError as why:
+            raise RegistryConflictError(
+                f"the registry handed to start() already holds some of our names ({why}). "
+                "Hand in another one, or none: sedna_metrics then makes its own"
+            ) from why
+        self._closers.append(lambda: self.registry.unregister(self._instruments))
+
+    def _task(self, name: str, class_: Callable[[TaskContext], T], kind: str) -> T:
+        task = self._tasks.get(name)
+        if task is None:
+            with self._tasks_lock:
+                task = self._tasks.get(name)
+                if task is None:
+                    self.identity = self.identity.with_role(kind, self.identity.worker_type)
+                    self._show_identity()
+                    task = self._tasks[name] = class_(self._task_context())
+        result: T = task
+        return result
+
+    def _task_context(self) -> TaskContext:
+        return TaskContext(
+            instruments=self._instruments,
+            clock=self._clock,
+            guard=self._guard,
+            emit=_LogEvents(self._guard) if self.settings.log != "off" else Emit(),
+            node=self.identity.node,
+            # The environment tells where the worker began; a child comes later, and must not set it back.
+            iteration=None if self._exports.is_child else self.identity.iteration,
+            on_success=self.success,
+        )
+
+    def _mentions(self) -> Mentions:
+        """Tasks in use, each with the attributes that have been made: their series exist."""
+        return {
+            name: [attribute for attribute in list(vars(task)) if _is_cached(task, attribute)]
+            for name, task in list(self._tasks.items())
+        }
+
+    def _mention(self, mentions: Mentions) -> None:
+        """Make the series of what a child uses."""
+        for name, attributes in mentions.items():
+            task = getattr(self, name)
+            for attribute in attributes:
+                if attribute not in vars(task) and _is_cached(task, attribute):
+                    getattr(task, attribute)
+
+    def _show_identity(self) -> None:
+        identity = self.identity
+        self._info.set(
+            {
+                "namespace": identity.namespace,
+                "kind": identity.kind,
+                "worker_type": identity.worker_type,
+                "node": identity.node,
+                "host": identity.host,
+                "version": __version__,
+            }
+        )
+        self._exports.show(identity)
+
+
+def _is_cached(task: object, attribute: str) -> bool:
+    return isinstance(getattr(type(task), attribute, None), cached_property)
+
+
+def _finalize_by_multiprocessing(worker: Worker) -> None:
+    sys.modules["multiprocessing.util"].Finalize(None, worker.close, exitpriority=0)
+
+
+class _LogEvents(Emit):
+    """Lifecycle events as log records; what goes wrong with one does not reach the task."""
+
+    def __init__(self, guard: Guard) -> None:
+        self._guard = guard
+
+    def __call__(self, event: str, **fields: Any) -> None:
+        with self._guard:
+            logs.emit(event, **fields)
+
+    def bind(self, **fields: Any) -> None:
+        with self._guard:
+            logs.bind(**fields)
+
+
+def _log_identity(identity: WorkerIdentity) -> Dict[str, str]:
+    return {
+        "namespace": identity.namespace,
+        "task": identity.task,
+        "worker": identity.worker,
+        "kind": identity.kind,
+        "worker_type": identity.worker_type,
+        "node": identity.node,
+    }
