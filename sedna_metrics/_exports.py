@@ -27,6 +27,7 @@ from sedna_metrics.settings import PARENT_VARIABLE, Settings
 
 if TYPE_CHECKING:
     from sedna_metrics.exposition.delivery import Delivery
+    from sedna_metrics.exposition.pushgateway import Credentials
 
 Mentions = Dict[str, List[str]]
 _LOGGER = logging.getLogger("sedna_metrics")
@@ -203,19 +204,9 @@ class Exports:
     def _push(self) -> None:
         # requests takes longer to import than all the rest, and most workers do not push.
         from sedna_metrics.exposition.delivery import Counts, Delivery
-        from sedna_metrics.exposition.pushgateway import Credentials, Pushgateway
+        from sedna_metrics.exposition.pushgateway import Pushgateway
 
         settings, instruments = self._settings, self._instruments
-        credentials = Credentials(
-            settings.pushgateway_username,
-            settings.pushgateway_password,
-            settings.pushgateway_password_file,
-            settings.pushgateway_bearer_token,
-            settings.pushgateway_bearer_token_file,
-            settings.pushgateway_ca_file,
-            settings.pushgateway_cert_file,
-            settings.pushgateway_key_file,
-        )
         counts = Counts(
             instruments.counter(library.PUSH_ATTEMPTS),
             instruments.counter(library.PUSH_FAILURES),
@@ -227,7 +218,7 @@ class Exports:
         if spool is not None:
             instruments.derived(library.SPOOL_ENTRIES, lambda: float(len(spool)))
         self._delivery = Delivery(
-            Pushgateway(settings.pushgateway_url, settings.push_timeout, credentials),
+            Pushgateway(settings.pushgateway_url, settings.push_timeout, credentials(settings)),
             self._identity.grouping_key(),
             self._renderer.text,
             spool,
@@ -253,6 +244,22 @@ def exports(settings: Settings, identity: WorkerIdentity) -> Tuple[bool, bool]:
             f"export is {settings.export!r}, but pushgateway_url is not set; set SEDNA_METRICS_PUSHGATEWAY_URL"
         )
     return settings.export in ("pull", "both"), settings.export in ("push", "both")
+
+
+def credentials(settings: Settings) -> Credentials:
+    """How the settings say to make oneself known to the Pushgateway."""
+    from sedna_metrics.exposition.pushgateway import Credentials
+
+    return Credentials(
+        settings.pushgateway_username,
+        settings.pushgateway_password,
+        settings.pushgateway_password_file,
+        settings.pushgateway_bearer_token,
+        settings.pushgateway_bearer_token_file,
+        settings.pushgateway_ca_file,
+        settings.pushgateway_cert_file,
+        settings.pushgateway_key_file,
+    )
 
 
 def open_spool(settings: Settings) -> Optional[Spool]:

@@ -16,6 +16,8 @@ from dataclasses import dataclass, replace
 from typing import Dict, Mapping, Optional, Tuple
 
 UNKNOWN = "unknown"
+PUSH_JOB = "sedna-worker"
+"""The ``job`` label of every group of ours on a Pushgateway."""
 MAX_VALUE_LENGTH = 253
 """Kubernetes allows no longer object names; what is longer came from somewhere else."""
 
@@ -133,7 +135,7 @@ class WorkerIdentity:
         if self.dataset:
             instance = f"{instance}:{self.dataset}"
         return {
-            "job": "sedna-worker",
+            "job": PUSH_JOB,
             "namespace": self.namespace,
             "task": self.task,
             "worker_type": self.worker_type,

@@ -6,7 +6,7 @@ import argparse
 from typing import List, Optional
 
 from sedna_metrics._version import __version__
-from sedna_metrics.cli import _catalogue
+from sedna_metrics.cli import _catalogue, _flush
 
 
 def main(argv: Optional[List[str]] = None) -> int:
@@ -15,6 +15,7 @@ def main(argv: Optional[List[str]] = None) -> int:
     parser.add_argument("--version", action="version", version=f"sedna-metrics {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     _catalogue.add_to(commands)
+    _flush.add_to(commands)
     arguments = parser.parse_args(argv)
     if "run" not in arguments:
         parser.print_help()

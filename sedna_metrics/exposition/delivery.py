@@ -12,7 +12,7 @@ import queue
 import random
 import threading
 import time
-from typing import TYPE_CHECKING, Callable, Mapping, NamedTuple, Optional, Tuple
+from typing import TYPE_CHECKING, Callable, List, Mapping, NamedTuple, Optional, Tuple
 
 from sedna_metrics._guard import Guard
 from sedna_metrics.exposition._files import Lock
@@ -218,7 +218,8 @@ class Delivery:
         except queue.Empty:
             self._gateway.abort()
         try:
-            return answer.get(timeout=GRACE_SECONDS)
+            # Whatever it is: an answer that was cut off in its head reads like a whole one.
+            answer.get(timeout=GRACE_SECONDS)
         except queue.Empty:
             # It hangs where no socket is (a name server): it and its connection are left to themselves.
             self._replace_io()
@@ -267,9 +268,7 @@ class Delivery:
                 _LOGGER.warning("cannot lock this worker's group in %s: %s", self._spool.folder, why)
                 return
             # It may be a flush that delivers what the last run left, and is over soon.
-            with self._condition:
-                hurry = self._wanted > self._served
-            if slot == 0 and not hurry and time.monotonic() < patience:
+            if slot == 0 and not self._is_asked() and time.monotonic() < patience:
                 time.sleep(0.1)
             else:
                 slot += 1
@@ -278,30 +277,18 @@ class Delivery:
         """Deliver what other workers of the node left; gives whether our own group was among it."""
         if self._spool is None:
             return False
-        own = False
-        self._counts.spool_dropped.inc(self._spool.expire())
-        for entry in self._spool.entries():
-            is_own = entry.group == self._group
-            lock = None if is_own else self._spool.lock(entry.group)
-            if lock is not None and not lock.acquire():
-                continue  # its worker lives, and will push by itself
-            try:
-                with self._condition:
-                    if self._wanted > self._served:
-                        break  # ours goes first
-                error = self._exchange(entry.group, entry.body, self._timeout)
-                if error is None or error.refused:
-                    if error is not None:
-                        self._counts.spool_dropped.inc()
-                        _LOGGER.warning("a spooled push is refused, and dropped: %s", error)
-                    self._spool.discard(entry.group)
-                    own = own or is_own
-                else:
-                    break  # the gateway is away; next time
-            finally:
-                if lock is not None:
-                    lock.release()
-        return own
+        report = deliver_spooled(
+            self._spool,
+            lambda group, body: self._exchange(group, body, self._timeout),
+            self._group,
+            self._is_asked,  # ours goes first
+        )
+        self._counts.spool_dropped.inc(report.dropped)
+        return self._group in report.delivered
+
+    def _is_asked(self) -> bool:
+        with self._condition:
+            return self._wanted > self._served
 
     # The network thread.
 
@@ -319,3 +306,54 @@ class Delivery:
             except Exception as error:
                 self._guard.swallow(error)
                 answer.put(PushError(f"{type(error).__name__}: {error}"))
+
+
+class Report(NamedTuple):
+    """What became of a spool."""
+
+    delivered: List[str]
+    """Groups whose state arrived."""
+    dropped: int
+    """States that were too old, or that the gateway refuses for what they are."""
+    waiting: int
+    """States that still wait: their worker lives and will push itself, or the gateway is away."""
+    error: Optional[PushError]
+    """Why the gateway did not take the rest."""
+
+
+def deliver_spooled(
+    spool: Spool,
+    push: Callable[[str, bytes], Optional[PushError]],
+    own_group: str = "",
+    stop: Callable[[], bool] = lambda: False,
+) -> Report:
+    """Deliver what waits in a spool, as far as its workers are gone.
+
+    Args:
+        spool: where.
+        push: pushes a body to a group; gives what went wrong.
+        own_group: the group whose lock the caller holds.
+        stop: asked before each state whether to leave the rest.
+    """
+    delivered, dropped, error = [], spool.expire(), None
+    for entry in spool.entries():
+        lock = None if entry.group == own_group else spool.lock(entry.group)
+        if stop() or error is not None:
+            break
+        if lock is not None and not lock.acquire():
+            continue  # its worker lives, and will push by itself
+        try:
+            if not entry.path.exists():
+                continue  # delivered by somebody else between our reading and locking
+            error = push(entry.group, entry.body)
+            if error is None:
+                delivered.append(entry.group)
+                spool.discard(entry.group)
+            elif error.refused:
+                _LOGGER.warning("a spooled push is refused, and dropped: %s", error)
+                dropped, error = dropped + 1, None
+                spool.discard(entry.group)
+        finally:
+            if lock is not None:
+                lock.release()
+    return Report(delivered, dropped, len(spool), error)

@@ -1,0 +1,132 @@
+"""``sedna-metrics flush``: what workers of this node left behind is delivered and cleaned up."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+import time
+from pathlib import Path
+from typing import Any, Dict, List, Optional
+
+from sedna_metrics import settings as settings_module
+from sedna_metrics._exports import credentials, open_spool
+from sedna_metrics.errors import SettingError
+from sedna_metrics.exposition import discovery
+from sedna_metrics.exposition.delivery import deliver_spooled
+from sedna_metrics.exposition.pushgateway import PushError, Pushgateway, group_path
+from sedna_metrics.identity import PUSH_JOB
+from sedna_metrics.settings import Settings
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+
+
+def add_to(commands: Any) -> None:
+    """Add this command to the parser."""
+    parser = commands.add_parser(
+        "flush",
+        help="deliver spooled pushes, remove entries of dead workers, prune old groups",
+        description="Delivers what workers of this node could not push, and removes the file_sd entries of dead ones. "
+        "Goes by the same SEDNA_METRICS_* variables as the workers.",
+    )
+    parser.add_argument("--pushgateway-url", metavar="URL", help="the Pushgateway")
+    parser.add_argument("--spool-dir", metavar="DIR", help="where undelivered pushes wait")
+    parser.add_argument("--sd-dir", metavar="DIR", help="where workers write their file_sd entries")
+    parser.add_argument(
+        "--prune-older-than",
+        metavar="AGE",
+        type=duration,
+        help='delete groups of ours (job="sedna-worker") on the Pushgateway that were not pushed for so long, e.g. 7d',
+    )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Flush; gives 0 if nothing is left to do, 1 if something still waits, 2 if the call is wrong."""
+    given = {name: getattr(arguments, name) for name in ("pushgateway_url", "spool_dir", "sd_dir")}
+    try:
+        settings = settings_module.load(os.environ, given)
+    except SettingError as why:
+        print(f"sedna-metrics flush: {why}", file=sys.stderr)
+        return 2
+    if not settings.pushgateway_url and arguments.prune_older_than is not None:
+        print("sedna-metrics flush: --prune-older-than needs --pushgateway-url", file=sys.stderr)
+        return 2
+    problems: List[Optional[str]] = []
+    if settings.sd_dir:
+        problems.append(_sweep(Path(settings.sd_dir)))
+    if settings.pushgateway_url:
+        gateway = Pushgateway(settings.pushgateway_url, settings.push_timeout, credentials(settings))
+        problems.append(_deliver(settings, gateway))
+        if arguments.prune_older_than is not None:
+            problems.append(_prune(gateway, arguments.prune_older_than))
+    elif not settings.sd_dir:
+        print("Neither a Pushgateway nor a file_sd folder is named: there is nothing to flush.")
+    for problem in filter(None, problems):
+        print(f"sedna-metrics flush: {problem}", file=sys.stderr)
+    return 1 if any(problems) else 0
+
+
+def duration(text: str) -> float:
+    """Seconds of a duration as Prometheus writes it: 90s, 15m, 12h, 7d, 2w.
+
+    Raises:
+        argparse.ArgumentTypeError: it is none.
+    """
+    match = re.fullmatch(r"(\d{1,9})([smhdw])", text.strip())
+    if not match:
+        raise argparse.ArgumentTypeError(f"{text!r} is no duration such as 90s, 12h or 7d")
+    return float(match.group(1)) * _UNITS[match.group(2)]
+
+
+def _sweep(folder: Path) -> Optional[str]:
+    try:
+        swept = discovery.sweep(folder)
+    except OSError as why:
+        return f"cannot sweep {folder}: {why}"
+    print(f"{folder}: {swept} entries of dead workers removed")
+    return None
+
+
+def _deliver(settings: Settings, gateway: Pushgateway) -> Optional[str]:
+    spool = open_spool(settings)
+    if spool is None:
+        return "the spool is off or cannot be used"
+
+    def push(group: str, body: bytes) -> Optional[PushError]:
+        try:
+            gateway.push(group, body)
+        except PushError as error:
+            return error
+        return None
+
+    report = deliver_spooled(spool, push)
+    print(f"{spool.folder}: {len(report.delivered)} delivered, {report.dropped} dropped, {report.waiting} still wait")
+    return str(report.error) if report.error else None
+
+
+def _prune(gateway: Pushgateway, age: float) -> Optional[str]:
+    try:
+        old = [labels for labels in map(_age_out(age), gateway.groups()) if labels]
+        for labels in old:
+            gateway.delete(group_path(labels))
+    except PushError as why:
+        return f"cannot prune: {why}"
+    print(f"{gateway.base}: {len(old)} groups pruned")
+    return None
+
+
+def _age_out(age: float) -> Any:
+    now = time.time()
+
+    def old_labels(group: Dict[str, Any]) -> Optional[Dict[str, str]]:
+        """The labels of a group of ours that is too old."""
+        labels: Dict[str, str] = group.get("labels", {})
+        try:
+            pushed = float(group["push_time_seconds"]["metrics"][0]["value"])
+        except (KeyError, IndexError, TypeError, ValueError):
+            return None  # not known how old it is
+        return labels if labels.get("job") == PUSH_JOB and now - pushed > age else None
+
+    return old_labels
