@@ -96,6 +96,8 @@ class Signals:
 
     def _handle(self, number: int, frame: Optional[FrameType]) -> None:
         previous = self._previous.get(number)
+        if number in self._due:
+            _die_of(number)  # who sends it twice will not wait for a last push
         # Where somebody has put a handler over this one, and calls it, the default action is not wanted any more.
         if self._wakeup is None or signal.getsignal(number) != self._handle:
             self._tell(number)

@@ -1,0 +1,235 @@
+"""However a process ends, its last state arrives, and it ends as it would have without us."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import gateways
+import pytest
+from conftest import eventually
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals are POSIX'")
+
+PRELUDE = """
+import os, signal, sys, threading, time
+def begin():
+    import sedna_metrics
+    worker = sedna_metrics.start(export="push", push_interval=60, log="off")
+    worker.joint_inference.hard_sample(7)
+    worker.flush()
+    worker.joint_inference.hard_sample(5)  # what only the last push can tell
+    return worker
+def ready():
+    print("ready", flush=True)
+"""
+
+
+def script(body):
+    return PRELUDE + textwrap.dedent(body)
+
+
+def environment(gateway, tmp_path):
+    return {
+        "PATH": os.environ["PATH"],
+        "JOB_NAME": "task",
+        "NODE_NAME": "edge",
+        "SEDNA_METRICS_PUSHGATEWAY_URL": gateway.url,
+        "SEDNA_METRICS_SPOOL_DIR": str(tmp_path / "spool"),
+        "SEDNA_METRICS_PUSH_DEADLINE": "3",
+    }
+
+
+def hard_samples(gateway):
+    lines = gateway.requests[-1].text.splitlines()
+    return next(float(line.split()[-1]) for line in lines if line.startswith("sedna_hard_samples_total{"))
+
+
+ENDINGS = {
+    "normally": ("worker = begin()", None),
+    "exception": ("worker = begin(); 1/0", None),
+    "sys.exit": ("worker = begin(); sys.exit(3)", None),
+    "exit in a with block": ("with begin() as worker: raise SystemExit('no')", None),
+    "keyboard interrupt": ("worker = begin(); ready(); time.sleep(60)", "SIGINT"),
+    "terminated": ("worker = begin(); ready(); time.sleep(60)", "SIGTERM"),
+    "hung up": ("worker = begin(); ready(); time.sleep(60)", "SIGHUP"),
+    "a server thread": (
+        """
+        import http.server
+        server = http.server.HTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler)
+        threading.Thread(target=server.serve_forever).start()
+        worker = begin(); ready()
+        """,
+        "SIGTERM",
+    ),
+    "an asyncio loop": (
+        """
+        import asyncio
+        async def main():
+            worker = begin(); ready()
+            await asyncio.sleep(60)
+        asyncio.run(main())
+        """,
+        "SIGTERM",
+    ),
+    "an asyncio loop with its own handler": (
+        """
+        import asyncio
+        async def main():
+            worker = begin()
+            stop = asyncio.Event()
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+            ready()
+            await stop.wait()
+            sys.exit(5)
+        asyncio.run(main())
+        """,
+        "SIGTERM",
+    ),
+    "a handler of the worker's from before": (
+        """
+        def handler(number, frame):
+            print("handled", flush=True)
+            sys.exit(9)
+        signal.signal(signal.SIGTERM, handler)
+        worker = begin(); ready(); time.sleep(60)
+        """,
+        "SIGTERM",
+    ),
+    "a handler of the worker's from after": (
+        """
+        worker = begin()
+        def handler(number, frame):
+            print("handled", flush=True)
+            sys.exit(9)
+        before = signal.signal(signal.SIGTERM, handler)
+        ready(); time.sleep(60)
+        """,
+        "SIGTERM",
+    ),
+    "a handler that calls the one before": (
+        """
+        worker = begin()
+        before = signal.getsignal(signal.SIGTERM)
+        def handler(number, frame):
+            if callable(before):
+                before(number, frame)
+            print("handled", flush=True)
+            time.sleep(0.5)
+            os._exit(9)
+        signal.signal(signal.SIGTERM, handler)
+        ready(); time.sleep(60)
+        """,
+        "SIGTERM",
+    ),
+    "in a long call into C": ("import zlib, hashlib; worker = begin(); ready(); "
+                              "hashlib.pbkdf2_hmac('sha256', b'', b'', 60_000_000)", "SIGTERM"),
+    "an excepthook of the worker's": (
+        "sys.excepthook = lambda *args: print('hooked', flush=True)\nworker = begin(); 1/0", None),
+    "ignored, then killed": (
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN); worker = begin(); ready(); time.sleep(0.5)", "SIGTERM"),
+}  # fmt: skip
+
+
+def run(body, number, env, command=()):
+    process = subprocess.Popen(
+        [*command, sys.executable, "-c", body], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    if number is not None:
+        assert process.stdout.readline() == "ready\n", process.stderr.read()
+        time.sleep(0.05)
+        process.send_signal(getattr(signal, number))
+    out, err = process.communicate(timeout=30)
+    return process.returncode, out, err
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_the_last_state_arrives_and_the_status_is_as_without_us(gateway, tmp_path, ending):
+    body, number = ENDINGS[ending]
+    began = time.monotonic()
+    status, out, err = run(script(body), number, environment(gateway, tmp_path))
+    assert time.monotonic() - began < 10
+    without = (
+        script(body)
+        .replace("    import sedna_metrics\n", "    import unittest.mock\n")
+        .replace("sedna_metrics.start", "unittest.mock.MagicMock")
+    )
+    expected = run(without, number, {"PATH": os.environ["PATH"]})
+    assert (status, out) == expected[:2]
+    assert err.replace("unittest", "").count("Traceback") == expected[2].count("Traceback"), err
+    assert hard_samples(gateway) == 12
+
+
+def test_with_the_gateway_away_the_last_state_is_in_the_spool(gateway, tmp_path):
+    gateway.behaviour = gateways.hang
+    body = script("worker = begin(); ready(); time.sleep(60)").replace("worker.flush()", "")
+    began = time.monotonic()
+    status, _, _ = run(body, "SIGTERM", environment(gateway, tmp_path))
+    assert status == -signal.SIGTERM
+    assert time.monotonic() - began < 3 + 3
+    from sedna_metrics.exposition.spool import Spool
+
+    (entry,) = Spool(tmp_path / "spool", 1 << 20, 1e6).entries()
+    assert b'sedna_hard_samples_total{task="task",worker="' in entry.body
+    assert b" 12.0" in entry.body
+
+
+def test_after_sigkill_at_most_one_interval_is_missing(gateway, tmp_path):
+    body = script("worker = begin()\nfor _ in range(1000):\n  worker.joint_inference.hard_sample(); time.sleep(0.01)\n"
+                  "  if _ == 150: ready()").replace("push_interval=60", "push_interval=0.5")  # fmt: skip
+    status, _, _ = run(body, "SIGKILL", environment(gateway, tmp_path))
+    assert status == -signal.SIGKILL
+    assert hard_samples(gateway) >= 12 + 150 - 75
+
+
+@pytest.mark.skipif(
+    shutil.which("unshare") is None or os.geteuid() != 0, reason="a PID namespace needs unshare and root"
+)
+@pytest.mark.parametrize("handler", [True, False], ids=["with a handler", "without"])
+def test_the_first_process_of_a_container_too(gateway, tmp_path, handler):
+    """As PID 1 a signal without a handler does nothing: the state is pushed, and the worker goes on as without us."""
+    install = "signal.signal(signal.SIGTERM, lambda *_: sys.exit(4))" if handler else ""
+    body = script(f"""
+        assert os.getpid() == 1
+        {install}
+        worker = begin()
+        ready()
+        time.sleep(2)
+        os._exit(6)  # no atexit: what arrived is what the signal made arrive
+    """)
+    process = subprocess.Popen(
+        ["unshare", "--pid", "--fork", "--kill-child", sys.executable, "-c", body],
+        env=environment(gateway, tmp_path), stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout.readline() == "ready\n"
+    (child,) = subprocess.check_output(["pgrep", "-P", str(process.pid)], text=True).split()
+    os.kill(int(child), signal.SIGTERM)
+    process.communicate(timeout=20)
+    assert process.returncode == (4 if handler else 6)
+    assert hard_samples(gateway) == 12
+
+
+@pytest.mark.parametrize("ending", ["pass", "raise SystemExit(3)"])
+def test_success_is_told_if_the_body_ended_well(gateway, tmp_path, ending):
+    run(script(f"with begin() as worker: {ending}"), None, environment(gateway, tmp_path))
+    assert ("sedna_worker_last_success_timestamp_seconds{" in gateway.requests[-1].text) == (ending == "pass")
+
+
+def test_a_second_signal_does_not_wait(gateway, tmp_path):
+    gateway.behaviour = gateways.hang
+    body = script("worker = begin(); ready(); time.sleep(60)").replace("worker.flush()", "")
+    env = {**environment(gateway, tmp_path), "SEDNA_METRICS_PUSH_DEADLINE": "20"}
+    process = subprocess.Popen([sys.executable, "-c", body], env=env, stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "ready\n"
+    began = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    eventually(lambda: gateway.requests)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
+    assert time.monotonic() - began < 10
+    assert process.returncode == -signal.SIGTERM
