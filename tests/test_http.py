@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import gzip
 import socket
+import threading
+import time
 
 import pytest
 import requests
+import trustme
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+
+from sedna_metrics.errors import SettingError
+from sedna_metrics.exposition import http
 
 
 @pytest.fixture
@@ -92,3 +98,149 @@ def test_a_collector_of_the_users_that_raises_does_not_take_ours_down(start):
         assert "sedna_worker_info" in response.text
     assert worker._guard.errors() == 2
     worker._guard._errors = 0  # seen, and meant
+
+
+# Hostile and slow clients.
+
+
+def connect(worker):
+    return socket.create_connection(("127.0.0.1", int(worker.url.split(":")[2].split("/")[0])), timeout=5)
+
+
+def test_a_thousand_idle_connections_do_not_stop_a_scrape(worker):
+    before = threading.active_count()
+    idle = [connect(worker) for _ in range(1000)]
+    try:
+        for _ in range(3):
+            assert requests.get(worker.url, timeout=5).ok
+        assert threading.active_count() < before + http.MAX_CONNECTIONS + 16
+    finally:
+        for each in idle:
+            each.close()
+
+
+def test_a_client_that_never_ends_its_head_is_let_go(worker, monkeypatch):
+    monkeypatch.setattr(http, "REQUEST_SECONDS", 0.3)
+    with connect(worker) as slow:
+        slow.sendall(b"GET /metrics HTTP/1.1\r\n")
+        began = time.monotonic()
+        with pytest.raises(OSError):  # noqa: PT011, PT012 - reset or broken pipe, as it comes
+            while time.monotonic() - began < 10:
+                slow.sendall(b"X: y\r\n")  # each line well within any time limit for a single wait
+                time.sleep(0.1)
+        assert time.monotonic() - began < 5
+    assert requests.get(worker.url, timeout=5).ok
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET /metrics HTTP/1.1\r\n" + b"".join(b"X-%d: %s\r\n" % (n, b"y" * 1000) for n in range(90)),
+        b"GET /" + b"x" * 100_000,
+        b"GET /metrics HTTP/1.1\r\nX: " + b"y" * 100_000,
+    ],
+    ids=["many headers", "a long path", "a long header"],
+)
+def test_an_endless_head_is_cut_off(worker, head):
+    with connect(worker) as endless:
+        try:
+            endless.sendall(head + b"\r\n\r\n")
+            said = endless.recv(1000)
+        except OSError:
+            said = b""
+    assert not said.startswith(b"HTTP/1.1 200")
+    assert requests.get(worker.url, timeout=5).ok
+    assert worker._guard.errors() == 0
+
+
+@pytest.mark.parametrize(
+    "smuggled",
+    [
+        b"GET /healthz HTTP/1.1\r\nContent-Length: 44\r\n\r\nGET /metrics HTTP/1.1\r\nX: smuggled request\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nGET /metrics HTTP/1.1\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nContent-Length: 0\r\nContent-Length: 9\r\n\r\nGET /metrics HTTP/1.1\r\n\r\n",
+    ],
+    ids=["a body", "chunked", "two lengths"],
+)
+def test_a_body_is_not_taken_for_a_request(worker, smuggled):
+    with connect(worker) as connection:
+        connection.sendall(smuggled)
+        said = b""
+        try:
+            while True:
+                part = connection.recv(65536)
+                if not part:
+                    break
+                said += part
+        except OSError:
+            pass
+    assert said.count(b"HTTP/1.1 ") == 1
+    assert b"sedna_worker_info" not in said
+
+
+@pytest.mark.parametrize(
+    "rubbish", [b"\x00\xff\r\n\r\n", b"GET\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"\x16\x03\x01\x02\x00", b"\r\n"]
+)
+def test_rubbish_harms_nothing(worker, rubbish):
+    with connect(worker) as connection:
+        connection.sendall(rubbish)
+    assert requests.get(worker.url, timeout=5).ok
+    assert worker._guard.errors() == 0
+
+
+# TLS and auth.
+
+
+@pytest.fixture
+def authority(tmp_path):
+    ca = trustme.CA()
+    ca.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    server = ca.issue_cert("localhost")
+    server.private_key_pem.write_to_path(str(tmp_path / "server.key"))
+    server.cert_chain_pems[0].write_to_path(str(tmp_path / "server.pem"))
+    ca.issue_cert("prometheus").private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "client.pem"))
+    trustme.CA().issue_cert("x").private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "stranger.pem"))
+    return tmp_path
+
+
+def test_tls_and_client_certificates(start, authority):
+    files = {"tls_cert_file": authority / "server.pem", "tls_key_file": authority / "server.key"}
+    worker = start(export="pull", host="127.0.0.1", port=0, tls_client_ca_file=authority / "ca.pem", **files)
+    url = worker.url.replace("127.0.0.1", "localhost")
+    assert url.startswith("https://")
+    trusted = {"verify": str(authority / "ca.pem"), "timeout": 5}
+    assert requests.get(url, cert=str(authority / "client.pem"), **trusted).ok
+    for certificate in (None, str(authority / "stranger.pem")):
+        with pytest.raises((requests.exceptions.SSLError, requests.ConnectionError)):
+            requests.get(url, cert=certificate, **trusted)
+    with connect(worker) as plain:  # a client that never shakes hands does not keep others out
+        assert requests.get(url, cert=str(authority / "client.pem"), **trusted).ok
+        plain.sendall(b"GET /metrics HTTP/1.1\r\n\r\n")
+    assert worker._guard.errors() == 0
+
+
+def test_basic_auth(start, tmp_path):
+    (tmp_path / "password").write_text("sécret\n", "utf-8")
+    worker = start(
+        export="pull", host="127.0.0.1", port=0, auth_username="me", auth_password_file=tmp_path / "password"
+    )
+    assert requests.get(worker.url, auth=("me", "sécret".encode()), timeout=5).ok
+    for auth in (None, ("me", "wrong"), ("you", "sécret".encode())):
+        refused = requests.get(worker.url, auth=auth, timeout=5)
+        assert (refused.status_code, "sedna_" in refused.text) == (401, False)
+        assert refused.headers["WWW-Authenticate"].startswith("Basic")
+    assert requests.get(worker.url.replace("metrics", "healthz"), timeout=5).ok
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"tls_cert_file": "/nowhere.pem"}, "nowhere.pem"),
+        ({"tls_key_file": "/some.key"}, "need tls_cert_file"),
+        ({"auth_username": "me"}, "auth_password"),
+        ({"auth_username": "me", "auth_password_file": "/nowhere"}, "cannot be read"),
+    ],
+)
+def test_what_cannot_protect_is_an_error_not_an_open_door(start, arguments, says):
+    with pytest.raises(SettingError, match=says):
+        start(export="pull", host="127.0.0.1", port=0, **arguments)

@@ -133,7 +133,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.note(self.request, waits=False)
         good = super().parse_request()
         # What follows a head that announces a body is not a request, whatever it looks like.
-        if good and (self.headers.get("Transfer-Encoding") or self.headers.get("Content-Length", "0").strip() != "0"):
+        if good and (self.headers.get("Transfer-Encoding") or self.headers.get_all("Content-Length", ["0"]) != ["0"]):
             self.close_connection = True
         return good
 

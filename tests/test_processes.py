@@ -1,0 +1,376 @@
+"""What child processes count appears at the main process's /metrics, once, whatever the start method."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+
+import pytest
+import requests
+from conftest import eventually
+from prometheus_client.parser import text_string_to_metric_families
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="forks are POSIX'")
+
+
+def run(tmp_path, body, timeout=60, **environment):
+    """Run a script of its own; it prints what it wants to be seen."""
+    path = tmp_path / "script.py"
+    path.write_text(textwrap.dedent(body))
+    env = {
+        "PATH": os.environ["PATH"], "JOB_NAME": "task", "WORKER_NAME": "worker", "SEDNA_METRICS_LOG": "off",
+        "SEDNA_METRICS_HOST": "127.0.0.1", "SEDNA_METRICS_PORT": "0", "PYTHONPATH": os.pathsep.join(sys.path),
+        **environment,
+    }  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore::DeprecationWarning", str(path)],
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr, done.stderr
+    return done.stdout
+
+
+def samples(text):
+    return {
+        (sample.name, *sorted(sample.labels.items() - {("task", "task"), ("worker", "worker")})): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+COUNTING = """
+import multiprocessing, os, sys, time, urllib.request
+import sedna_metrics
+worker = sedna_metrics.start()
+
+def scrape():
+    return urllib.request.urlopen(worker.url).read().decode()
+
+def work(n):
+    il = worker.incremental_learning
+    for _ in range(n):
+        with il.inference():
+            il.hard_sample()
+    return os.getpid()
+"""
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_what_children_count_is_the_workers(tmp_path, method):
+    body = (
+        COUNTING
+        + f"""
+if __name__ == "__main__":
+    context = multiprocessing.get_context("{method}")
+    work(10)
+    with context.Pool(3) as pool:
+        pids = set(pool.map(work, [7] * 20, chunksize=1))
+        pool.close()
+        pool.join()
+    assert os.getpid() not in pids
+    process = context.Process(target=work, args=(100,))
+    process.start()
+    process.join()
+    print(scrape())
+"""
+    )
+    seen = samples(run(tmp_path, body))
+    assert seen["sedna_hard_samples_total",] == 10 + 140 + 100
+    assert seen["sedna_inferences_total", ("location", "edge")] == 250
+    assert seen["sedna_inference_duration_seconds_count", ("location", "edge")] == 250
+    assert seen["sedna_inferences_in_progress", ("location", "edge")] == 0
+    assert seen["sedna_metrics_internal_errors_total",] == 0
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_a_process_pool_executor(tmp_path, method):
+    body = (
+        COUNTING
+        + f"""
+if __name__ == "__main__":
+    from concurrent.futures import ProcessPoolExecutor
+    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("{method}")) as pool:
+        assert len(list(pool.map(work, [5] * 10))) == 10
+    print(scrape())
+"""
+    )
+    assert samples(run(tmp_path, body))["sedna_hard_samples_total",] == 50
+
+
+def test_what_only_a_child_mentions_appears_with_its_help_and_all_that_follows_from_it(tmp_path):
+    body = (
+        COUNTING
+        + """
+def train():
+    il = worker.incremental_learning
+    il.iteration(3)
+    with il.training(samples=5, epochs=2) as training:
+        for _ in training.epochs():
+            training.loss([0.9, 0.25])
+        training.output_model("/model")
+    with il.evaluation(samples=4) as evaluation:
+        evaluation.new_model("/model", precision=[0.5, 1.0])
+
+if __name__ == "__main__":
+    process = multiprocessing.get_context("fork").Process(target=train)
+    process.start(); process.join()
+    worker.incremental_learning.evaluation().__enter__().old_model("/old", precision=[0.25, 0.75])
+    print(scrape())
+"""
+    )
+    seen = samples(run(tmp_path, body))
+    assert seen["sedna_iteration",] == 3
+    assert seen["sedna_training_loss",] == 0.25
+    assert seen["sedna_training_samples",] == 5
+    assert seen["sedna_stage_status", ("status", "completed"), ("task_stage", "train")] == 1
+    assert seen["sedna_training_output_model_info", ("url", "/model")] == 1
+    assert seen["sedna_eval_score", ("metric", "precision"), ("model", "new")] == 0.75
+    assert seen["sedna_eval_score", ("metric", "precision"), ("model", "old")] == 0.5
+    assert seen["sedna_worker_last_success_timestamp_seconds",] > 0
+
+
+def test_nothing_is_lost_when_a_child_is_killed_a_second_after_counting(tmp_path):
+    body = (
+        COUNTING
+        + """
+def count_and_wait(queue):
+    work(1000)
+    worker.incremental_learning.inference().__enter__()  # under way when it dies
+    queue.put(1)
+    time.sleep(60)
+
+if __name__ == "__main__":
+    context = multiprocessing.get_context("fork")
+    queue = context.SimpleQueue()
+    processes = [context.Process(target=count_and_wait, args=(queue,)) for _ in range(4)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        queue.get()
+    time.sleep(1)
+    print(scrape(), "=====")
+    for process in processes:
+        process.kill(); process.join()
+    time.sleep(0.2)
+    print(scrape())
+"""
+    )
+    before, after = run(tmp_path, body).split("=====")
+    assert samples(after)["sedna_hard_samples_total",] == 4000
+    assert samples(after)["sedna_inferences_total", ("location", "edge")] == 4000
+    assert samples(before)["sedna_inferences_in_progress", ("location", "edge")] == 4
+    assert samples(after)["sedna_inferences_in_progress", ("location", "edge")] == 0
+
+
+def test_a_terminated_child_tells_the_rest_and_dies_of_the_signal(tmp_path):
+    body = (
+        COUNTING
+        + """
+def count_and_wait(queue):
+    work(10)
+    queue.put(1)
+    time.sleep(60)
+
+if __name__ == "__main__":
+    context = multiprocessing.get_context("fork")
+    queue = context.SimpleQueue()
+    process = context.Process(target=count_and_wait, args=(queue,))
+    process.start(); queue.get(); process.terminate(); process.join()
+    print(process.exitcode)
+    print(scrape())
+"""
+    )
+    exitcode, text = run(tmp_path, body).split("\n", 1)
+    assert int(exitcode) == -signal.SIGTERM
+    assert samples(text)["sedna_hard_samples_total",] == 10
+
+
+def test_a_plain_fork_and_a_fork_of_a_fork(tmp_path):
+    body = (
+        COUNTING
+        + """
+work(1)
+if os.fork() == 0:
+    work(10)
+    if os.fork() == 0:
+        work(100)
+        sys.exit(0)
+    os.wait()
+    sys.exit(0)
+os.wait()
+work(1)
+print(scrape())
+"""
+    )
+    assert samples(run(tmp_path, body))["sedna_hard_samples_total",] == 112
+
+
+def test_a_fork_while_threads_count_loses_nothing_and_deadlocks_nobody(tmp_path):
+    body = (
+        COUNTING
+        + """
+import threading
+stop = threading.Event()
+def hammer():
+    while not stop.is_set():
+        work(50)
+        scrape()
+threads = [threading.Thread(target=hammer) for _ in range(3)]
+for thread in threads: thread.start()
+children = []
+for _ in range(30):
+    pid = os.fork()
+    if pid == 0:
+        work(1000)
+        worker.close()
+        os._exit(0)
+    children.append(pid)
+    time.sleep(0.01)
+for pid in children:
+    assert os.waitpid(pid, 0)[1] == 0
+stop.set()
+for thread in threads: thread.join()
+before = scrape()
+work(1)
+print(before)
+"""
+    )
+    seen = samples(run(tmp_path, body))
+    assert seen["sedna_hard_samples_total",] >= 30_000
+    assert seen["sedna_hard_samples_total",] % 50 == 0
+    assert seen["sedna_hard_samples_total",] == seen["sedna_inferences_total", ("location", "edge")]
+    assert seen["sedna_inferences_in_progress", ("location", "edge")] == 0
+    assert seen["sedna_metrics_internal_errors_total",] == 0
+
+
+def test_children_are_in_the_last_push(tmp_path, gateway):
+    body = (
+        COUNTING
+        + """
+if __name__ == "__main__":
+    process = multiprocessing.get_context("fork").Process(target=work, args=(9,))
+    process.start(); process.join()
+"""
+    )
+    run(tmp_path, body, SEDNA_METRICS_EXPORT="push", SEDNA_METRICS_PUSHGATEWAY_URL=gateway.url,
+        SEDNA_METRICS_SPOOL_DIR=str(tmp_path / "spool"))  # fmt: skip
+    assert samples(gateway.requests[-1].text)["sedna_hard_samples_total",] == 9
+    assert len({request.path for request in gateway.requests}) == 1, "children do not push"
+
+
+def test_a_child_leaves_the_parents_port_and_discovery_file_alone(tmp_path):
+    body = (
+        COUNTING
+        + f"""
+import glob
+process = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,))
+process.start()
+print(len(glob.glob({str(tmp_path / "sd")!r} + "/*.json")))
+port = int(worker.url.split(":")[2].split("/")[0])
+worker.close()
+import socket
+socket.create_server(("127.0.0.1", port)).close()  # the child does not keep it
+print(len(glob.glob({str(tmp_path / "sd")!r} + "/*.json")))
+process.kill()
+"""
+    )
+    assert run(tmp_path, body, SEDNA_METRICS_SD_DIR=str(tmp_path / "sd")).split() == ["1", "0"]
+
+
+def test_another_worker_that_a_worker_starts_is_no_child(tmp_path):
+    body = (
+        COUNTING
+        + """
+import subprocess
+code = "import sedna_metrics; w = sedna_metrics.start(); print(w.url is None)"
+for name in ("worker", "another"):
+    env = {**os.environ, "WORKER_NAME": name}
+    print(subprocess.check_output([sys.executable, "-c", code], env=env, text=True).strip())
+worker.close()
+print(subprocess.check_output([sys.executable, "-c", code], text=True).strip())
+"""
+    )
+    assert run(tmp_path, body).split() == ["True", "False", "False"]
+
+
+def test_uvicorn_with_several_workers(tmp_path):
+    pytest.importorskip("uvicorn")
+    (tmp_path / "app.py").write_text(
+        textwrap.dedent("""
+        import os, sedna_metrics
+        ji = sedna_metrics.start().joint_inference
+        @ji.serve
+        async def infer():
+            return str(os.getpid()).encode()
+        async def app(scope, receive, send):
+            if scope["type"] == "lifespan":
+                while True:
+                    message = await receive()
+                    await send({"type": message["type"] + ".complete"})
+                    if message["type"] == "lifespan.shutdown":
+                        return
+            body = await infer()
+            await send({"type": "http.response.start", "status": 200, "headers": [(b"connection", b"close")]})
+            await send({"type": "http.response.body", "body": body})
+    """)
+    )
+    body = (
+        COUNTING
+        + """
+if __name__ == "__main__":
+    import signal, socket, threading, uvicorn
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0)); port = probe.getsockname()[1]
+    def use():
+        pids, done = set(), 0
+        while done < 60:
+            try:
+                pids.add(urllib.request.urlopen(f"http://127.0.0.1:{port}/").read())
+                done += 1
+            except OSError:
+                time.sleep(0.1)
+        time.sleep(1)
+        print(scrape(), "=====", len(pids), flush=True)
+        os.kill(os.getpid(), signal.SIGTERM)
+    threading.Thread(target=use).start()
+    try:
+        uvicorn.run("app:app", port=port, workers=2, log_level="error", app_dir=os.path.dirname(__file__))
+    except SystemExit:
+        pass
+    os._exit(0)
+"""
+    )
+    text, pids = run(tmp_path, body).split("=====")
+    assert samples(text)["sedna_served_inferences_total",] == 60
+    assert int(pids) >= 1
+
+
+def test_a_stranger_at_the_socket_is_not_believed(start):
+    from sedna_metrics.exposition import processes
+
+    worker = start(export="pull", port=0, host="127.0.0.1")
+    variable = worker._exports._children.variable
+    address, digest, _ = variable.split(" ")
+    liar = processes.connect(f"{address} {digest} {'0' * 32}")
+    lie = b'[{}, [["sedna_hard_samples_total", [], 5]], 0, 0]'
+    eventually(lambda: _is_closed(liar, len(lie).to_bytes(4, "big") + lie))
+    liar.close()
+    assert "sedna_hard_samples_total" not in requests.get(worker.url, timeout=5).text
+    endless = processes.connect(variable)
+    eventually(lambda: _is_closed(endless, b"\xff\xff\xff\xff"))
+    endless.close()
+
+
+def _is_closed(connection, data):
+    try:
+        connection.sendall(data)
+    except OSError:
+        return True
+    return False
