@@ -109,6 +109,10 @@ class Exports:
             self._parent.tell()
         return self._delivery.flush() if self._delivery is not None else True
 
+    def has_seen(self) -> bool:
+        """Whether the latest flush has seen what there was, so that only sending it is left."""
+        return self._delivery.has_seen() if self._delivery is not None else True
+
     def leave(self) -> None:
         """Withdraw what says that this process is there."""
         if self._target is not None:

@@ -5,6 +5,10 @@ to a socket. A thread of ours reads it, lets ``flush`` do its work, and then, wh
 one, gives it back to the kernel, so that the process dies of the very signal. A handler of the worker's that was there
 before is called as ever, and what becomes of the process is its business.
 
+A worker that is about to die should not count on meanwhile: the handler holds the main thread until the end. Only where
+that does no harm: not inside our own code or logging, whose locks the flush needs, and not for longer than a moment
+while the flush has not yet seen what there is, since the worker may hold a lock that one of its own collectors wants.
+
 The byte is also written by the interpreter itself (``signal.set_wakeup_fd``, where nobody else uses it): a worker whose
 main thread sits in a long call into C would otherwise not end before that call does, which it would without us.
 """
@@ -16,10 +20,22 @@ import os
 import signal
 import socket
 import threading
+import time
 from types import FrameType
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 _LOGGER = logging.getLogger("sedna_metrics")
+_HOLD_SECONDS = 0.5
+_POKES = 20
+#: Modules that hold locks which a flush needs. Decorators are none of them: the worker's own code runs inside of these.
+_LOCKERS = (
+    "sedna_metrics.instruments",
+    "sedna_metrics.exposition",
+    "sedna_metrics._guard",
+    "sedna_metrics.logs",
+    "logging",
+    "prometheus_client",
+)
 _NAMES = ("SIGTERM", "SIGINT", "SIGHUP")
 
 
@@ -29,11 +45,17 @@ class Signals:
     Args:
         flush: called with no lock held, in a thread of ours, when one has come; must return in bounded time.
         leave: called after it where the process is about to die.
+        has_seen: tells whether the flush has seen what there is, so that only sending it is left.
     """
 
-    def __init__(self, flush: Callable[[], object], leave: Callable[[], None]) -> None:
+    def __init__(
+        self, flush: Callable[[], object], leave: Callable[[], None], has_seen: Callable[[], bool] = lambda: True
+    ) -> None:
         self._flush = flush
         self._leave = leave
+        self._has_seen = has_seen
+        self._is_held = False
+        self._over = threading.Semaphore(0)
         self._previous: Dict[int, Any] = {}
         self._due: List[int] = []
         self._wakeup: Optional[int] = None
@@ -46,12 +68,14 @@ class Signals:
         self._take_wakeup()
 
     @classmethod
-    def install(cls, flush: Callable[[], object], leave: Callable[[], None]) -> Optional[Signals]:
+    def install(
+        cls, flush: Callable[[], object], leave: Callable[[], None], has_seen: Callable[[], bool]
+    ) -> Optional[Signals]:
         """Watch, where that is possible: handlers can be set in the main thread only."""
         if threading.current_thread() is not threading.main_thread():
             _LOGGER.info("start() was not called in the main thread: a signal ends the worker without a last push")
             return None
-        return cls(flush, leave)
+        return cls(flush, leave, has_seen)
 
     def close(self) -> None:
         """Put the worker's handlers back; a signal that is still due takes its effect now."""
@@ -75,6 +99,7 @@ class Signals:
             each.close()
         self._reader, self._writer = _pair()
         self._due.clear()
+        self._is_held, self._over = False, threading.Semaphore(0)
         if self._wakeup is not None:
             signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
             self._wakeup = self._writer.fileno()
@@ -99,10 +124,22 @@ class Signals:
         if number in self._due:
             _die_of(number)  # who sends it twice will not wait for a last push
         # Where somebody has put a handler over this one, and calls it, the default action is not wanted any more.
-        if self._wakeup is None or signal.getsignal(number) != self._handle:
+        is_ours = signal.getsignal(number) == self._handle
+        if self._wakeup is None or not is_ours:
             self._tell(number)
         if callable(previous):
             previous(number, frame)
+        elif is_ours and not _holds_locks_of_ours(frame):
+            self._hold()
+
+    def _hold(self) -> None:
+        """Keep the main thread here until the flush is over."""
+        self._is_held = True
+        since = time.monotonic()
+        while not self._over.acquire(timeout=0.05):
+            if not self._has_seen() and time.monotonic() - since > _HOLD_SECONDS:
+                break
+        self._is_held = False
 
     def _tell(self, number: int) -> None:
         try:
@@ -119,6 +156,7 @@ class Signals:
                 continue  # the interpreter writes every signal that has a handler
             dies = self._previous[number] == signal.SIG_DFL and signal.getsignal(number) == self._handle
             if dies:
+                self._wait_until_held(number)
                 self._due.append(number)
             self._flush()
             if dies:
@@ -127,6 +165,28 @@ class Signals:
                 _die_of(number)
                 # Still here: the first process of a container does not die of a signal's default action.
                 self._due.remove(number)
+                self._drain(reader)
+                if self._is_held:
+                    self._over.release()
+
+    def _wait_until_held(self, number: int) -> None:
+        """Give the main thread a moment to leave code of ours, and have its handler called again then."""
+        for _ in range(_POKES):
+            if self._is_held:
+                return
+            time.sleep(0.002)
+            if not self._is_held:
+                signal.pthread_kill(threading.main_thread().ident or 0, number)
+
+    def _drain(self, reader: socket.socket) -> None:
+        """Forget what was sent while the flush was under way."""
+        reader.setblocking(False)
+        try:
+            while reader.recv(4096):
+                pass
+        except OSError:
+            pass  # nothing is left
+        reader.setblocking(True)
 
     def _take_wakeup(self) -> None:
         before = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
@@ -148,6 +208,14 @@ def _pair() -> Tuple[socket.socket, socket.socket]:
     reader, writer = socket.socketpair()
     writer.setblocking(False)
     return reader, writer
+
+
+def _holds_locks_of_ours(frame: Optional[FrameType]) -> bool:
+    while frame is not None:
+        if str(frame.f_globals.get("__name__")).startswith(_LOCKERS):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _die_of(number: int) -> None:

@@ -141,7 +141,7 @@ class Worker:
             self._register()
             self._exports.open(environ)
             if self.settings.export != "off":
-                self._signals = Signals.install(self.flush, self._exports.leave)
+                self._signals = Signals.install(self.flush, self._exports.leave, self._exports.has_seen)
             if self._exports.is_child:
                 self._close_with_multiprocessing()
         except BaseException:

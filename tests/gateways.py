@@ -78,6 +78,8 @@ class Gateway:
     def __init__(self, behaviour: Behaviour = good, tls: Optional[ssl.SSLContext] = None) -> None:
         self.behaviour = behaviour
         self.requests: List[Request] = []
+        self.accepted: List[Request] = []
+        """Those that were answered well."""
         self.connections = 0
         self._tls = tls
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -122,7 +124,10 @@ class Gateway:
                     body = file.read(int(headers.get("content-length", "0")))
                     request = Request(line[0], line[1], headers, body)
                     self.requests.append(request)
-                    if not self.behaviour(connection, request):
+                    behaviour = self.behaviour
+                    if not behaviour(connection, request):
                         return
+                    if behaviour is good:
+                        self.accepted.append(request)
         except (OSError, ValueError):
             return

@@ -87,6 +87,7 @@ class Delivery:
         self._failed_in_a_row = 0
         self._condition = threading.Condition()
         self._wanted = 0  # number of the latest flush that was asked for
+        self._seen = 0
         self._served = 0
         self._until = 0.0
         self._closing = False
@@ -103,6 +104,10 @@ class Delivery:
             self._until = time.monotonic() + self._deadline
             self._condition.notify_all()
             return self._condition.wait_for(lambda: self._served >= number, self._deadline + 2 * GRACE_SECONDS)
+
+    def has_seen(self) -> bool:
+        """Whether the state has been looked at since the latest flush was asked for."""
+        return self._seen >= self._wanted
 
     def close(self) -> None:
         """Push a last time, or spool, within the deadline; then stop."""
@@ -128,24 +133,26 @@ class Delivery:
         with self._guard:
             if self._deliver_spooled():
                 self._pause(self._interval)  # the last run's final state is to be seen before ours takes its place
+        due = 0.0
         while True:
-            delay = self._interval
             with self._condition:
                 asked, closing, until = self._wanted, self._closing, self._until
-            is_asked = asked > self._served
             with self._guard:
-                if is_asked:
+                if asked > self._served:
                     self._push_until(until)
-                else:
+                elif time.monotonic() >= due:
                     again = self._push_once(self._timeout)
-                    delay = self._interval if again is None else again
+                    due = time.monotonic() + (self._interval if again is None else again)
+                else:
+                    # Between two tries at a gateway that is away: if we are killed now, this is what is known of us.
+                    self._keep(self._render(not self._others_are_poison))
             with self._condition:
                 self._served = asked
                 self._condition.notify_all()
                 if closing:
                     break
                 # What was asked for while this push was under way may be newer than what was pushed.
-            self._pause(delay)
+            self._pause(min(self._interval, max(0.0, due - time.monotonic())))
         self._requests.put(None)
         if self._lock is not None:
             self._lock.release()
@@ -170,7 +177,9 @@ class Delivery:
 
     def _push_once(self, timeout: float) -> Optional[float]:
         """One push; gives the seconds after which to try again, ``None`` if it arrived."""
+        asked = self._wanted
         body = self._render(not self._others_are_poison)
+        self._seen = asked
         self._counts.attempts.inc()
         error = self._exchange(self._group, body, timeout)
         if error is not None and error.refused and not self._others_are_poison:
