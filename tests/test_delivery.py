@@ -158,6 +158,8 @@ def test_credentials_from_files_are_read_at_each_push(pushing, gateway, tmp_path
     token.write_text("one\n")
     worker = pushing(pushgateway_bearer_token_file=token, push_interval=60)
     worker.flush()
+    token.write_text("")
+    worker.flush()
     token.write_text("two\n")
     worker.flush()
     said = [request.headers["authorization"] for request in gateway.requests]

@@ -55,6 +55,7 @@ class Credentials:
 
         Raises:
             OSError: a file cannot be read.
+            ValueError: it is empty.
         """
         token = _read(self.bearer_token_file) or self.bearer_token
         if token:
@@ -276,7 +277,12 @@ def _keep_headers(request: Any) -> Any:
 
 
 def _read(path: str) -> str:
-    return Path(path).read_text(encoding="utf-8").strip() if path else ""
+    if not path:
+        return ""
+    text = Path(path).read_text(encoding="utf-8").strip()
+    if not text:
+        raise ValueError(f"{path} is empty")  # it is being written anew: better no push than one without a password
+    return text
 
 
 def _origin(url: str) -> Tuple[str, Optional[str], Optional[int]]:
