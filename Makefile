@@ -4,12 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help test servers versions reference demo lint clean
+.PHONY: help test servers versions bench reference demo lint clean
 
 help:
 	@echo "make demo      three real tasks on real data, checked against what really happened"
 	@echo "make test      linters, types and all tests, against real Prometheus and Pushgateway; oldest and newest Python"
 	@echo "make lint      linters and types alone"
+	@echo "make bench     the cost of everything, beside the peers' (ten minutes)"
 	@echo "make reference  write docs/metrics.md and docs/settings.md anew from the code"
 	@echo "make clean     remove what the targets above made"
 
@@ -34,6 +35,10 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+bench: $(STAMP)
+	$(BIN)/python -m pip install --quiet --editable ".[bench]"
+	$(BIN)/python tests/benchmarks
 
 reference: $(STAMP)
 	$(BIN)/python docs/generate.py

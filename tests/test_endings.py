@@ -18,6 +18,7 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals are POSIX'")
 
 PRELUDE = """
 import os, signal, sys, threading, time
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests themselves may run under nohup
 def begin():
     import sedna_metrics
     worker = sedna_metrics.start(export="push", push_interval=60, log="off")
@@ -144,7 +145,11 @@ def run(body, number, env, command=()):
         assert process.stdout.readline() == "ready\n", process.stderr.read()
         time.sleep(0.05)
         process.send_signal(getattr(signal, number))
-    out, err = process.communicate(timeout=30)
+    try:
+        out, err = process.communicate(timeout=30)
+    finally:
+        process.kill()
+        process.communicate()
     return process.returncode, out, err
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import subprocess
 import threading
 import time
@@ -97,7 +98,9 @@ class Embedded:
 
         class Receiver(BaseHTTPRequestHandler):
             def do_PUT(self) -> None:
-                groups[self.path] = self.rfile.read(int(self.headers["Content-Length"])).decode()
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                zipped = self.headers.get("Content-Encoding") == "gzip"
+                groups[self.path] = (gzip.decompress(body) if zipped else body).decode()
                 self.send_response(200)
                 self.send_header("Content-Length", "0")
                 self.end_headers()

@@ -105,6 +105,7 @@ class Pushgateway:
         self._credentials = credentials
         self._sockets = _Sockets()
         self._session = self._new_session()
+        self._left: List[requests.Session] = []
         self._gzip = True
 
     def push(self, group: str, body: bytes) -> None:
@@ -150,11 +151,13 @@ class Pushgateway:
         self._sockets.shut_down()
 
     def close(self) -> None:
-        """Let the connection go."""
-        self._session.close()
+        """Let the connections go."""
+        for session in (self._session, *self._left):
+            session.close()
 
     def renew(self) -> None:
-        """In a forked child: leave the parent's connection to the parent."""
+        """Go on with a new connection: the old one hangs, or is the parent's of this forked child."""
+        self._left.append(self._session)
         self._session = self._new_session()
 
     def _new_session(self) -> requests.Session:
