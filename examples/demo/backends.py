@@ -34,14 +34,16 @@ class Backend(Protocol):
     def value(self, series: str, labels: Mapping[str, str]) -> Optional[float]:
         """The value of the first series that has these labels."""
 
-    def settle(self) -> None:
-        """Wait until what was emitted before this call can be read."""
+    settle_seconds: float
+    """How long it may take until what has been emitted can be read."""
 
     def close(self) -> None: ...
 
 
 class Real:
     """Prometheus, which scrapes the services and the Pushgateway, asked in PromQL."""
+
+    settle_seconds = 1.0
 
     def __init__(self, folder: Path, prometheus: int, gateway: int, targets: List[str]) -> None:
         config = folder / "prometheus.yml"
@@ -77,9 +79,6 @@ class Real:
         result = answer["data"]["result"]
         return float(result[0]["value"][1]) if result else None
 
-    def settle(self) -> None:
-        time.sleep(3)  # two scrapes and what they take
-
     def close(self) -> None:
         for process in self._processes:
             process.terminate()
@@ -89,6 +88,8 @@ class Real:
 
 class Embedded:
     """A receiver for pushes and a scraper on demand, for machines that cannot have the real ones."""
+
+    settle_seconds = 0.1
 
     def __init__(self, targets: List[str]) -> None:
         self.name = "the embedded scraper and receiver"
@@ -120,9 +121,6 @@ class Embedded:
                     if sample.name == series and labels.items() <= sample.labels.items():
                         return sample.value
         return None
-
-    def settle(self) -> None:
-        """Nothing to wait for: every look is fresh."""
 
     def close(self) -> None:
         self._server.shutdown()

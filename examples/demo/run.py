@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -27,6 +27,7 @@ import servers  # noqa: E402
 from backends import Backend, Embedded, Real  # noqa: E402
 
 TIMEOUT_SECONDS = 110
+SETTLE_SECONDS = 20
 console = Console(width=None if sys.stdout.isatty() else 140)
 
 
@@ -132,9 +133,18 @@ def watch(demo: Demo) -> None:
             time.sleep(0.3)
 
 
+def settle(demo: Demo) -> None:
+    """Wait until what the workers emitted last has been scraped; what differs after that will go on to differ."""
+    deadline = time.monotonic() + SETTLE_SECONDS
+    while time.monotonic() < deadline:
+        time.sleep(demo.backend.settle_seconds)
+        if all(_is_same(shown, row) for _, row, shown in _seen(demo)):
+            return
+
+
 def compare(demo: Demo) -> int:
     """Print the table; gives the number of rows that differ."""
-    demo.backend.settle()
+    settle(demo)
     table = Table(title=f"What {demo.backend.name} shows, and what happened", title_justify="left")
     for column, justify in (
         ("proposal", "left"),
@@ -145,21 +155,33 @@ def compare(demo: Demo) -> int:
     ):
         table.add_column(column, justify=justify, overflow="fold")
     wrong = rows = 0
-    for worker, expectations in sorted(demo.truth().items()):
-        task = demo.processes[worker][0]
-        table.add_section()
-        table.add_row(f"[bold]{task}", f"[bold]{worker}", "", "", "")
-        for row in expectations:
-            shown = demo.backend.value(row["series"], {"task": task, "worker": worker, **row["labels"]})
-            same = shown is not None and math.isclose(shown, row["value"], rel_tol=1e-12, abs_tol=1e-12)
-            wrong, rows = wrong + (not same), rows + 1
-            labels = ", ".join(f"{name}={value}" for name, value in row["labels"].items())
-            series = row["series"] + (f" {{{labels}}}".replace(str(demo.folder), "...") if labels else "")
-            mark = "[green]same" if same else "[bold red]DIFFERENT"
-            table.add_row(row["proposal"], series, _short(shown), _short(row["value"]), mark)
+    last = ""
+    for worker, row, shown in _seen(demo):
+        if worker != last:
+            table.add_section()
+            table.add_row(f"[bold]{demo.processes[worker][0]}", f"[bold]{worker}", "", "", "")
+            last = worker
+        same = _is_same(shown, row)
+        wrong, rows = wrong + (not same), rows + 1
+        labels = ", ".join(f"{name}={value}" for name, value in row["labels"].items())
+        series = row["series"] + (f" {{{labels}}}".replace(str(demo.folder), "...") if labels else "")
+        mark = "[green]same" if same else "[bold red]DIFFERENT"
+        table.add_row(row["proposal"], series, _short(shown), _short(row["value"]), mark)
     console.print(table)
     console.print(f"{rows - wrong} of {rows} values are as they should be.")
     return wrong
+
+
+def _seen(demo: Demo) -> Iterator[Tuple[str, Dict[str, Any], Optional[float]]]:
+    """Worker, expectation and what is shown, one by one."""
+    for worker, expectations in sorted(demo.truth().items()):
+        for row in expectations:
+            labels = {"task": demo.processes[worker][0], "worker": worker, **row["labels"]}
+            yield worker, row, demo.backend.value(row["series"], labels)
+
+
+def _is_same(shown: Optional[float], row: Dict[str, Any]) -> bool:
+    return shown is not None and math.isclose(shown, row["value"], rel_tol=1e-12, abs_tol=1e-12)
 
 
 def _short(value: Any) -> str:
