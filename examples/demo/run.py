@@ -120,14 +120,18 @@ def watch(demo: Demo) -> None:
     deadline = time.monotonic() + TIMEOUT_SECONDS
     with Progress(*columns, TimeElapsedColumn(), console=console) as progress:
         bars = [progress.add_task(f"{task} {series[6:26]}", total=total) for task, series, total in BARS]
+        done_at = None
         while True:
-            for bar, (task, series, total) in zip(bars, BARS):
-                value = demo.backend.value(series, {"task": task})
-                progress.update(bar, completed=min(value or 0, total))
+            shown = [demo.backend.value(series, {"task": task}) or 0 for task, series, _ in BARS]
+            for bar, value, (_, _, total) in zip(bars, shown, BARS):
+                progress.update(bar, completed=min(value, total))
             if demo.failures():
                 raise SystemExit("\n".join(demo.failures()))
             if len(demo.truth()) == len(demo.processes):
-                break
+                done_at = done_at or time.monotonic()
+                # The bars are what Prometheus has seen, which is a scrape behind.
+                if time.monotonic() > done_at + 5 or all(value >= bar[2] for value, bar in zip(shown, BARS)):
+                    break
             if time.monotonic() > deadline:
                 raise SystemExit(f"not done after {TIMEOUT_SECONDS} seconds; done are: {', '.join(demo.truth())}")
             time.sleep(0.3)
