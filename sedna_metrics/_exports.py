@@ -20,7 +20,6 @@ from sedna_metrics.errors import SettingError
 from sedna_metrics.exposition import discovery, http
 from sedna_metrics.exposition._render import Renderer
 from sedna_metrics.exposition.processes import Children, Parent, is_child
-from sedna_metrics.exposition.spool import Spool
 from sedna_metrics.identity import WorkerIdentity
 from sedna_metrics.instruments import Instruments
 from sedna_metrics.settings import PARENT_VARIABLE, Settings
@@ -28,6 +27,7 @@ from sedna_metrics.settings import PARENT_VARIABLE, Settings
 if TYPE_CHECKING:
     from sedna_metrics.exposition.delivery import Delivery
     from sedna_metrics.exposition.pushgateway import Credentials
+    from sedna_metrics.exposition.spool import Spool
 
 Mentions = Dict[str, List[str]]
 _LOGGER = logging.getLogger("sedna_metrics")
@@ -268,6 +268,8 @@ def credentials(settings: Settings) -> Credentials:
 
 def open_spool(settings: Settings) -> Optional[Spool]:
     """The spool that the settings name; ``None``, with a warning, where it cannot be used."""
+    from sedna_metrics.exposition.spool import Spool
+
     if settings.spool_dir.lower() == "off":
         return None
     folder = default_spool_dir() if settings.spool_dir.lower() in ("", "auto") else Path(settings.spool_dir)

@@ -6,7 +6,6 @@ argument wins.
 
 from __future__ import annotations
 
-import difflib
 import math
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
@@ -279,5 +278,7 @@ def _is_service_link(name: str, value: str) -> bool:
 
 
 def _suggest(name: str, known: List[str]) -> str:
+    import difflib  # only somebody who mistyped a name pays for it
+
     close = difflib.get_close_matches(name, known, n=1)
     return f" Did you mean {close[0]}?" if close else f" There are: {', '.join(known)}."
