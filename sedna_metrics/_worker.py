@@ -23,7 +23,7 @@ from sedna_metrics.identity import WorkerIdentity
 from sedna_metrics.instruments import Instruments
 from sedna_metrics.settings import Settings
 from sedna_metrics.tasks import FederatedLearning, IncrementalLearning, JointInference, LifelongLearning
-from sedna_metrics.tasks._context import Emit, TaskContext
+from sedna_metrics.tasks._context import Emit, TaskContext, reason
 
 T = TypeVar("T")
 
@@ -59,6 +59,8 @@ class Worker:
             settings, identity, registry, self._instruments, self._guard, self._mentions, self._mention
         )
         self._closers: List[Callable[[], None]] = []
+        self._log: Optional[logs.Log] = None
+        self._instruments.derived(library.LOG_RECORDS_DROPPED, lambda: self._log.dropped() if self._log else 0.0)
         self._signals: Optional[Signals] = None
         self._closing = threading.Lock()
         self._closed = False
@@ -130,24 +132,39 @@ class Worker:
     ) -> None:
         if error is None:
             self.success()
+        elif self._log is not None and isinstance(error, Exception):
+            with self._guard:
+                logs.emit("worker.failed", exception=error, error=type(error).__name__, reason=reason(error))
         self.close()
 
     def _open(self, environ: Mapping[str, str]) -> None:
         """Start what the settings ask for. Raises what is wrong with them, and leaves nothing behind then."""
         try:
-            self._closers.append(
-                logs.configure_logging(self.settings.log, self.settings.log_level, _log_identity(self.identity))
-            )
+            if self.settings.log != "off":
+                self._log = logs.configure_logging(
+                    self.settings.log,
+                    self.settings.log_level,
+                    logs.identity_fields(self.identity),
+                    on_error=self._guard.swallow,
+                )
+                self._closers.append(self._log.close)
             self._register()
             self._exports.open(environ)
             if self.settings.export != "off":
-                self._signals = Signals.install(self.flush, self._exports.leave, self._exports.has_seen)
+                self._signals = Signals.install(self.flush, self._leave, self._exports.has_seen)
             if self._exports.is_child:
                 self._close_with_multiprocessing()
         except BaseException:
             self.close()
             raise
         atexit.register(self.close)
+
+    def _leave(self) -> None:
+        """A signal is about to end the process."""
+        with self._guard:
+            if self._log is not None:
+                self._log.flush()
+        self._exports.leave()
 
     def _become_child(self) -> None:
         """In a forked child: go on counting, and tell the parent."""
@@ -195,11 +212,12 @@ class Worker:
             instruments=self._instruments,
             clock=self._clock,
             guard=self._guard,
-            emit=_LogEvents(self._guard) if self.settings.log != "off" else Emit(),
+            emit=_LogEvents(self._guard, self._log) if self._log is not None else Emit(),
             node=self.identity.node,
             # The environment tells where the worker began; a child comes later, and must not set it back.
             iteration=None if self._exports.is_child else self.identity.iteration,
             on_success=self.success,
+            at_close=self._closers.append,
         )
 
     def _mentions(self) -> Mentions:
@@ -230,6 +248,8 @@ class Worker:
             }
         )
         self._exports.show(identity)
+        if self._log is not None:
+            self._log.identify(logs.identity_fields(identity))
 
 
 def _is_cached(task: object, attribute: str) -> bool:
@@ -243,8 +263,9 @@ def _finalize_by_multiprocessing(worker: Worker) -> None:
 class _LogEvents(Emit):
     """Lifecycle events as log records; what goes wrong with one does not reach the task."""
 
-    def __init__(self, guard: Guard) -> None:
+    def __init__(self, guard: Guard, log: logs.Log) -> None:
         self._guard = guard
+        self._log = log
 
     def __call__(self, event: str, **fields: Any) -> None:
         with self._guard:
@@ -252,15 +273,4 @@ class _LogEvents(Emit):
 
     def bind(self, **fields: Any) -> None:
         with self._guard:
-            logs.bind(**fields)
-
-
-def _log_identity(identity: WorkerIdentity) -> Dict[str, str]:
-    return {
-        "namespace": identity.namespace,
-        "task": identity.task,
-        "worker": identity.worker,
-        "kind": identity.kind,
-        "worker_type": identity.worker_type,
-        "node": identity.node,
-    }
+            self._log.bind(**fields)

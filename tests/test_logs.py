@@ -1,19 +1,35 @@
-"""The worker's log."""
+"""The worker's log: what a line holds."""
 
 from __future__ import annotations
 
+import asyncio
+import contextvars
+import datetime
+import decimal
+import enum
+import importlib.util
 import io
 import json
 import logging
+import logging.config
+import math
 import re
+import subprocess
+import sys
+import threading
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
+import numpy
 import pytest
+from hypothesis import given, settings, strategies as st
 
 from sedna_metrics import log_context
-from sedna_metrics.logs import configure_logging
+from sedna_metrics.catalogue import log as contract
+from sedna_metrics.logs import JsonFormatter, _values, bind, configure_logging
 
 IDENTITY = {"task": "digits", "worker": "edgeworker-1"}
+LOGGER = logging.getLogger("mine")
 
 
 @pytest.fixture
@@ -27,16 +43,48 @@ def lines(stream):
 
 
 @pytest.fixture
-def _json_log(stream):
-    undo = configure_logging("json", "INFO", IDENTITY, stream)
-    yield
-    undo()
+def log(stream):
+    def refuse(error):
+        raise error
+
+    with configure_logging("json", "INFO", IDENTITY, stream, on_error=refuse) as log:
+        yield log
 
 
-@pytest.mark.usefixtures("_json_log")
+@pytest.fixture(params=["json", "orjson"])
+def _each_encoder(request, monkeypatch):
+    if request.param == "orjson":
+        pytest.importorskip("orjson")
+        monkeypatch.setattr(_values, "_dump", _values._dump_by_orjson)
+    else:
+        monkeypatch.setattr(_values, "_dump", _values._dump_by_json)
+
+
+def strict(line):
+    """What a parser reads that knows JSON and nothing more, and sees a name twice."""
+
+    def unique(pairs):
+        assert len(dict(pairs)) == len(pairs), f"a name twice: {pairs}"
+        return dict(pairs)
+
+    def refuse(constant):
+        raise AssertionError(f"{constant} is no JSON")
+
+    return json.loads(line, parse_constant=refuse, object_pairs_hook=unique)
+
+
+def formatted(**attributes):
+    record = logging.makeLogRecord({"name": "mine", "levelname": "INFO", "levelno": 20, **attributes})
+    line = JsonFormatter(identity=IDENTITY).format(record)
+    assert "\n" not in line
+    assert len(line.encode()) < contract.MAX_LINE_BYTES
+    return strict(line)
+
+
+@pytest.mark.usefixtures("log")
 def test_a_record_is_one_object_with_identity_context_and_extras(lines):
     with log_context(iteration=3):
-        logging.getLogger("mine").info("hello %s", "you", extra={"frames": 5})
+        LOGGER.info("hello %s", "you", extra={"frames": 5})
     (record,) = lines()
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", record.pop("timestamp"))
     assert record == {
@@ -50,86 +98,504 @@ def test_a_record_is_one_object_with_identity_context_and_extras(lines):
     }
 
 
-@pytest.mark.usefixtures("_json_log")
-def test_extras_cannot_take_the_place_of_what_is_reserved(lines):
-    logging.getLogger("mine").info("x", extra={"task": "forged", "level": "forged", "logger": "forged"})
-    (record,) = lines()
-    assert (record["task"], record["level"], record["logger"]) == ("digits", "INFO", "mine")
-    assert record["extra_task"] == record["extra_level"] == "forged"
+@pytest.mark.parametrize(
+    ("created", "text"),
+    [
+        (0.0, "1970-01-01T00:00:00.000000Z"),
+        (1_700_000_000.25, "2023-11-14T22:13:20.250000Z"),
+        (1_700_000_000.999_999_5, "2023-11-14T22:13:20.999999Z"),
+        (-0.5, "1969-12-31T23:59:59.500000Z"),
+    ],
+)
+def test_the_time_is_rfc_3339_in_utc(created, text):
+    assert formatted(created=created)["timestamp"] == text
 
 
-@pytest.mark.usefixtures("_json_log")
+@pytest.mark.parametrize("created", [math.nan, math.inf, 1e300])
+def test_a_record_without_a_real_time_has_the_time_it_is_written_at(created):
+    assert formatted(created=created)["timestamp"].startswith("2")
+
+
+def test_the_microseconds_are_each_records_own():
+    formatter = JsonFormatter(identity={})
+    stamps = [
+        json.loads(formatter.format(logging.makeLogRecord({"created": 1000 + part})))["timestamp"][-8:]
+        for part in (0.25, 0.5, 1.125)
+    ]
+    assert stamps == [".250000Z"[-8:], ".500000Z"[-8:], ".125000Z"[-8:]]
+
+
+_REFUSED_BY_THE_STANDARD_LIBRARY = {"message"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    sorted({*contract.ALWAYS, *contract.SOMETIMES, "task", "worker", "iteration"} - _REFUSED_BY_THE_STANDARD_LIBRARY),
+)
+def test_extras_cannot_take_the_place_of_what_is_reserved(name):
+    with log_context(iteration=7):
+        record = formatted(msg="real", **{name: "forged"})
+    assert record[f"extra_{name}"] == "forged"
+    assert record.get(name) != "forged"
+    assert (record["task"], record["message"], record["iteration"]) == ("digits", "real", 7)
+
+
+def test_an_extra_that_moves_takes_nobodys_place():
+    record = formatted(task="a", extra_task="b")
+    assert (record["task"], record["extra_task"], record["extra_extra_task"]) == ("digits", "b", "a")
+
+
+def test_what_is_bound_cannot_take_the_place_of_the_identity():
+    with log_context(task="forged", level="forged"):
+        record = formatted()
+    assert (record["task"], record["extra_task"]) == ("digits", "forged")
+    assert (record["level"], record["extra_level"]) == ("INFO", "forged")
+
+
+def test_a_dict_as_message_is_fields_as_python_json_logger_has_it():
+    record = formatted(msg={"message": "hi", "frames": 2, "level": "forged"})
+    assert (record["message"], record["frames"], record["extra_level"]) == ("hi", 2, "forged")
+
+
+@pytest.mark.usefixtures("log")
 def test_an_exception_is_text_and_a_newline_forges_no_second_record(lines):
     try:
         raise ValueError('a "quoted"\n{"message": "forged"}')
     except ValueError:
-        logging.getLogger("mine").exception("it\nbroke")
+        LOGGER.exception("it\nbroke")
     (record,) = lines()
     assert record["message"] == "it\nbroke"
     assert "ValueError" in record["exception"]
+    assert "Traceback" in record["exception"]
 
 
-@pytest.mark.usefixtures("_json_log")
+def test_a_stack_is_a_field(log, lines):
+    LOGGER.info("here", stack_info=True)
+    assert "test_a_stack_is_a_field" in lines()[0]["stack"]
+
+
+class Hostile:
+    def __str__(self):
+        raise RuntimeError("no")
+
+    __repr__ = __str__
+
+
+class Colour(enum.Enum):
+    RED = "red"
+
+
+class Level(enum.IntEnum):
+    LOW = 1
+
+
+class Word(str):
+    __slots__ = ()
+
+    def __str__(self):
+        raise RuntimeError("no")
+
+
+recursive: list = []
+recursive.append(recursive)
+
+
+@pytest.mark.usefixtures("_each_encoder")
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        (math.nan, "NaN"),
+        (math.inf, "Infinity"),
+        (-math.inf, "-Infinity"),
+        ([math.nan, 1.5], ["NaN", 1.5]),
+        (2**63 - 1, 2**63 - 1),
+        (2**64, str(2**64)),
+        (True, True),
+        (None, None),
+        ("\udc80", "?"),
+        (["\udc80"], ["?"]),
+        (b"\xff\x00a", "\ufffd\x00a"),
+        ({1: "a", "b": (2, 3)}, {"1": "a", "b": [2, 3]}),
+        (Hostile(), "<unprintable Hostile>"),
+        ([Hostile()], ["<unprintable Hostile>"]),
+        ({Hostile(): 1}, {"<unprintable Hostile>": 1}),
+        (Colour.RED, "red"),
+        (Level.LOW, 1),
+        (Word("word"), "word"),
+        (datetime.date(2024, 2, 29), "2024-02-29"),
+        (decimal.Decimal("1.5"), "1.5"),
+        (ValueError("bad"), "ValueError: bad"),
+        (numpy.float32(0.5), 0.5),
+        (numpy.int64(7), 7),
+        (numpy.bool_(True), True),
+        (numpy.float64("nan"), "NaN"),
+        ("\u4f60\u597d", "\u4f60\u597d"),
+        ("\u2028\x85\x00\x1b", "\u2028\x85\x00\x1b"),
+    ],
+)
+def test_any_value_becomes_json(value, written):
+    assert formatted(value=value)["value"] == written
+
+
+@pytest.mark.usefixtures("_each_encoder")
+@pytest.mark.parametrize(
+    "value",
+    [
+        recursive,
+        "x" * 10_000_000,
+        "\x00" * 10_000_000,
+        "\U0001f600" * 5_000,
+        b"\xff" * 10_000_000,
+        list(range(100_000)),
+        {str(number): "y" * 100 for number in range(1000)},
+        {"k" * 100_000: 1},
+    ],
+    ids=["recursive", "long", "control", "astral", "binary", "list", "dict", "key"],
+)
+def test_what_is_too_long_for_a_line_is_cut_and_says_so(value):
+    record = formatted(value=value, after="still here")
+    assert record["message"] == ""
+    assert record.get("truncated") or len(str(value)) > len(str(record["value"]))
+
+
+def test_deep_nesting_is_cut_and_says_so():
+    nested: list = []
+    for _ in range(100_000):
+        nested = [nested]
+    assert formatted(value=nested)["truncated"] is True
+    while nested:
+        nested = nested.pop()  # or freeing it recurses
+
+
+def test_a_long_message_keeps_its_beginning_and_a_long_trace_both_ends():
+    try:
+        raise ValueError("e" * 50_000 + "the end")
+    except ValueError:
+        record = formatted(msg="m" * 50_000, exc_info=sys.exc_info(), frames=3)
+    assert record["truncated"] is True
+    assert record["message"].startswith("mmm")
+    assert len(record["message"]) > 3000
+    assert record["exception"].startswith("Traceback")
+    assert record["frames"] == 3
+    assert record["task"] == "digits"
+
+
+def test_an_exception_that_cannot_be_printed_is_named():
+    class Unprintable(Exception):
+        def __str__(self):
+            raise RuntimeError("no")
+
+    try:
+        raise Unprintable
+    except Unprintable:
+        record = formatted(msg="x", exc_info=sys.exc_info())
+    assert "Unprintable" in record["exception"]
+
+
+@pytest.mark.parametrize(
+    ("message", "args", "expected"),
+    [
+        ("%d", ("x",), "%d (arguments: ('x',))"),
+        ("%s", (Hostile(),), None),
+        ("a %s %s", ("b",), "a %s %s (arguments: ('b',))"),
+        (Hostile(), (), "<unprintable Hostile>"),
+        (42, (), "42"),
+    ],
+)
+def test_a_message_that_cannot_be_put_together_says_what_it_has(message, args, expected):
+    record = formatted(msg=message, args=args)
+    assert expected is None or record["message"] == expected
+
+
+hostile_texts = ["\ud800", "\x00" * 9000, "\u00e9" * 9000, "=" * 40_000]
+texts = st.text(st.characters(), max_size=50) | st.sampled_from(hostile_texts)
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | texts | st.binary() | st.builds(Hostile),
+    lambda each: st.lists(each) | st.dictionaries(texts | st.integers(), each),
+    max_leaves=20,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    message=values,
+    args=st.lists(values, max_size=2).map(tuple),
+    extras=st.dictionaries(texts | st.sampled_from(contract.FIELDS), values, max_size=6),
+    bound=st.dictionaries(texts, values, max_size=3),
+    name=texts,
+    level=texts,
+)
+def test_whatever_is_logged_is_one_valid_line(message, args, extras, bound, name, level):
+    stream = io.BytesIO()
+    wrapper = io.TextIOWrapper(stream, "utf-8", write_through=True)
+    record = logging.makeLogRecord({"msg": message, "args": args, "name": name, "levelname": level})
+    vars(record).update((key, value) for key, value in extras.items() if key not in vars(record))
+    with log_context(**bound):
+        handler = logging.StreamHandler(wrapper)
+        handler.setFormatter(JsonFormatter(identity=IDENTITY))
+        handler.emit(record)
+    written = stream.getvalue()
+    assert written.endswith(b"\n")
+    assert written.count(b"\n") == 1
+    assert len(written) <= contract.MAX_LINE_BYTES
+    assert strict(written.decode("utf-8"))["task"] == "digits"
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("get https://user:pa55@host/path", "get https://***@host/path"),
+        ("get https://tok3n@host/path?a=1", "get https://***@host/path?a=1"),
+        ("s3://b/k?X-Amz-Signature=abc123&X-Amz-Date=1", "s3://b/k?X-Amz-Signature=***&X-Amz-Date=1"),
+        ("X-Amz-Credential=AKIA/2024 X-Amz-Security-Token=zz", "X-Amz-Credential=*** X-Amz-Security-Token=***"),
+        ("https://a.blob.core/x?sv=1&sig=s3cr3t%3D&se=2", "https://a.blob.core/x?sv=1&sig=***&se=2"),
+        ("Authorization: Bearer abc.def.ghi", "Authorization: ***"),
+        ("{'Authorization': 'Basic dXNlcjpwYXNz', 'Accept': 'x'}", "{'Authorization': '***', 'Accept': 'x'}"),
+        ("sent Bearer abcdef123456 along", "sent Bearer *** along"),
+        ('{"password": "hunter2", "user": "me"}', '{"password": "***", "user": "me"}'),
+        ("password=hunter2 user=me", "password=*** user=me"),
+        ("AWS_SECRET_ACCESS_KEY=abc/def", "AWS_SECRET_ACCESS_KEY=***"),
+        ("api_key: abc, n: 1", "api_key: ***, n: 1"),
+        ("access_token=abc&x=1", "access_token=***&x=1"),
+    ],
+)
+def test_secrets_are_masked_in_message_extra_and_exception(text, masked):
+    try:
+        raise ValueError(text)
+    except ValueError:
+        record = formatted(msg=text, note=text, nested={"deep": [text]}, exc_info=sys.exc_info())
+    assert (record["message"], record["note"], record["nested"]) == (masked, masked, {"deep": [masked]})
+    assert record["exception"].endswith(f"ValueError: {masked}")
+
+
+@pytest.mark.parametrize("name", ["password", "db_password", "api_key", "apiKey", "token", "Authorization", "secret"])
+def test_a_field_that_is_called_a_secret_is_masked(name):
+    assert formatted(**{name: "hunter2"})[name] == "***"
+    assert formatted(nested={name: ["hunter2"]})["nested"] == {name: "***"}
+    with log_context(**{name: "hunter2"}):
+        assert formatted()[name] == "***"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "loss: 0.5 at 12:30:01",
+        "tokens=512 keys=3",
+        "https://host:8080/path?x=1",
+        "a@b.example wrote",
+        "monkey: 3",
+        "passed: 10, design: good",
+    ],
+)
+def test_what_is_no_secret_stays(text):
+    assert formatted(msg=text, note=text)["message"] == text
+
+
+def test_a_secret_that_the_cut_would_go_through_is_masked():
+    text = "x" * (_values.MAX_TEXT - 20) + " https://user:" + "p4ss" * 20 + "@host/"
+    assert "p4ss" not in json.dumps(formatted(msg=text, note=text))
+
+
+@pytest.mark.parametrize(
+    "text", ["https://" + "a@" * 30_000, "password=" * 10_000, "a-" * 30_000 + "=", "key" * 20_000 + ":"]
+)
+def test_masking_takes_linear_time(text):
+    done = threading.Event()
+    threading.Thread(target=lambda: (formatted(msg=text), done.set()), daemon=True).start()
+    assert done.wait(5), "a pattern of ours backtracks"
+
+
+@pytest.mark.usefixtures("log")
 def test_warnings_come_too(lines):
     with warnings.catch_warnings():
         warnings.simplefilter("default")
         warnings.warn("careful", stacklevel=1)
-    assert "careful" in lines()[0]["message"]
+    (record,) = lines()
+    assert "careful" in record["message"]
+    assert record["level"] == "WARNING"
 
 
-@pytest.mark.usefixtures("_json_log")
-def test_uvicorns_records_come_once(lines, stream):
-    logging.getLogger("uvicorn.access").info("GET /")
-    assert len(lines()) == 1
+@pytest.mark.usefixtures("log")
+def test_the_context_follows_asyncio_tasks_and_is_each_tasks_own(lines):
+    async def work(number):
+        bind(iteration=number)
+        await asyncio.sleep(0)
+        LOGGER.info("in %d", number)
+
+    async def main():
+        with log_context(task_stage="train"):
+            await asyncio.gather(*(work(number) for number in range(5)))
+        LOGGER.info("after")
+
+    asyncio.run(main())
+    assert [record.get("iteration") for record in lines()] == [0, 1, 2, 3, 4, None]
+    assert [record.get("task_stage") for record in lines()] == ["train"] * 5 + [None]
 
 
-def test_logging_is_as_it_was_after_undo(stream):
-    root = logging.getLogger()
-    before, level = list(root.handlers), root.level
-    configure_logging("json", "DEBUG", IDENTITY, stream)()
-    assert (list(root.handlers), root.level) == (before, level)
+@pytest.mark.usefixtures("log")
+def test_the_context_goes_to_an_executors_thread_when_it_is_handed_along(lines):
+    with ThreadPoolExecutor(1) as pool, log_context(epoch=2):
+        pool.submit(contextvars.copy_context().run, LOGGER.info, "there").result()
+    assert lines()[0]["epoch"] == 2
 
 
-def test_off_changes_nothing(stream):
-    before = list(logging.getLogger().handlers)
-    configure_logging("off", "DEBUG", IDENTITY, stream)
-    assert list(logging.getLogger().handlers) == before
+def test_what_a_worker_binds_is_on_the_records_of_every_thread(log, lines):
+    log.bind(iteration=4)
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(LOGGER.info, "there").result()
+    log.bind(iteration=None)
+    LOGGER.info("gone")
+    assert [record.get("iteration") for record in lines()] == [4, None]
+
+
+def test_what_is_bound_ends_with_the_log_and_does_not_reach_the_next(stream, lines):
+    with configure_logging("json", "INFO", IDENTITY, io.StringIO()) as log:
+        bind(epoch=1)
+        log.bind(iteration=1)
+    with configure_logging("json", "INFO", IDENTITY, stream):
+        LOGGER.info("next")
+        with log_context(epoch=5):
+            LOGGER.info("own")
+    assert [(record.get("epoch"), record.get("iteration")) for record in lines()] == [(None, None), (5, None)]
+
+
+def test_no_worker_inherits_what_the_last_one_was_doing(start, capsys):
+    first = start(log="json")
+    first.incremental_learning.iteration(7)
+    with first.incremental_learning.training():
+        pass
+    first.close()
+    capsys.readouterr()
+    second = start(log="json")
+    LOGGER.info("clean")
+    second.close()
+    record = json.loads(capsys.readouterr().out)
+    assert record.keys() & {"iteration", "task_stage", "epoch"} == set()
+
+
+def test_the_identity_is_sednas_where_none_is_given(stream, lines, monkeypatch):
+    monkeypatch.setenv("JOB_NAME", "from-env")
+    monkeypatch.setenv("WORKER_NAME", "train-worker-abcde")
+    with configure_logging(stream=stream):
+        LOGGER.info("x")
+    (record,) = lines()
+    assert (record["task"], record["worker_type"]) == ("from-env", "train")
+
+
+def test_the_identity_tells_the_kind_as_soon_as_it_is_known(start, capsys):
+    worker = start(log="json")
+    worker.joint_inference  # noqa: B018
+    LOGGER.info("x")
+    worker.close()
+    assert json.loads(capsys.readouterr().out)["kind"] == "jointinferenceservice"
+
+
+@pytest.mark.parametrize("key", ["class", "()"])
+def test_the_formatter_can_be_named_in_a_dict_config(key, capsys):
+    logger = logging.getLogger("configured")
+    logging.config.dictConfig(
+        {
+            "version": 1,
+            "disable_existing_loggers": False,
+            "formatters": {
+                "json": {key: "sedna_metrics.logs.JsonFormatter", **({} if key == "()" else {"format": "x"})}
+            },
+            "handlers": {"out": {"class": "logging.StreamHandler", "formatter": "json", "stream": "ext://sys.stdout"}},
+            "loggers": {"configured": {"handlers": ["out"], "propagate": False}},
+        }
+    )
+    try:
+        logger.warning("hi", extra={"a": 1})
+    finally:
+        logger.handlers.clear()
+        logger.propagate = True
+    record = json.loads(capsys.readouterr().out)
+    assert (record["message"], record["a"], record["logger"]) == ("hi", 1, "configured")
+
+
+def test_python_json_loggers_formatter_is_its_base():
+    if importlib.util.find_spec("pythonjsonlogger.json") is not None:
+        from pythonjsonlogger.json import JsonFormatter as Base
+    else:
+        from pythonjsonlogger.jsonlogger import JsonFormatter as Base
+    assert issubclass(JsonFormatter, Base)
+
+
+def test_version_2_of_python_json_logger_does_as_well():
+    # Its module is called otherwise; a stand-in, as the environment can only hold one version.
+    program = """
+import logging, sys, types
+name = "pythonjsonlogger.json" if {is_new} else "pythonjsonlogger.jsonlogger"
+real = __import__(name, fromlist=["JsonFormatter"]).JsonFormatter
+old = types.ModuleType("pythonjsonlogger.jsonlogger")
+old.JsonFormatter = type("JsonFormatter", (real,), dict())
+sys.modules["pythonjsonlogger.json"], sys.modules["pythonjsonlogger.jsonlogger"] = None, old
+from sedna_metrics.logs import JsonFormatter
+assert issubclass(JsonFormatter, old.JsonFormatter)
+print(JsonFormatter(identity=dict()).format(logging.makeLogRecord(dict(msg="hi"))))
+"""
+    is_new = importlib.util.find_spec("pythonjsonlogger.json") is not None
+    done = subprocess.run([sys.executable, "-c", program.format(is_new=is_new)], capture_output=True, text=True)
+    assert (done.stderr, done.returncode) == ("", 0)
+    assert json.loads(done.stdout)["message"] == "hi"
+
+
+def test_every_field_that_does_not_depend_on_the_script_is_declared(start, capsys):
+    worker = start({"NAMESPACE": "n"}, log="json")
+    with log_context(iteration=1, epoch=1, task_stage="train", location="edge"):
+        LOGGER.error("x" * 20_000, exc_info=ValueError("x"), stack_info=True)
+    worker.incremental_learning.iteration(1)
+    worker.close()
+    seen = set().union(*map(json.loads, capsys.readouterr().out.splitlines()))
+    assert seen == set(contract.FIELDS)
 
 
 def test_text_is_for_people_with_the_same_context(stream):
-    undo = configure_logging("text", "INFO", IDENTITY, stream)
-    with log_context(epoch=2):
-        logging.getLogger("mine").info("trained")
-    undo()
-    assert re.fullmatch(r"\d\d:\d\d:\d\d INFO    trained  epoch=2\n", stream.getvalue())
+    with configure_logging("text", "INFO", IDENTITY, stream), log_context(epoch=2):
+        LOGGER.info("trained", extra={"loss": 0.25, "note": "two words", "password": "x"})
+    line = stream.getvalue()
+    assert re.fullmatch(r'\d\d:\d\d:\d\d INFO    trained  epoch=2 loss=0.25 note="two words" password=\*\*\*\n', line)
 
 
-def test_lifecycle_events_carry_the_numbers_of_the_metrics(start, capsys):
-    worker = start(log="json")
-    il = worker.incremental_learning
-    il.iteration(2)
-    with il.training(samples=5, epochs=1) as training:
-        for _ in training.epochs():
-            training.loss(0.5)
-        training.output_model("/m")
-    with il.evaluation(samples=3) as evaluation:
-        evaluation.new_model("/m", precision=0.9)
-    with il.deployment("/m"):
-        pass
-    worker.close()
-    records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    events = {record["event"]: record for record in records if "event" in record}
-    assert list(events) == [
-        "iteration.started",
-        "training.started",
-        "training.epoch",
-        "training.completed",
-        "evaluation.started",
-        "evaluation.completed",
-        "model.deploy_waiting",
-        "model.deployed",
-    ]
-    assert events["training.completed"]["loss"] == 0.5
-    assert events["training.completed"]["iteration"] == 2
-    assert events["evaluation.completed"]["new_precision"] == 0.9
-    assert all(record["task"] == "task" for record in records)
+def test_text_cannot_repaint_the_terminal_nor_forge_a_line(stream):
+    with configure_logging("text", "INFO", IDENTITY, stream):
+        LOGGER.info("a\x1b[2Jb\n12:00:00 INFO    forged", extra={"x": "\x1b\n"})
+    first, second = stream.getvalue().splitlines()
+    assert "\x1b" not in stream.getvalue()
+    assert second.startswith("    ")
+    assert "forged" in second
+    assert first.endswith("a\\x1b[2Jb")
+
+
+def test_text_has_the_trace_and_survives_what_cannot_be_printed(stream):
+    with configure_logging("text", "INFO", IDENTITY, stream):
+        LOGGER.info("x", extra={"bad": Hostile(), "sur": "\udc80"})
+        LOGGER.error("broke", exc_info=ValueError("why"))
+    assert "<unprintable Hostile>" in stream.getvalue()
+    assert "ValueError: why" in stream.getvalue()
+
+
+def test_logging_is_as_it_was_after_it_is_closed(stream):
+    def state():
+        root = logging.getLogger()
+        hooks = (sys.excepthook, threading.excepthook, sys.unraisablehook, warnings.showwarning)
+        return list(root.handlers), root.level, hooks, list(sys.meta_path)
+
+    before = state()
+    with configure_logging("json", "DEBUG", IDENTITY, stream):
+        assert [old == new for old, new in zip(before, state())] == [False] * 4
+    assert state() == before
+
+
+def test_off_changes_nothing(start):
+    before = list(logging.getLogger().handlers)
+    start(log="off")
+    assert list(logging.getLogger().handlers) == before
+
+
+@pytest.mark.parametrize(("style", "level"), [("jason", "INFO"), ("json", "LOUD")])
+def test_a_wrong_style_or_level_is_refused_and_nothing_is_left(style, level, stream):
+    before = list(logging.getLogger().handlers)
+    with pytest.raises(ValueError, match=style if style == "jason" else level):
+        configure_logging(style, level, IDENTITY, stream)
+    assert list(logging.getLogger().handlers) == before

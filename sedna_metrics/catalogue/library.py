@@ -32,6 +32,11 @@ REJECTED_VALUES = Metric(
     "counter",
     "Values that were refused because they cannot be what their metric says, such as a negative sample count.",
 )
+LOG_RECORDS_DROPPED = Metric(
+    "sedna_metrics_log_records_dropped_total",
+    "counter",
+    "Log records that were lost: stdout took none for so long that the queue was full, or it is broken.",
+)
 INTERNAL_ERRORS = Metric(
     "sedna_metrics_internal_errors_total",
     "counter",
@@ -47,5 +52,6 @@ METRICS: Tuple[Metric, ...] = (
     SPOOL_DROPPED,
     DROPPED_LABEL_SETS,
     REJECTED_VALUES,
+    LOG_RECORDS_DROPPED,
     INTERNAL_ERRORS,
 )

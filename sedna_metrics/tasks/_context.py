@@ -14,10 +14,16 @@ class Emit:
     """Takes lifecycle events; the log writes them as records. This one drops them."""
 
     def __call__(self, event: str, **fields: Any) -> None:
-        """Note ``event``, such as ``training.completed``, with the numbers that belong to it."""
+        """Note ``event``, such as ``training.completed``, with the numbers that belong to it.
+
+        Args:
+            event: one of those declared in :mod:`sedna_metrics.catalogue.log`.
+            fields: those declared for the event; ``None`` is not known. ``exception`` is what was raised, where its
+                trace belongs to the event.
+        """
 
     def bind(self, **fields: Any) -> None:
-        """Put these fields on every record of the current context from now on; ``None`` takes one off."""
+        """Put these fields on every record of the worker from now on, as gauges do; ``None`` takes one off."""
 
 
 @dataclass(frozen=True)
@@ -33,3 +39,13 @@ class TaskContext:
     """Iteration that the environment told."""
     on_success: Callable[[], None] = lambda: None
     """Called as a stage of work ends well."""
+    at_close: Callable[[Callable[[], None]], None] = lambda call: None
+    """Takes what is to be called as the worker is closed."""
+
+
+def reason(error: BaseException) -> str:
+    """What an error says, for an event's field."""
+    try:
+        return str(error)[:500]
+    except Exception:
+        return "<unprintable>"

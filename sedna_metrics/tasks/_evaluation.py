@@ -8,7 +8,7 @@ from typing import Any, Dict, Iterable, Iterator, Mapping, Optional, TypeVar
 from sedna_metrics._urls import strip_secrets
 from sedna_metrics.catalogue import learning as metrics
 from sedna_metrics.progress import Progress
-from sedna_metrics.tasks._context import TaskContext
+from sedna_metrics.tasks._context import TaskContext, reason
 
 T = TypeVar("T")
 
@@ -32,6 +32,7 @@ class Evaluation:
         self._series = series
         self._progress = Progress(context.clock, None)
         self._fields: Dict[str, Any] = {}
+        self._began = context.clock.monotonic()
         for gauge in (series.samples, series.remaining, series.completion):
             gauge.clear()
         if samples is not None:
@@ -89,14 +90,18 @@ class Evaluation:
         self._fields[f"{model}_model_url"] = strip_secrets(url)
 
     def _ended(self, error: Optional[BaseException]) -> None:
+        common = {
+            "samples": self._series.samples.value(),
+            "duration_seconds": self._context.clock.monotonic() - self._began,
+        }
         if error is None:
             self._series.remaining.set(0.0)
             self._series.completion.set(self._context.clock.time())
-            self._context.emit("evaluation.completed", samples=self._series.samples.value(), **self._fields)
+            self._context.emit("evaluation.completed", **common, **self._fields)
         else:
             self._series.remaining.clear()
             self._series.completion.clear()
-            self._context.emit("evaluation.failed", samples=self._series.samples.value(), error=type(error).__name__)
+            self._context.emit("evaluation.failed", **common, error=type(error).__name__, reason=reason(error))
 
 
 @contextmanager

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import threading
+from typing import Callable, Optional, Tuple
+
 from sedna_metrics.catalogue import inference as metrics
 from sedna_metrics.decorators import Observation
 from sedna_metrics.instruments import Latency
-from sedna_metrics.tasks._context import TaskContext
+from sedna_metrics.tasks._context import TaskContext, reason
 
 
 class InferenceLocation:
@@ -22,30 +25,56 @@ class InferenceLocation:
         instruments.derived(metrics.INFERENCES, self.latency.finished, location=location)
         instruments.derived(metrics.ERRORS, self.latency.failed, location=location)
         instruments.derived(metrics.IN_PROGRESS, self.latency.in_progress, location=location)
-        self.observe = Observation(self.latency, FailureEvents(context, location))
+        self.observe = Observation(self.latency, FailureEvents(context, location, self.latency.failed))
 
 
 class FailureEvents:
-    """Writes an event for an inference that raised, one a minute at most: a broken model fails at every frame."""
+    """Writes an event for an inference that raised, one a minute at most: a broken model fails at every frame.
+
+    How many had none is told by the next event, and by a last one as the worker is closed.
+    """
 
     INTERVAL_SECONDS = 60.0
 
-    def __init__(self, context: TaskContext, location: str) -> None:
+    def __init__(self, context: TaskContext, location: str, failures: Callable[[], float]) -> None:
         self._context = context
         self._location = location
+        self._failures = failures
+        self._lock = threading.Lock()
         self._quiet_until = float("-inf")
         self._suppressed = 0
+        self._last: Optional[Tuple[str, str]] = None
+        self._tells_at_close = False
 
     def __call__(self, error: BaseException) -> None:
         if not isinstance(error, Exception):
             return  # an interrupt, an exit, a cancellation: not the inference's fault
         with self._context.guard:
             now = self._context.clock.monotonic()
-            if now < self._quiet_until:
-                self._suppressed += 1
-                return
-            self._quiet_until = now + self.INTERVAL_SECONDS
+            with self._lock:
+                if now < self._quiet_until:
+                    self._suppressed += 1
+                    self._last = (type(error).__name__, reason(error))
+                    return
+                self._quiet_until = now + self.INTERVAL_SECONDS
+                suppressed, self._suppressed = self._suppressed, 0
+                if not self._tells_at_close:
+                    self._tells_at_close = True
+                    self._context.at_close(self._tell_the_rest)
+            self._emit(type(error).__name__, reason(error), suppressed, error)
+
+    def _tell_the_rest(self) -> None:
+        if self._suppressed and self._last is not None:
             suppressed, self._suppressed = self._suppressed, 0
-            self._context.emit(
-                "inference.failed", location=self._location, error=type(error).__name__, suppressed=suppressed
-            )
+            self._emit(*self._last, suppressed, None)
+
+    def _emit(self, error: str, said: str, suppressed: int, exception: Optional[BaseException]) -> None:
+        self._context.emit(
+            "inference.failed",
+            exception=exception,
+            location=self._location,
+            error=error,
+            reason=said,
+            failures=self._failures(),
+            suppressed=suppressed,
+        )

@@ -82,6 +82,7 @@ class LearningTask:
             status: waiting, ready, starting, running, completed or failed.
         """
         self._stages.status(stage, status)
+        self._context.emit("stage.changed", task_stage=stage, status=status)
 
     def iteration(self, number: int) -> None:
         """Begin iteration ``number`` (IterationNo). Sedna's train and eval workers are told theirs by their paths."""

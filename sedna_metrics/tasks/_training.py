@@ -10,7 +10,7 @@ from sedna_metrics.catalogue import learning as metrics
 from sedna_metrics.decorators import Observation
 from sedna_metrics.instruments import Gauge, Info
 from sedna_metrics.progress import Progress
-from sedna_metrics.tasks._context import TaskContext
+from sedna_metrics.tasks._context import TaskContext, reason
 
 T = TypeVar("T")
 
@@ -51,6 +51,7 @@ class Training:
         self._series = series
         self._emit = context.emit
         self._planned = epochs
+        self._began = context.clock.monotonic()
         self._progress = Progress(context.clock, epochs if _is_count(epochs) else None)
         self._epoch = 0
         self._url = ""
@@ -138,7 +139,12 @@ class Training:
             self._series.completion.set(completion)
 
     def _ended(self, error: Optional[BaseException]) -> None:
-        fields = {"samples": self._series.samples.value(), "epochs": self._epoch, "loss": self._series.loss.value()}
+        fields = {
+            "samples": self._series.samples.value(),
+            "epochs": self._epoch,
+            "loss": self._series.loss.value(),
+            "duration_seconds": self._context.clock.monotonic() - self._began,
+        }
         if error is None:
             self._series.remaining.set(0.0)
             self._series.completion.set(self._context.clock.time())
@@ -146,7 +152,7 @@ class Training:
         else:
             self._series.remaining.clear()
             self._series.completion.clear()
-            self._emit("training.failed", **fields, error=type(error).__name__)
+            self._emit("training.failed", **fields, error=type(error).__name__, reason=reason(error))
         self._emit.bind(epoch=None)
 
 

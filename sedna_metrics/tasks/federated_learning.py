@@ -10,7 +10,7 @@ from sedna_metrics._clock import Clock
 from sedna_metrics._guard import Guard
 from sedna_metrics.catalogue import federated, learning
 from sedna_metrics.instruments import Counter, Latency
-from sedna_metrics.tasks._context import TaskContext
+from sedna_metrics.tasks._context import TaskContext, reason
 from sedna_metrics.tasks._training import Training, TrainingSeries, training_run
 
 
@@ -52,6 +52,7 @@ class FederatedLearning:
     def waiting(self) -> Iterator[None]:
         """Around waiting for the aggregate: TrainStatus is waiting, and running again after it."""
         self._status.set("waiting")
+        self._context.emit("training.waiting")
         try:
             yield
         finally:
@@ -71,6 +72,7 @@ class FederatedLearning:
             nodes: their names, or only their number where the names are not known.
         """
         with self._context.guard:
+            before = self._nodes.value()
             if isinstance(nodes, str):
                 nodes = [nodes]
             if isinstance(nodes, Iterable):
@@ -79,6 +81,8 @@ class FederatedLearning:
                 self._node_info.set(*({"node": name} for name in names))
             else:
                 self._nodes.set(nodes)
+            if self._nodes.value() != before:
+                self._context.emit("nodes.changed", nodes=self._nodes.value())
 
     def node_samples(self, samples: int, node: Optional[str] = None) -> None:
         """Say how many samples a node has (NodeSampleNum).
@@ -105,10 +109,11 @@ class FederatedLearning:
         count, durations = self._aggregations
         aggregation = Aggregation(self, self._context.clock, self._context.guard)
         self._context.emit.bind(iteration=number)
+        self._context.emit("aggregation.started", round=number)
         try:
             yield aggregation
         except BaseException as error:
-            self._context.emit("aggregation.failed", round=number, error=type(error).__name__)
+            self._context.emit("aggregation.failed", round=number, error=type(error).__name__, reason=reason(error))
             raise
         with self._context.guard:
             seconds = aggregation.seconds()

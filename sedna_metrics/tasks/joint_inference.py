@@ -61,7 +61,7 @@ class JointInference:
         served = instruments.latency(metrics.SERVED_DURATION)
         instruments.derived(metrics.SERVED, served.finished)
         instruments.derived(metrics.SERVED_ERRORS, served.failed)
-        return Observation(served, FailureEvents(self._context, "served"))
+        return Observation(served, FailureEvents(self._context, "served", served.failed))
 
     @cached_property
     def _edge(self) -> InferenceLocation:

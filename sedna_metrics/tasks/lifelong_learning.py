@@ -22,7 +22,12 @@ class LifelongLearning(LearningTask):
 
     def known_tasks(self, count: int) -> None:
         """Say how many tasks the knowledge base knows."""
-        self._context.instruments.gauge(learning.KNOWN_TASKS).set(count)
+        with self._context.guard:
+            gauge = self._context.instruments.gauge(learning.KNOWN_TASKS)
+            before = gauge.value()
+            gauge.set(count)
+            if gauge.value() != before:
+                self._context.emit("knowledge.updated", tasks=gauge.value())
 
     def task_samples(self, count: int) -> None:
         """Say how many samples those tasks rest on."""
