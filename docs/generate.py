@@ -1,5 +1,5 @@
-"""Writes the reference pages from the code: ``docs/metrics.md`` from the catalogue, ``docs/settings.md`` from the
-settings. ``make reference`` runs it; a test compares.
+"""Writes the reference pages from the code: ``docs/metrics.md`` and ``docs/events.md`` from the catalogue,
+``docs/settings.md`` from the settings. ``make reference`` runs it; a test compares.
 """
 
 from __future__ import annotations
@@ -7,7 +7,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Dict
 
-from sedna_metrics.catalogue import COMMON_LABELS
+from sedna_metrics.catalogue import COMMON_LABELS, log
 from sedna_metrics.cli._catalogue import as_markdown
 from sedna_metrics.settings import TABLE
 
@@ -39,7 +39,22 @@ def settings() -> str:
     )
 
 
-PAGES: Dict[str, str] = {"metrics.md": metrics(), "settings.md": settings()}
+def events() -> str:
+    """The reference of lifecycle events."""
+    rows = [
+        f"| `{event.name}` | {event.level} | {event.when} | "
+        + "<br>".join(f"`{name}`: {meaning}" for name, meaning in event.fields.items())
+        + " |"
+        for event in log.EVENTS
+    ]
+    return (
+        f"{NOTE}\n# Log events\n\nThe field `event` of a line has one of these names; what stands behind a field's name is "
+        "the metric whose value it carries, or its meaning. A field whose value is not known is left out.\n\n"
+        "| event | level | when | fields |\n|---|---|---|---|\n" + "\n".join(rows) + "\n"
+    )
+
+
+PAGES: Dict[str, str] = {"events.md": events(), "metrics.md": metrics(), "settings.md": settings()}
 
 if __name__ == "__main__":
     for name, text in PAGES.items():
