@@ -48,8 +48,8 @@ def events() -> str:
         for event in log.EVENTS
     ]
     return (
-        f"{NOTE}\n# Log events\n\nThe field `event` of a line has one of these names; what stands behind a field's name is "
-        "the metric whose value it carries, or its meaning. A field whose value is not known is left out.\n\n"
+        f"{NOTE}\n# Log events\n\nThe field `event` of a line has one of these names; what stands behind a field's "
+        "name is the metric whose value it carries, or its meaning. A field whose value is not known is left out.\n\n"
         "| event | level | when | fields |\n|---|---|---|---|\n" + "\n".join(rows) + "\n"
     )
 

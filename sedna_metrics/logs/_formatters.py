@@ -111,10 +111,10 @@ class JsonFormatter(_BaseFormatter):  # type: ignore[misc]
                     message = message_of(record)  # arguments that do not fit, or that raise
         else:
             message = message_of(record)
-        second, fraction = divmod(record.created, 1)
-        known, clock = self._second
+        second, clock = self._second
+        fraction = record.created - second
         parts = [
-            f"{clock}{int(fraction * 1e6):06d}Z" if second == known else self._timestamp(record.created),
+            "%s%06dZ" % (clock, fraction * 1e6) if 0 <= fraction < 1 else self._timestamp(record.created),  # noqa: UP031
             self._heads.get((record.levelname, record.name)) or self._head(record),
             quote(message) if _is_harmless(message) else "",
             rendered[1],
@@ -146,16 +146,14 @@ class JsonFormatter(_BaseFormatter):  # type: ignore[misc]
 
     def _timestamp(self, created: float) -> str:
         """Beginning of a line, up to and with the timestamp's text."""
-        second, fraction = divmod(created, 1)
-        known, text = self._second
-        if second != known:
-            try:
-                text = time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(second))
-            except (ValueError, OverflowError, OSError):
-                return self._timestamp(time.time())  # no time at all: a record that somebody made by hand
-            text = f'{{"timestamp":"{text}'
-            self._second = (second, text)
-        return f"{text}{int(fraction * 1e6):06d}Z"
+        try:
+            second = math.floor(created)
+            text = time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(second))
+        except (ValueError, OverflowError, OSError):
+            return self._timestamp(time.time())  # no time at all: a record that somebody made by hand
+        text = f'{{"timestamp":"{text}'
+        self._second = (second, text)
+        return f"{text}{int((created - second) * 1e6):06d}Z"
 
     def _head(self, record: logging.LogRecord) -> str:
         level, name = cut_encoded(str(record.levelname), 200)[0], cut_encoded(str(record.name), 1000)[0]
@@ -208,7 +206,9 @@ class JsonFormatter(_BaseFormatter):  # type: ignore[misc]
             if is_hidden and value:
                 parts.append(f'{key}"{MASK}"')
             elif kind is str:
-                if _is_harmless(value):
+                if (" " not in value and ":" not in value and "=" not in value and len(value) < 1000) or _is_harmless(
+                    value
+                ):
                     parts.append(key + quote(value))
                 else:
                     shortened = shortened or Shortened()
