@@ -152,6 +152,19 @@ def test_what_is_bound_cannot_take_the_place_of_the_identity():
     assert (record["level"], record["extra_level"]) == ("INFO", "forged")
 
 
+@pytest.mark.parametrize(
+    "names", [("\ud800", "\udc00", "?"), ("n" * 200 + "a", "n" * 200 + "b"), ("task", "extra_task")]
+)
+def test_names_that_become_the_same_stay_two(names):
+    with log_context(**dict.fromkeys(names, 1)):
+        record = formatted(**dict.fromkeys(names, 2))
+    assert list(record.values()).count(1) == len(names)
+    assert list(record.values()).count(2) == len(names)
+    assert list(formatted(long="x" * 20_000, also="y" * 20_000, **dict.fromkeys(names, 3)).values()).count(3) == len(
+        names
+    )
+
+
 def test_a_dict_as_message_is_fields_as_python_json_logger_has_it():
     record = formatted(msg={"message": "hi", "frames": 2, "level": "forged"})
     assert (record["message"], record["frames"], record["extra_level"]) == ("hi", 2, "forged")
@@ -179,6 +192,11 @@ class Hostile:
         raise RuntimeError("no")
 
     __repr__ = __str__
+
+
+class Rude(Hostile):
+    def __repr__(self):  # or a failing example could not be shown
+        return "Rude()"
 
 
 class Colour(enum.Enum):
@@ -310,7 +328,7 @@ def test_a_message_that_cannot_be_put_together_says_what_it_has(message, args, e
 hostile_texts = ["\ud800", "\x00" * 9000, "\u00e9" * 9000, "=" * 40_000]
 texts = st.text(st.characters(), max_size=50) | st.sampled_from(hostile_texts)
 values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | texts | st.binary() | st.builds(Hostile),
+    st.none() | st.booleans() | st.integers() | st.floats() | texts | st.binary() | st.builds(Rude),
     lambda each: st.lists(each) | st.dictionaries(texts | st.integers(), each),
     max_leaves=20,
 )

@@ -7,7 +7,7 @@ import math
 import os
 import time
 from itertools import islice
-from typing import Any, Dict, FrozenSet, List, Mapping, Optional, Tuple
+from typing import Any, Dict, FrozenSet, List, Mapping, Optional, Set, Tuple
 
 try:
     from pythonjsonlogger.json import JsonFormatter as _BaseFormatter
@@ -18,7 +18,7 @@ from sedna_metrics.catalogue import log as contract
 from sedna_metrics.identity import WorkerIdentity
 from sedna_metrics.logs._context import CONTEXT, Bound
 from sedna_metrics.logs._secrets import MASK, is_secret
-from sedna_metrics.logs._values import Shortened, clean, cut_encoded, field, quote, text_of
+from sedna_metrics.logs._values import Shortened, clean, cut_encoded, field, name_of, quote, text_of
 
 EVENT_ATTRIBUTE = "_sedna_event"
 """Where a record carries its :class:`Fields`: not reached by what a caller hands in as ``extra`` by accident."""
@@ -42,14 +42,17 @@ class Scope:
     """What stands on every line of a worker: its identity and what its tasks have bound. Never changed."""
 
     def __init__(self, identity: Mapping[str, Any], bound: Optional[Mapping[str, Any]] = None) -> None:
-        self.identity = dict(identity)
+        self.identity = {name_of(name): value for name, value in identity.items()}
         self.bound = {name: value for name, value in (bound or {}).items() if value is not None}
 
     def merged(self, context: Bound) -> Dict[str, Any]:
         """Identity, then what is bound; a context's own field wins over the worker's, and none over the identity."""
         fields = {**self.bound, **{name: value for name, value in context.current().items() if value is not None}}
-        taken = _RESERVED | frozenset(self.identity)
-        return {**self.identity, **{_free(name, taken, fields): value for name, value in fields.items()}}
+        used = {*_RESERVED, *self.identity}
+        merged = dict(self.identity)
+        for name, value in fields.items():
+            merged[_free(name_of(name), used)] = value
+        return merged
 
 
 def identity_fields(identity: WorkerIdentity) -> Dict[str, str]:
@@ -84,7 +87,7 @@ class JsonFormatter(_BaseFormatter):  # type: ignore[misc]
         self.scope = Scope(identity)
         self._second: Tuple[float, str] = (math.nan, "")
         self._heads: Dict[Tuple[str, str], str] = {}
-        self._names: Dict[str, Tuple[str, bool]] = {}
+        self._names: Dict[str, Tuple[str, bool, bool]] = {}
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as one line, without its newline. Does not raise."""
@@ -192,6 +195,7 @@ class JsonFormatter(_BaseFormatter):  # type: ignore[misc]
             parts[3] = self._without(parts[3], event, taken)
             taken = taken | frozenset(event)
         names = self._names
+        used: Optional[Set[str]] = None
         # makeLogRecord() and the like may have put them in another order; a dict as message has fields too.
         is_ordinary = type(record) is logging.LogRecord and type(record.msg) is str
         for name, value in (
@@ -199,9 +203,11 @@ class JsonFormatter(_BaseFormatter):  # type: ignore[misc]
         ):
             if name in _STANDARD:
                 continue
-            key, is_hidden = names.get(name) or self._name(name)
-            if name in taken:
-                key = _key(_free(str(name), taken, record.__dict__))
+            key, is_hidden, is_free = names.get(name) or self._name(name)
+            if not is_free or name in taken:
+                if used is None:
+                    used = {*taken, *map(str, record.__dict__)}
+                key = _key(_free(name_of(name), used))
             kind = type(value)
             if is_hidden and value:
                 parts.append(f'{key}"{MASK}"')
@@ -231,9 +237,9 @@ class JsonFormatter(_BaseFormatter):  # type: ignore[misc]
         kept = {name: value for name, value in self.scope.merged(CONTEXT.get()).items() if name not in event}
         return "".join(_pair(name, field(name, value, Shortened())) for name, value in kept.items())
 
-    def _name(self, name: Any) -> Tuple[str, bool]:
-        name = name if type(name) is str else text_of(name, Shortened())
-        known = (_key(name), is_secret(name))
+    def _name(self, name: Any) -> Tuple[str, bool, bool]:
+        # The last: whether it can stand as it is, so that it collides with nobody else's.
+        known = (_key(name_of(name)), is_secret(name_of(name)), type(name) is str and name_of(name) == name)
         if len(self._names) < 1000:
             self._names[name] = known
         return known
@@ -265,9 +271,9 @@ class JsonFormatter(_BaseFormatter):  # type: ignore[misc]
         if own:
             parts[3] = self._without(parts[3], fields, taken)  # type: ignore[arg-type]
         extras = extras_of(record)
-        fields.update(
-            (_free(name, taken | own, extras) if name in taken | own else name, extras[name]) for name in extras
-        )
+        used = {*taken, *own, *(name for name in extras if name_of(name) == name and name not in taken | own)}
+        for name, value in extras.items():
+            fields[name if name in used and name not in taken | own else _free(name_of(name), used)] = value
         if record.stack_info:
             fields["stack"] = record.stack_info
         for name, value in fields.items():
@@ -348,13 +354,9 @@ def extras_of(record: logging.LogRecord) -> Dict[str, Any]:
     # A record that somebody made may have them in another order.
     attributes = record.__dict__.items()
     own = islice(attributes, _STANDARD_COUNT, None) if type(record) is logging.LogRecord else attributes
-    extras = {name if type(name) is str else str(name): value for name, value in own if name not in _STANDARD}
+    extras = {name: value for name, value in own if name not in _STANDARD}
     if type(record.msg) is dict and not record.args:
-        extras.update(
-            (name if type(name) is str else text_of(name, Shortened()), value)
-            for name, value in record.msg.items()
-            if name != "message"
-        )
+        extras.update((name_of(name), value) for name, value in record.msg.items() if name != "message")
     return extras
 
 
@@ -363,18 +365,16 @@ def _is_harmless(text: str) -> bool:
     return len(text) < 1000 and ":" not in text and "=" not in text and "earer " not in text and "asic " not in text
 
 
-def _free(name: str, taken: FrozenSet[str], others: Mapping[str, Any]) -> str:
-    """The name, or one that nothing else has where it is taken."""
-    if name not in taken:
-        return name
-    name = f"extra_{name}"
-    while name in taken or name in others:
+def _free(name: str, used: Set[str]) -> str:
+    """The name, or one that nothing else has where it is used; it is used then."""
+    while name in used:
         name = f"extra_{name}"
+    used.add(name)
     return name
 
 
 def _key(name: str) -> str:
-    return f",{quote(name[:200])}:"
+    return f",{quote(name)}:"
 
 
 def _pair(name: str, value: str) -> str:

@@ -37,7 +37,7 @@ def follow_uncaught(is_logging: Callable[[], bool]) -> Undo:
             is_told = is_logging() and _tell(
                 "uncaught %s: %s (in thread %s)", args.exc_type, args.exc_value, args.exc_traceback, name
             )
-        if not is_told or other is not _DEFAULT_OTHER:
+        if not is_told or not _is_pythons_own(other):
             other(args)
 
     def on_unraisable(args: Any) -> None:
@@ -66,7 +66,9 @@ def follow_uncaught(is_logging: Callable[[], bool]) -> Undo:
     return undo
 
 
-_DEFAULT_OTHER = getattr(threading, "__excepthook__", threading.excepthook)  # threading.__excepthook__: Python 3.10
+def _is_pythons_own(hook: Any) -> bool:
+    # threading.__excepthook__ came with Python 3.10.
+    return getattr(hook, "__module__", None) in ("_thread", "threading")
 
 
 def _tell(message: str, kind: Any, error: Any, trace: Any, *more: Any) -> bool:

@@ -57,6 +57,12 @@ def clean(text: str, shortened: Shortened) -> str:
     return mask(text)
 
 
+def name_of(key: object) -> str:
+    """A field's name: text of at most 200 characters that can be encoded."""
+    name = (key if type(key) is str else _said(key))[:_MAX_NAME]
+    return name if name.isascii() else name.encode("utf-8", "replace").decode()
+
+
 def field(name: str, value: object, shortened: Shortened) -> str:
     """A value as JSON text; ``name`` tells whether it is a secret."""
     kind = type(value)
@@ -144,9 +150,9 @@ class _Plain:
         for key, item in value.items():
             if self._full():
                 break
-            name = key if type(key) is str else _said(key)
-            self._size += min(len(name), _MAX_NAME)
-            result[name[:_MAX_NAME]] = MASK if item and is_secret(name) else self.of(item, depth + 1)
+            name = name_of(key)
+            self._size += len(name)
+            result[name] = MASK if item and is_secret(name) else self.of(item, depth + 1)
         return result
 
     def _sequence(self, value: Any, depth: int) -> Any:
