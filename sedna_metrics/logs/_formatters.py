@@ -198,15 +198,14 @@ class JsonFormatter(_BaseFormatter):  # type: ignore[misc]
         used: Optional[Set[str]] = None
         # makeLogRecord() and the like may have put them in another order; a dict as message has fields too.
         is_ordinary = type(record) is logging.LogRecord and type(record.msg) is str
-        for name, value in (
-            islice(record.__dict__.items(), _STANDARD_COUNT, None) if is_ordinary else extras_of(record).items()
-        ):
-            if name in _STANDARD:
+        extras = record.__dict__ if is_ordinary else extras_of(record)
+        for name, value in islice(extras.items(), _STANDARD_COUNT if is_ordinary else 0, None):
+            if is_ordinary and name in _STANDARD:
                 continue
             key, is_hidden, is_free = names.get(name) or self._name(name)
             if not is_free or name in taken:
                 if used is None:
-                    used = {*taken, *map(str, record.__dict__)}
+                    used = {*taken, *map(str, extras)}
                 key = _key(_free(name_of(name), used))
             kind = type(value)
             if is_hidden and value:
