@@ -36,9 +36,10 @@ lint: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(STAMP)
+bench: servers
 	$(BIN)/python -m pip install --quiet --editable ".[bench]"
 	$(BIN)/python tests/benchmarks
+	$(BIN)/python tests/benchmarks/fleet.py
 
 reference: $(STAMP)
 	$(BIN)/python docs/generate.py
