@@ -104,12 +104,15 @@ def evaluation_run(context: TaskContext, series: EvaluationSeries, samples: Opti
     """One evaluation, with its events."""
     evaluation = Evaluation(context, series, samples)
     context.emit("evaluation.started", samples=series.samples.value())
+    context.under_way.append(evaluation)
     try:
         yield evaluation
     except BaseException as error:
         with context.guard:
             evaluation._ended(error)
         raise
+    finally:
+        context.under_way.remove(evaluation)
     with context.guard:
         evaluation._ended(None)
         context.on_success()
