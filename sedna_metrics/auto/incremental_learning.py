@@ -37,6 +37,7 @@ class _Worker:
         self._reports = reports
         self._serving: Set[int] = set()
         self._updates = 0
+        self._prepared = False
         reports.on_deployment[_CLASS] = self._hot_update
 
     def _task(self, worker_type: str) -> IncrementalLearning:
@@ -82,6 +83,9 @@ class _Worker:
         swallow = self._guard.swallow
 
         def wrapper(job: Any, *arguments: Any, **keywords: Any) -> Any:
+            if not self._prepared:
+                with self._guard:
+                    self._prepare()
             result = observed(job, *arguments, **keywords)
             try:
                 if id(job) not in self._serving:
@@ -96,9 +100,11 @@ class _Worker:
 
     def _prepare(self) -> IncrementalLearning:
         task = self._task("inference")
-        task.inference, task.hard_sample  # noqa: B018
-        if self._worker.identity.iteration is None and not self._updates:
-            task.iteration(0)
+        if not self._prepared:
+            self._prepared = True
+            task.inference, task.hard_sample  # noqa: B018
+            if self._worker.identity.iteration is None:
+                task.iteration(0)
         return task
 
     def _serve(self, job: Any) -> None:

@@ -47,6 +47,7 @@ class _Worker:
         self._guard = worker.guard
         self._reports = reports
         self._deployments = 0
+        self._prepared = False
         self._met = threading.local()
 
     def _task(self, worker_type: str) -> LifelongLearning:
@@ -164,7 +165,8 @@ class _Worker:
 
     def _prepare(self) -> LifelongLearning:
         task = self._task("inference")
-        if "inference" not in vars(task) or "unseen_sample" not in vars(task):
+        if not self._prepared:
+            self._prepared = True
             task.inference, task.sample, task.unseen_sample  # noqa: B018
             if self._worker.identity.iteration is None:
                 task.iteration(0)
