@@ -134,6 +134,32 @@ def observed_late(
     return wrapper
 
 
+@contextmanager
+def guarded(guard: Guard, block: Callable[[], ContextManager[T]]) -> Iterator[Optional[T]]:
+    """A block of ours around a call of Sedna's: what fails inside ours does not reach the call.
+
+    Args:
+        guard: takes what fails.
+        block: gives the block to enter; what it gives on entering is given here, or ``None`` where it failed.
+    """
+    entered: Optional[ContextManager[T]] = None
+    value: Optional[T] = None
+    with guard:
+        made = block()
+        value = made.__enter__()
+        entered = made
+    try:
+        yield value
+    except BaseException:
+        if entered is not None:
+            with guard:
+                entered.__exit__(*sys.exc_info())
+        raise
+    if entered is not None:
+        with guard:
+            entered.__exit__(None, None, None)
+
+
 class Runs(Dict[int, T]):
     """What is under way for each job object of Sedna's, by the object's ``id()`` while its method runs."""
 
@@ -147,25 +173,17 @@ class Runs(Dict[int, T]):
 
     @contextmanager
     def run(self, job: object, block: Callable[[], ContextManager[T]]) -> Iterator[None]:
-        """The body is a run of the job's, in a block of ours; what fails inside ours does not reach the body.
+        """The body is a run of the job's, in a block of ours.
 
         A run within a run of the same job is part of it: ``LifelongLearning.train`` may call ``update``.
         """
-        entered: Optional[ContextManager[T]] = None
-        if id(job) not in self:
-            with self._guard:
-                made = block()
-                self[id(job)] = made.__enter__()
-                entered = made
-        try:
+        if id(job) in self:
             yield
-        except BaseException:
-            self._leave(job, entered, *sys.exc_info())
-            raise
-        self._leave(job, entered, None, None, None)
-
-    def _leave(self, job: object, block: Optional[ContextManager[T]], *error: Any) -> None:
-        if block is not None:
-            del self[id(job)]
-            with self._guard:
-                block.__exit__(*error)
+            return
+        with guarded(self._guard, block) as value:
+            if value is not None:
+                self[id(job)] = value
+            try:
+                yield
+            finally:
+                self.pop(id(job), None)

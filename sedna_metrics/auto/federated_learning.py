@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any, ContextManager, Dict, Iterator, List, Mapping, Optional
 
 from sedna_metrics._worker import Worker
-from sedna_metrics.auto._hooks import Function, Hook, argument, length
+from sedna_metrics.auto._hooks import Function, Hook, argument, guarded, length
 from sedna_metrics.auto._reports import Reports
 from sedna_metrics.tasks import FederatedLearning
 from sedna_metrics.tasks._training import Training
@@ -77,7 +77,7 @@ class _TrainWorker:
         def wrapper(client: Any, *arguments: Any, **keywords: Any) -> Any:
             if not self._trainings:
                 return original(client, *arguments, **keywords)
-            with self._task.waiting():
+            with guarded(self._guard, lambda: self._task.waiting()):
                 received = original(client, *arguments, **keywords)
             with self._guard:
                 if isinstance(received, Mapping) and received.get("type") == "recv_weight":

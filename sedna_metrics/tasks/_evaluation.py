@@ -5,9 +5,9 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import Any, Dict, Iterable, Iterator, Mapping, Optional, TypeVar
 
+from sedna_metrics._progress import Progress
 from sedna_metrics._urls import strip_secrets
 from sedna_metrics.catalogue import learning as metrics
-from sedna_metrics.progress import Progress
 from sedna_metrics.tasks._context import TaskContext
 
 T = TypeVar("T")

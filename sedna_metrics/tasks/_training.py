@@ -5,11 +5,11 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import Any, Callable, Iterable, Iterator, Optional, TypeVar
 
+from sedna_metrics._progress import Progress
 from sedna_metrics._urls import strip_secrets
 from sedna_metrics.catalogue import learning as metrics
 from sedna_metrics.decorators import Observation
 from sedna_metrics.instruments import Gauge, Info
-from sedna_metrics.progress import Progress
 from sedna_metrics.tasks._context import TaskContext
 
 T = TypeVar("T")
