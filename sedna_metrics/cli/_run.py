@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import builtins
 import importlib.util
 import io
 import os
 import sys
-from importlib.machinery import ModuleSpec, SourceFileLoader
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from types import CodeType, ModuleType, TracebackType
 from typing import Any, Dict, List, NamedTuple, NoReturn, Optional, Tuple, Type
 
@@ -118,9 +119,10 @@ def _prepare(target: Target) -> Tuple[ModuleType, CodeType]:
     path = target.name
     if os.path.isdir(path) or _is_archive(path):
         # A directory or zip file with a __main__.py in it.
-        _set_path(path)
+        _set_path(_absolute(path))
         sys.argv[:] = [path, *target.arguments]
-        return _as_main(_find("__main__", path))
+        # Not importlib's find_spec, which gives the spec of the __main__ that is running.
+        return _as_main(_runnable(PathFinder.find_spec("__main__", [path]), path))
     try:
         with io.open_code(os.path.abspath(path)) as file:
             source = file.read()
@@ -128,7 +130,7 @@ def _prepare(target: Target) -> Tuple[ModuleType, CodeType]:
         _stop(f"can't open file {os.path.abspath(path)!r}: [Errno {why.errno}] {why.strerror}")
     _set_path(os.path.dirname(os.path.realpath(path)))
     sys.argv[:] = [path, *target.arguments]
-    file_name = os.path.abspath(path) if sys.version_info >= (3, 9) else path
+    file_name = _absolute(path)
     main = _fresh_main()
     main.__dict__.update(
         __file__=file_name, __loader__=SourceFileLoader("__main__", file_name), __spec__=None, __package__=None
@@ -140,7 +142,7 @@ def _prepare(target: Target) -> Tuple[ModuleType, CodeType]:
 def _prepare_module(target: Target) -> Tuple[ModuleType, CodeType]:
     _set_path(os.getcwd())
     sys.argv[:] = ["-m", *target.arguments]  # as it is while python looks for the module
-    spec = _find(target.name, target.name)
+    spec = _find(target.name)
     sys.argv[0] = spec.origin or target.name
     return _as_main(spec)
 
@@ -159,15 +161,19 @@ def _as_main(spec: ModuleSpec) -> Tuple[ModuleType, CodeType]:
     return main, code
 
 
-def _find(name: str, shown: str) -> ModuleSpec:
+def _find(name: str) -> ModuleSpec:
     try:
         spec = importlib.util.find_spec(name)
-        if spec is not None and spec.submodule_search_locations is not None and name != "__main__":
+        if spec is not None and spec.submodule_search_locations is not None:
             spec = importlib.util.find_spec(f"{name}.__main__")
     except (ImportError, ValueError) as why:
-        _stop(f"Error while finding module specification for {shown!r} ({type(why).__name__}: {why})", status=1)
+        _stop(f"Error while finding module specification for {name!r} ({type(why).__name__}: {why})", status=1)
+    return _runnable(spec, name)
+
+
+def _runnable(spec: Optional[ModuleSpec], name: str) -> ModuleSpec:
     if spec is None or not hasattr(spec.loader, "get_code"):
-        _stop(f"No module named {shown}", status=1)
+        _stop(f"can't find a module to run in {name!r}", status=1)
     return spec
 
 
@@ -184,7 +190,7 @@ def _fresh_main() -> ModuleType:
     # A module of its own, which stays: classes of the script are pickled by the name __main__, and processes that
     # multiprocessing spawns look here for the script.
     main = ModuleType("__main__")
-    main.__dict__["__builtins__"] = __builtins__
+    main.__dict__["__builtins__"] = builtins
     _keep.append(sys.modules["__main__"])
     sys.modules["__main__"] = main
     return main
@@ -198,6 +204,10 @@ def _set_path(first: str) -> None:
     # There now: the folder of the command, or for "python -m" the current one. With -P or -I there is neither.
     if not getattr(sys.flags, "safe_path", False) and not sys.flags.isolated:
         sys.path[0] = first
+
+
+def _absolute(path: str) -> str:
+    return os.path.abspath(path) if sys.version_info >= (3, 9) else path
 
 
 def _is_archive(path: str) -> bool:
