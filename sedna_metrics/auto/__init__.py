@@ -124,7 +124,7 @@ def observe_sedna(worker: Optional[Worker] = None) -> Observed:
                 return found
         observed = Observed(worker)
         observed._watch.install()
-        worker._closers.append(observed.close)
+        worker.at_close(observed.close)
         return observed
 
 

@@ -122,7 +122,7 @@ def _prepare(target: Target) -> Tuple[ModuleType, CodeType]:
         _set_path(_absolute(path))
         sys.argv[:] = [path, *target.arguments]
         # Not importlib's find_spec, which gives the spec of the __main__ that is running.
-        return _as_main(_runnable(PathFinder.find_spec("__main__", [path]), path))
+        return _as_main(_runnable(PathFinder.find_spec("__main__", [_absolute(path)]), path))
     try:
         with io.open_code(os.path.abspath(path)) as file:
             source = file.read()
