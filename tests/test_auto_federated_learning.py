@@ -38,7 +38,7 @@ def train(sedna, start):
         def train_(messages, samples=5):
             client = sedna("service.client").AggregationClient(messages, "trainworker-x")
             job = sedna("core.federated_learning.federated_learning").FederatedLearning(Estimator(), client)
-            return job.train(range(samples) if samples else None)
+            return job.train(range(samples) if isinstance(samples, int) else samples)
 
         train_.worker = worker
         yield train_
@@ -62,6 +62,12 @@ def test_a_train_workers_rounds(train):
     assert value(worker, "sedna_training_output_model_info", url="/models/3.pb") == 1
     assert state(worker) == ["completed"]
     assert values(worker, "sedna_aggregations_total") == {}, "the aggregator counts them"
+
+
+def test_a_train_workers_samples_are_those_that_it_sends(train):
+    train([aggregate(1, "ok")], samples={"x": [1, 2, 3], "y": [1, 2, 3]})  # whose len() Sedna takes, and sends
+    assert value(train.worker, "sedna_node_samples", node="node-7") == 2
+    assert value(train.worker, "sedna_training_samples") == 2
 
 
 def test_a_train_worker_that_loses_the_aggregator_fails(train):
@@ -151,18 +157,24 @@ def test_an_update_for_the_next_round_may_come_while_the_aggregate_is_sent(aggre
     assert value(aggregator.worker, "sedna_aggregation_duration_seconds_sum") == 11 + 12
 
 
-def test_an_aggregation_that_raises_is_none(aggregator):
+def test_an_aggregation_that_raises_is_none(aggregator, clock):
     async def rounds():
         aggregator.add_client("a", Socket())
         await aggregator.send_message("a", update(3))
         with pytest.raises(TypeError):
             await aggregator.send_message("b", update(5, weights="text"))
-        with pytest.raises(TypeError):
-            await aggregator.send_message("a", update(3))
+        assert value(aggregator.worker, "sedna_aggregations_total") == 0
+        assert value(aggregator.worker, "sedna_aggregation_round") is None
+        aggregator.updates.clear()
+        clock.advance(100)
+        await aggregator.send_message("a", update(3))
+        clock.advance(4)
+        await aggregator.send_message("b", update(5))
 
     asyncio.run(rounds())
-    assert value(aggregator.worker, "sedna_aggregations_total") == 0
-    assert value(aggregator.worker, "sedna_aggregation_round") is None
+    assert value(aggregator.worker, "sedna_aggregations_total") == 1
+    assert value(aggregator.worker, "sedna_aggregation_round") == 2, "Sedna takes the number before it aggregates"
+    assert value(aggregator.worker, "sedna_aggregation_duration_seconds_sum") == 4
 
 
 def test_a_client_that_is_refused_is_no_node(aggregator):
@@ -178,3 +190,13 @@ def test_a_server_that_ends_before_its_last_round_has_failed(aggregator, sedna):
     server.start()
     assert seen == [["running"]]
     assert state(aggregator.worker) == ["failed"]
+
+
+def test_a_server_that_ends_after_its_last_round_has_completed(aggregator, sedna):
+    async def rounds():
+        for _ in range(2):
+            for name in ("a", "b"):
+                await aggregator.send_message(name, update(3))
+
+    sedna("service.server.aggregation").AggregationServer(lambda: asyncio.run(rounds())).start()
+    assert state(aggregator.worker) == ["completed"]

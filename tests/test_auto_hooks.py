@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import logging
 import sys
 import types
 
@@ -258,20 +257,3 @@ def test_a_failure_of_ours_changes_nothing_for_the_worker(sedna, broken):
         )
         federated = sedna("core.federated_learning.federated_learning").FederatedLearning(Learner(), node)
         assert federated.train([1, 2]) is federated.estimator
-
-
-def test_sednas_logger_and_uvicorns_come_into_the_one_log(sedna, start, capsys):
-    with sedna_metrics.observe_sedna(start(log="json")):
-        logger = sedna("common.log").LOGGER
-        handlers = list(logger.handlers)
-        assert logger.propagate
-        loggers = sedna("service.server.base").uvicorn.config.LOGGING_CONFIG["loggers"]
-        assert loggers["uvicorn"] == {"handlers": [], "level": "INFO", "propagate": True}
-        logger.warning("once")
-    assert handlers == []
-    assert not logger.propagate
-    assert loggers["uvicorn"] == {"handlers": ["default"], "level": "INFO", "propagate": False}
-    captured = capsys.readouterr()
-    assert captured.out.count("once") == 1
-    assert captured.err == ""
-    logging.getLogger("sedna").handlers.clear()

@@ -53,7 +53,8 @@ print(sys.argv, sys.path[0], sys.path.count(sys.path[0]))
 print(__name__, __file__, __package__, __spec__ and __spec__.name, type(__loader__).__name__, __doc__, __cached__)
 print(main.__dict__ is globals(), __builtins__ is __import__("builtins"))
 print(sorted(name for name in globals() if name not in ("__annotations__",)))
-print(sys.flags.dev_mode, "annotations" in dir())
+def function(x: int): ...
+print(function.__annotations__, "annotations" in dir())
 """
 
 
@@ -133,7 +134,8 @@ def test_it_ends_as_it_would_end(folder, end, status):
     assert folder.same("script.py")[0] == status
 
 
-def test_the_traceback_has_no_frame_of_ours_even_through_a_hook(folder):
+@pytest.mark.parametrize("chained", [False, True])
+def test_the_traceback_has_no_frame_of_ours_even_through_a_hook(folder, chained):
     standin = str(Path(__file__).parent / "sedna_standin")
     folder.write(
         "script.py",
@@ -144,13 +146,18 @@ class Estimator:
     def train(self, train_data, valid_data=None):
         raise RuntimeError("out of memory")
 
-IncrementalLearning(Estimator()).train([1])
-""",
+try:
+    IncrementalLearning(Estimator()).train([1])
+except RuntimeError:
+    if CHAINED:
+        raise ValueError("bad")
+    raise
+""".replace("CHAINED", str(chained)),
     )
     path = os.pathsep.join([standin, str(Path(__file__).parent.parent)])
     status, _, err = folder.same("script.py", PYTHONPATH=path)
     assert status == 1
-    assert err.count("File ") == 3
+    assert err.count("File ") == 3 + chained
 
 
 def test_a_script_that_is_not_there(folder):

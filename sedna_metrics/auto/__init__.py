@@ -11,12 +11,11 @@ import sys
 import threading
 from importlib.machinery import PathFinder
 from types import ModuleType, TracebackType
-from typing import Any, Callable, Dict, List, Optional, Type
+from typing import Any, Callable, List, Optional, Type
 
 from sedna_metrics import _runtime
 from sedna_metrics._worker import Worker
 from sedna_metrics.auto import (
-    _log,
     federated_learning,
     incremental_learning,
     joint_inference,
@@ -44,10 +43,7 @@ class Observed:
         self._closed = False
         self._hooks = hooks(worker)
         modules = {hook.module for hook in self._hooks}
-        callbacks: Dict[str, Callable[[ModuleType], None]] = dict.fromkeys(modules, self._imported)
-        self._log_callbacks = _log.callbacks() if worker.settings.log != "off" else {}
-        callbacks.update(dict.fromkeys(self._log_callbacks, self._imported))
-        self._watch = ImportWatch(callbacks)
+        self._watch = ImportWatch(dict.fromkeys(modules, self._imported))
 
     def close(self) -> None:
         """Put every method back as it was, and wait for no further module. A second call does nothing."""
@@ -78,13 +74,9 @@ class Observed:
             for hook in self._hooks:
                 if hook.module == module.__name__:
                     with self._guard:
-                        self._keep(hook.apply(module))
-            if module.__name__ in self._log_callbacks:
-                self._keep(self._log_callbacks[module.__name__](module))
-
-    def _keep(self, undo: Optional[Callable[[], None]]) -> None:
-        if undo is not None:
-            self._undo.append(undo)
+                        undo = hook.apply(module)
+                        if undo is not None:
+                            self._undo.append(undo)
 
 
 def hooks(worker: Worker) -> List[Hook]:

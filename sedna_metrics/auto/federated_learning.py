@@ -67,6 +67,8 @@ class _TrainWorker:
                 data = argument(0, "data", arguments, keywords)
                 if argument(1, "msg_type", arguments, keywords) == "update_weight" and isinstance(data, Mapping):
                     self._task.node_samples(data["num_samples"])
+                    for training in self._trainings.values():
+                        training.samples(data["num_samples"])
             return original(client, *arguments, **keywords)
 
         return wrapper
