@@ -126,6 +126,7 @@ if __name__ == "__main__":
         ("import atexit; atexit.register(print, 'at exit')\nraise ValueError('bad')", 1),
         ("import threading; threading.Timer(0.2, print, ['a thread goes on']).start()", 0),
         ("import nowhere", 1),
+        ("raise BrokenPipeError('gone')", 1),
         ("del sys.modules['__main__']", 0),
     ],
 )

@@ -27,5 +27,7 @@ def main(argv: Optional[List[str]] = None) -> int:
     try:
         status: int = arguments.run(arguments)
     except BrokenPipeError:
+        if target is not None:
+            raise  # a script's own
         return 1  # whoever read our output has seen enough
     return status
