@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Callable, Optional
+from dataclasses import dataclass, field
+from typing import Any, Callable, List, Optional
 
 from sedna_metrics._clock import Clock
 from sedna_metrics._guard import Guard
@@ -33,3 +33,5 @@ class TaskContext:
     """Iteration that the environment told."""
     on_success: Callable[[], None] = lambda: None
     """Called as a stage of work ends well."""
+    under_way: List[Any] = field(default_factory=list)
+    """The trainings and evaluations under way, the latest last: what code that was handed none reports to."""
