@@ -4,11 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help test servers versions bench reference demo lint clean
+.PHONY: help test test-sedna servers versions bench reference demo lint clean
 
 help:
 	@echo "make demo      three real tasks on real data, checked against what really happened"
 	@echo "make test      linters, types and all tests, against real Prometheus and Pushgateway; oldest and newest Python"
+	@echo "make test-sedna SEDNA_LIB=.../lib  real Sedna workers, of a checkout of kubeedge/sedna"
 	@echo "make lint      linters and types alone"
 	@echo "make bench     the cost of everything, beside the peers' (ten minutes)"
 	@echo "make reference  write docs/metrics.md and docs/settings.md anew from the code"
@@ -24,6 +25,13 @@ test: lint servers
 	$(BIN)/python -m pytest
 	$(BIN)/python tests/versions.py
 
+# Real Sedna workers; SEDNA_LIB is a folder with Sedna's package: lib/ of a checkout of kubeedge/sedna.
+test-sedna:
+	@test -f "$(SEDNA_LIB)/sedna/core/base.py" || { echo "give SEDNA_LIB=.../sedna/lib, of a checkout of kubeedge/sedna"; exit 2; }
+	@test -x .venv-sedna/bin/python || $(PYTHON) -m venv .venv-sedna
+	.venv-sedna/bin/python -m pip install --quiet --editable ".[test]" --requirement tests/sedna_workers/requirements.txt
+	SEDNA_LIB="$(SEDNA_LIB)" .venv-sedna/bin/python -m pytest tests/test_sedna_end_to_end.py
+
 versions: $(STAMP)
 	$(BIN)/python tests/versions.py
 
@@ -36,9 +44,10 @@ lint: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(STAMP)
+bench: servers
 	$(BIN)/python -m pip install --quiet --editable ".[bench]"
 	$(BIN)/python tests/benchmarks
+	$(BIN)/python tests/benchmarks/fleet.py
 
 reference: $(STAMP)
 	$(BIN)/python docs/generate.py

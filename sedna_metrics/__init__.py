@@ -19,8 +19,10 @@ from sedna_metrics._version import __version__
 from sedna_metrics.errors import RegistryConflictError, SednaMetricsError, SettingError
 
 if TYPE_CHECKING:
-    from sedna_metrics._runtime import start
+    from sedna_metrics._runtime import running, start
     from sedna_metrics._worker import Worker
+    from sedna_metrics.auto import observe_sedna
+    from sedna_metrics.integrations import epochs, keras_callback, progress, track
     from sedna_metrics.logs import log_context
 
 __all__ = [
@@ -29,12 +31,28 @@ __all__ = [
     "SettingError",
     "Worker",
     "__version__",
+    "epochs",
+    "keras_callback",
     "log_context",
+    "observe_sedna",
+    "progress",
+    "running",
     "start",
+    "track",
 ]
 
 # Imported when first used: a script that never starts a worker pays for none of it.
-_HOMES = {"Worker": "sedna_metrics._worker", "start": "sedna_metrics._runtime", "log_context": "sedna_metrics.logs"}
+_HOMES = {
+    "Worker": "sedna_metrics._worker",
+    "epochs": "sedna_metrics.integrations",
+    "keras_callback": "sedna_metrics.integrations",
+    "log_context": "sedna_metrics.logs",
+    "observe_sedna": "sedna_metrics.auto",
+    "progress": "sedna_metrics.integrations",
+    "running": "sedna_metrics._runtime",
+    "start": "sedna_metrics._runtime",
+    "track": "sedna_metrics.integrations",
+}
 
 
 def __getattr__(name: str) -> Any:

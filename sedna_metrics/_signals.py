@@ -6,7 +6,7 @@ one, gives it back to the kernel, so that the process dies of the very signal. A
 before is called as ever, and what becomes of the process is its business.
 
 A worker that is about to die should not count on meanwhile: the handler holds the main thread until the end. Only where
-that does no harm: not inside our own code or logging, whose locks the flush needs, and not for longer than a moment
+that does no harm: not inside our own code or logging, whose locks the flush needs, and not for longer than two seconds
 while the flush has not yet seen what there is, since the worker may hold a lock that one of its own collectors wants.
 
 The byte is also written by the interpreter itself (``signal.set_wakeup_fd``, where nobody else uses it): a worker whose
@@ -25,7 +25,7 @@ from types import FrameType
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 _LOGGER = logging.getLogger("sedna_metrics")
-_HOLD_SECONDS = 0.5
+_HOLD_SECONDS = 2.0
 _POKES = 20
 #: Modules that hold locks which a flush needs. Decorators are none of them: the worker's own code runs inside of these.
 _LOCKERS = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import sys
 import threading
+from dataclasses import replace
 from functools import cached_property
 from types import TracebackType
 from typing import Any, Callable, Dict, List, Mapping, Optional, Type, TypeVar
@@ -19,7 +20,7 @@ from sedna_metrics._signals import Signals
 from sedna_metrics._version import __version__
 from sedna_metrics.catalogue import library, worker as worker_metrics
 from sedna_metrics.errors import RegistryConflictError
-from sedna_metrics.identity import WorkerIdentity
+from sedna_metrics.identity import UNKNOWN, WorkerIdentity
 from sedna_metrics.instruments import Instruments
 from sedna_metrics.settings import Settings
 from sedna_metrics.tasks import FederatedLearning, IncrementalLearning, JointInference, LifelongLearning
@@ -53,6 +54,7 @@ class Worker:
         self._last_success = self._instruments.gauge(worker_metrics.LAST_SUCCESS)
         self._instruments.derived(library.INTERNAL_ERRORS, self._guard.errors)
         self._instruments.derived(library.REJECTED_VALUES, self._guard.rejected)
+        self.under_way: List[Any] = []
         self._tasks: Dict[str, Any] = {}
         self._tasks_lock = threading.Lock()
         self._exports = Exports(
@@ -85,6 +87,21 @@ class Worker:
     def lifelong_learning(self) -> LifelongLearning:
         """Train a knowledge base of tasks that grows."""
         return self._task("lifelong_learning", LifelongLearning, "lifelonglearningjob")
+
+    @property
+    def guard(self) -> Guard:
+        """The failure boundary: takes what goes wrong in code that feeds this worker's metrics."""
+        return self._guard
+
+    def takes_role(self, kind: str, worker_type: str) -> None:
+        """Note what the class of Sedna's in use tells: the kind for certain, the role where no worker name told it."""
+        if self.identity.kind != kind or self.identity.worker_type == UNKNOWN:
+            self.identity = replace(self.identity, kind=kind).with_role(kind, worker_type)
+            self._show_identity()
+
+    def at_close(self, call: Callable[[], None]) -> None:
+        """Have ``call`` called as the worker closes, after its last push."""
+        self._closers.append(call)
 
     @property
     def url(self) -> Optional[str]:
@@ -218,6 +235,7 @@ class Worker:
             iteration=None if self._exports.is_child else self.identity.iteration,
             on_success=self.success,
             at_close=self._closers.append,
+            under_way=self.under_way,
         )
 
     def _mentions(self) -> Mentions:

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import importlib
 import os
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
+from types import ModuleType
 from typing import Callable, Dict, Iterator, List
 
 import pytest
@@ -177,3 +180,17 @@ def eventually(check: Callable[[], object], seconds: float = 20) -> object:
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {seconds} s: {check}")
         time.sleep(0.1)
+
+
+@pytest.fixture
+def sedna(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], ModuleType]]:
+    """Imports modules of the stand-in for Sedna's package; they are forgotten after the test."""
+
+    def forget() -> None:
+        for name in [name for name in sys.modules if name.split(".")[0] == "sedna"]:
+            del sys.modules[name]
+
+    forget()
+    monkeypatch.syspath_prepend(str(Path(__file__).parent / "sedna_standin"))
+    yield lambda name: importlib.import_module(f"sedna.{name}")
+    forget()

@@ -7,7 +7,7 @@ import math
 import pytest
 from hypothesis import given, strategies as st
 
-from sedna_metrics.progress import Progress
+from sedna_metrics._progress import Progress
 
 
 def test_it_says_nothing_while_it_knows_nothing(clock):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import List, Optional
 
 from sedna_metrics._version import __version__
-from sedna_metrics.cli import _catalogue, _flush
+from sedna_metrics.cli import _catalogue, _flush, _run
 
 
 def main(argv: Optional[List[str]] = None) -> int:
@@ -16,12 +17,17 @@ def main(argv: Optional[List[str]] = None) -> int:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     _catalogue.add_to(commands)
     _flush.add_to(commands)
-    arguments = parser.parse_args(argv)
+    _run.add_to(commands)
+    options, target = _run.split(sys.argv[1:] if argv is None else argv)
+    arguments = parser.parse_args(options)
+    arguments.target = target
     if "run" not in arguments:
         parser.print_help()
         return 2
     try:
         status: int = arguments.run(arguments)
     except BrokenPipeError:
+        if target is not None:
+            raise  # a script's own
         return 1  # whoever read our output has seen enough
     return status

@@ -58,9 +58,12 @@ def run(arguments: argparse.Namespace) -> int:
         problems.append(_sweep(Path(settings.sd_dir)))
     if settings.pushgateway_url:
         gateway = Pushgateway(settings.pushgateway_url, settings.push_timeout, credentials(settings))
-        problems.append(_deliver(settings, gateway))
-        if arguments.prune_older_than is not None:
-            problems.append(_prune(gateway, arguments.prune_older_than))
+        try:
+            problems.append(_deliver(settings, gateway))
+            if arguments.prune_older_than is not None:
+                problems.append(_prune(gateway, arguments.prune_older_than))
+        finally:
+            gateway.close()
     elif not settings.sd_dir:
         print("Neither a Pushgateway nor a file_sd folder is named: there is nothing to flush.")
     for problem in filter(None, problems):

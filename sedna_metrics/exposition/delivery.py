@@ -24,6 +24,7 @@ FIRST_PUSH_SECONDS = 1.0
 """The first push comes at a random moment within this: a whole fleet may start at once."""
 
 MAX_BACKOFF_SECONDS = 120.0
+SLICE_SECONDS = 0.1
 GRACE_SECONDS = 0.5
 """How long a broken-off request may take to notice."""
 
@@ -222,10 +223,15 @@ class Delivery:
         """Let the other thread push; breaks it off after ``timeout`` seconds."""
         answer: Answer = queue.SimpleQueue()
         self._requests.put((group, body, answer))
-        try:
-            return answer.get(timeout=timeout)
-        except queue.Empty:
-            self._gateway.abort()
+        until, was_asked = time.monotonic() + timeout, self._is_asked()
+        while True:
+            try:
+                return answer.get(timeout=min(SLICE_SECONDS, max(0.0, until - time.monotonic())))
+            except queue.Empty:
+                # The worker is about to end: a push that hangs must not keep its last state from being looked at.
+                if time.monotonic() >= until or (not was_asked and self._is_asked()):
+                    break
+        self._gateway.abort()
         try:
             # Whatever it is: an answer that was cut off in its head reads like a whole one.
             answer.get(timeout=GRACE_SECONDS)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Callable, Optional
+from dataclasses import dataclass, field
+from typing import Any, Callable, List, Optional
 
 from sedna_metrics._clock import Clock
 from sedna_metrics._guard import Guard
@@ -41,6 +41,8 @@ class TaskContext:
     """Called as a stage of work ends well."""
     at_close: Callable[[Callable[[], None]], None] = lambda call: None
     """Takes what is to be called as the worker is closed."""
+    under_way: List[Any] = field(default_factory=list)
+    """The trainings and evaluations under way, the latest last: what code that was handed none reports to."""
 
 
 def reason(error: BaseException) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import Any, Dict, Iterable, Iterator, Mapping, Optional, TypeVar
 
+from sedna_metrics._progress import Progress
 from sedna_metrics._urls import strip_secrets
 from sedna_metrics.catalogue import learning as metrics
-from sedna_metrics.progress import Progress
 from sedna_metrics.tasks._context import TaskContext, reason
 
 T = TypeVar("T")
@@ -109,12 +109,15 @@ def evaluation_run(context: TaskContext, series: EvaluationSeries, samples: Opti
     """One evaluation, with its events."""
     evaluation = Evaluation(context, series, samples)
     context.emit("evaluation.started", samples=series.samples.value())
+    context.under_way.append(evaluation)
     try:
         yield evaluation
     except BaseException as error:
         with context.guard:
             evaluation._ended(error)
         raise
+    finally:
+        context.under_way.remove(evaluation)
     with context.guard:
         evaluation._ended(None)
         context.on_success()

@@ -5,11 +5,11 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import Any, Callable, Iterable, Iterator, Optional, TypeVar
 
+from sedna_metrics._progress import Progress
 from sedna_metrics._urls import strip_secrets
 from sedna_metrics.catalogue import learning as metrics
 from sedna_metrics.decorators import Observation
 from sedna_metrics.instruments import Gauge, Info
-from sedna_metrics.progress import Progress
 from sedna_metrics.tasks._context import TaskContext, reason
 
 T = TypeVar("T")
@@ -67,6 +67,20 @@ class Training:
     def samples(self, count: int) -> None:
         """Say how many samples are trained on (TrainSampleNum), where that was not known at the start."""
         self._series.samples.set(count)
+
+    @property
+    def planned(self) -> Optional[int]:
+        """Epochs planned, where that is known."""
+        return self._planned
+
+    def plan(self, epochs: int) -> None:
+        """Say how many epochs are planned, where that was not known at the start."""
+        with self._context.guard:
+            self._series.epochs.set(epochs)
+            if _is_count(epochs):
+                self._planned = epochs
+                self._epoch = 0
+                self._progress.update(0, epochs)
 
     def epochs(self) -> Iterator[int]:
         """Count through the planned epochs, from 0, as ``range(epochs)`` does; progress and time left come from here.
@@ -163,12 +177,15 @@ def training_run(
     """One run of training, with its events; what stage or status it means is the caller's to set."""
     training = Training(context, series, samples, epochs)
     context.emit("training.started", samples=series.samples.value(), epochs=series.epochs.value())
+    context.under_way.append(training)
     try:
         yield training
     except BaseException as error:
         with context.guard:
             training._ended(error)
         raise
+    finally:
+        context.under_way.remove(training)
     with context.guard:
         training._ended(None)
         context.on_success()

@@ -65,6 +65,20 @@ class FederatedLearning:
             self._context.emit.bind(iteration=number)
             self._context.emit("iteration.started", iteration=number)
 
+    def aggregate_received(self, number: int) -> None:
+        """Say, on a training worker, that the aggregate of round ``number`` came (AggregationNo)."""
+        with self._context.guard:
+            self._round.set(number)
+            self._context.emit("aggregate.received", round=number)
+
+    def status(self, status: str) -> None:
+        """Say outright what training is at (TrainStatus), where no context manager above fits: on the aggregator.
+
+        Args:
+            status: waiting, running, completed or failed.
+        """
+        self._status.set(status)
+
     def train_nodes(self, nodes: Union[int, Iterable[str]]) -> None:
         """Say which nodes take part now (TrainNodes).
 

@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import Callable
 
 from sedna_metrics.catalogue import inference as metrics, learning
+from sedna_metrics.decorators import Observation
 from sedna_metrics.tasks._learning import LearningTask
 
 
@@ -19,6 +20,25 @@ class LifelongLearning(LearningTask):
         The detector's own answer, a bool, will do.
         """
         return self._context.instruments.counter(metrics.UNSEEN_SAMPLES).inc
+
+    @cached_property
+    def inference(self) -> Observation:
+        """Decorator and context manager for an inference; without a word about samples, each is one."""
+        self.sample  # noqa: B018
+        return super().inference
+
+    @cached_property
+    def sample(self) -> Callable[..., None]:
+        """``sample()`` counts a sample put to the task; ``sample(n)`` counts ``n``.
+
+        A script that never calls it has one for each inference; one that infers on several samples at once calls it.
+        """
+        told = self._context.instruments.unshown_counter(metrics.SAMPLES)
+        latency = self._edge.latency
+        self._context.instruments.derived(
+            metrics.SAMPLES, lambda: told.value() or latency.finished() + latency.failed()
+        )
+        return told.inc
 
     def known_tasks(self, count: int) -> None:
         """Say how many tasks the knowledge base knows."""

@@ -10,6 +10,7 @@ from typing import List
 
 import hot_path
 import outside
+import sedna_calls
 from harness import Row
 from rich.console import Console
 from rich.table import Table
@@ -29,6 +30,7 @@ def main() -> int:
         "calls": lambda: hot_path.calls(rounds, 20_000),
         "threads": lambda: hot_path.threads(rounds, 200_000 // tenth, [1, 2, 8, 16, 64]),
         "worst": lambda: hot_path.worst_case(10_000_000 // tenth, 2_000_000 // tenth),
+        "sedna": lambda: sedna_calls.joint_inference(rounds, 20_000),
         "beside": lambda: hot_path.beside_a_scrape(rounds, 0.5),
         "scrape": lambda: outside.scrape(rounds),
         "start": lambda: outside.start(rounds),

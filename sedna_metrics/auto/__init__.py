@@ -1,0 +1,130 @@
+"""Observes Sedna's own classes (lib/sedna of kubeedge/sedna): the only room that knows Sedna's Python API.
+
+Nothing of Sedna is imported here. Its modules are waited for, and their classes' methods observed once they are there;
+the user's estimator is never touched.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+from importlib.machinery import PathFinder
+from types import ModuleType, TracebackType
+from typing import Any, Callable, List, Optional, Type
+
+from sedna_metrics import _runtime
+from sedna_metrics._worker import Worker
+from sedna_metrics.auto import (
+    federated_learning,
+    incremental_learning,
+    joint_inference,
+    lifelong_learning,
+)
+from sedna_metrics.auto._hooks import Hook
+from sedna_metrics.auto._imports import ImportWatch
+from sedna_metrics.auto._reports import Reports
+
+_LOGGER = logging.getLogger("sedna_metrics")
+_lock = threading.RLock()
+
+
+class Observed:
+    """Sedna's classes, observed. As a context manager it stops with the body.
+
+    Attributes:
+        worker: the worker whose metrics are fed.
+    """
+
+    def __init__(self, worker: Worker) -> None:
+        self.worker = worker
+        self._guard = worker.guard
+        self._undo: List[Callable[[], None]] = []
+        self._closed = False
+        self._hooks = hooks(worker)
+        modules = {hook.module for hook in self._hooks}
+        self._watch = ImportWatch(dict.fromkeys(modules, self._imported))
+
+    def close(self) -> None:
+        """Put every method back as it was, and wait for no further module. A second call does nothing."""
+        with _lock:
+            if self._closed:
+                return
+            self._closed = True
+            self._watch.remove()
+            while self._undo:
+                with self._guard:
+                    self._undo.pop()()
+
+    def __enter__(self) -> Observed:
+        return self
+
+    def __exit__(
+        self,
+        kind: Optional[Type[BaseException]],
+        error: Optional[BaseException],
+        trace: Optional[TracebackType],
+    ) -> None:
+        self.close()
+
+    def _imported(self, module: ModuleType) -> None:
+        with _lock, self._guard:
+            if self._closed or not _is_kubeedge_sedna():
+                return
+            for hook in self._hooks:
+                if hook.module == module.__name__:
+                    with self._guard:
+                        undo = hook.apply(module)
+                        if undo is not None:
+                            self._undo.append(undo)
+
+
+def hooks(worker: Worker) -> List[Hook]:
+    """Every method of Sedna's that is observed for ``worker``."""
+    reports = Reports(worker)
+    return [
+        *reports.hooks(),
+        *joint_inference.hooks(worker),
+        *incremental_learning.hooks(worker, reports),
+        *federated_learning.hooks(worker, reports),
+        *lifelong_learning.hooks(worker, reports),
+    ]
+
+
+def observe_sedna(worker: Optional[Worker] = None) -> Observed:
+    """Observe Sedna's classes, so that an unedited Sedna script emits its task's metrics.
+
+    Call it before the script builds its job object (``JointInference(...)`` and the like); before or after Sedna is
+    imported does not matter. What is observed: docs/run.md. Where a method has another shape than the one known it is
+    skipped, with one warning that names it.
+
+    Args:
+        worker: whose metrics are fed; the running worker, or one that is started, where it is not given.
+
+    Returns:
+        a handle whose ``close()`` undoes it; the worker's own end does so too. Where Sedna is observed for the worker
+        already, that handle is given again.
+
+    Raises:
+        SettingError: no worker runs, and the one to start has a setting that cannot be used.
+    """
+    worker = worker or _runtime.running() or _runtime.start()
+    with _lock:
+        for closer in worker._closers:
+            found = getattr(closer, "__self__", None)
+            if isinstance(found, Observed) and not found._closed:
+                return found
+        observed = Observed(worker)
+        observed._watch.install()
+        worker.at_close(observed.close)
+        return observed
+
+
+def _is_kubeedge_sedna() -> bool:
+    """Whether the package called sedna is KubeEdge's: PyPI has another one, for geometry."""
+    path: Any = getattr(sys.modules.get("sedna"), "__path__", None)
+    for package, module in (("sedna.common", "sedna.common.config"), ("sedna.service", "sedna.service.client")):
+        spec = PathFinder.find_spec(package, path)
+        if spec is None or PathFinder.find_spec(module, spec.submodule_search_locations) is None:
+            return False
+    return True

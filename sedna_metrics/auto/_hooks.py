@@ -1,0 +1,189 @@
+"""A hook: which method of Sedna's it observes, in which shape, and what takes the method's place.
+
+A hook is applied only where the method has the shape that was read in Sedna's source; elsewhere it is skipped with one
+warning, and the worker runs on unobserved in this respect.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import sys
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any, Callable, ContextManager, Dict, Iterator, Mapping, Optional, Tuple, TypeVar
+
+from sedna_metrics._guard import Guard
+
+T = TypeVar("T")
+Function = Callable[..., Any]
+
+_LOGGER = logging.getLogger("sedna_metrics")
+
+
+@dataclass(frozen=True)
+class Hook:
+    """One method to observe."""
+
+    module: str
+    """Exact name of the module that defines the class."""
+    owner: str
+    """The class."""
+    method: str
+    arguments: Tuple[str, ...]
+    """The first positional arguments after ``self``; a later Sedna may have more behind them."""
+    wrap: Callable[[Function], Function]
+    """Makes, of the method, what takes its place."""
+    asynchronous: bool = False
+
+    @property
+    def name(self) -> str:
+        """The method's full name."""
+        return f"{self.module}.{self.owner}.{self.method}"
+
+    def apply(self, module: ModuleType) -> Optional[Callable[[], None]]:
+        """Put the wrapper in the method's place.
+
+        Returns:
+            what undoes it, or ``None`` where the method has another shape than the one known.
+        """
+        owner = getattr(module, self.owner, None)
+        original = vars(owner).get(self.method) if isinstance(owner, type) else None
+        difference = self._difference(original)
+        if difference:
+            _LOGGER.warning("%s %s: it is not observed, and the worker runs on", self.name, difference)
+            return None
+        assert isinstance(owner, type)
+        assert original is not None
+        wrapper = _alike(self.wrap(original), original)
+        setattr(owner, self.method, wrapper)
+
+        def undo() -> None:
+            if vars(owner).get(self.method) is wrapper:
+                setattr(owner, self.method, original)
+            else:
+                _LOGGER.warning("%s was patched again by somebody else: ours stays in place below", self.name)
+
+        return undo
+
+    def _difference(self, method: Any) -> str:
+        if not inspect.isfunction(method):
+            return "is not there"
+        if inspect.iscoroutinefunction(method) != self.asynchronous:
+            return "is asynchronous" if not self.asynchronous else "is not asynchronous"
+        known = ("self", *self.arguments)
+        found = tuple(inspect.getfullargspec(method).args)
+        if found[: len(known)] != known:
+            return f"takes ({', '.join(found)}), not the ({', '.join(known)}) that is known"
+        return ""
+
+
+def _alike(wrapper: Function, original: Function) -> Function:
+    """Give the wrapper the names and the signature of what it replaces."""
+    for name in ("__module__", "__name__", "__qualname__", "__doc__"):
+        setattr(wrapper, name, getattr(original, name))
+    wrapper.__dict__.update(original.__dict__)
+    wrapper.__wrapped__ = original  # type: ignore[attr-defined]
+    # getfullargspec, which Sedna's backends ask, does not follow __wrapped__.
+    wrapper.__signature__ = inspect.signature(original)  # type: ignore[attr-defined]
+    return wrapper
+
+
+def argument(position: int, name: str, arguments: Tuple[Any, ...], keywords: Mapping[str, Any]) -> Any:
+    """The value that a method was called with, by position (0 comes after ``self``) or by name; ``None`` without."""
+    return arguments[position] if len(arguments) > position else keywords.get(name)
+
+
+def length(data: Any) -> Optional[int]:
+    """How many samples a data set has, or ``None`` where it does not say.
+
+    ``len()`` of Sedna's data sources fails before they were parsed (lib/sedna/datasources/__init__.py).
+    """
+    if isinstance(data, (str, bytes, dict)):
+        return None  # a path, or a batch by field: its length counts something else
+    try:
+        return len(data)
+    except Exception:
+        # The user's own __len__ may raise anything; then the number is not known, and that is not our failure.
+        return None
+
+
+def observed_late(
+    guard: Guard, observation: Callable[[], Callable[[Function], Function]], method: Function
+) -> Function:
+    """The method, observed from its first call on.
+
+    Series come into being when an observation is made, and a worker must not show those of its task's other roles.
+
+    Args:
+        guard: takes what fails as the observation is made; the method is not observed then.
+        observation: gives the decorator.
+        method: Sedna's method.
+    """
+    observed: Optional[Function] = None
+
+    def wrapper(*arguments: Any, **keywords: Any) -> Any:
+        nonlocal observed
+        if observed is None:
+            with guard:
+                observed = observation()(method)
+            observed = observed or method
+        return observed(*arguments, **keywords)
+
+    return wrapper
+
+
+@contextmanager
+def guarded(guard: Guard, block: Callable[[], ContextManager[T]]) -> Iterator[Optional[T]]:
+    """A block of ours around a call of Sedna's: what fails inside ours does not reach the call.
+
+    Args:
+        guard: takes what fails.
+        block: gives the block to enter; what it gives on entering is given here, or ``None`` where it failed.
+    """
+    entered: Optional[ContextManager[T]] = None
+    value: Optional[T] = None
+    with guard:
+        made = block()
+        value = made.__enter__()
+        entered = made
+    try:
+        yield value
+    except BaseException:
+        if entered is not None:
+            with guard:
+                entered.__exit__(*sys.exc_info())
+        raise
+    if entered is not None:
+        with guard:
+            entered.__exit__(None, None, None)
+
+
+class Runs(Dict[int, T]):
+    """What is under way for each job object of Sedna's, by the object's ``id()`` while its method runs."""
+
+    def __init__(self, guard: Guard) -> None:
+        super().__init__()
+        self._guard = guard
+
+    def of(self, job: object) -> Optional[T]:
+        """What is under way for this job."""
+        return self.get(id(job))
+
+    @contextmanager
+    def run(self, job: object, block: Callable[[], ContextManager[T]]) -> Iterator[None]:
+        """The body is a run of the job's, in a block of ours.
+
+        A run within a run of the same job is part of it: ``LifelongLearning.train`` may call ``update``.
+        """
+        if id(job) in self:
+            yield
+            return
+        with guarded(self._guard, block) as value:
+            if value is not None:
+                self[id(job)] = value
+            try:
+                yield
+            finally:
+                self.pop(id(job), None)

@@ -1,0 +1,96 @@
+"""Calls back after a module was imported; nothing is imported, nor waited for.
+
+One finder stands at the head of ``sys.meta_path`` while somebody waits. It finds nothing itself: the other finders do,
+and it hands on what they found with a loader that calls back once the module's code has run.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any, Callable, Dict, Optional, Sequence
+
+Callback = Callable[[ModuleType], None]
+
+
+class ImportWatch(MetaPathFinder):
+    """Watches for the import of modules by their exact names.
+
+    Args:
+        callbacks: called with the module, by its name; what one raises reaches the import, so it must not raise.
+    """
+
+    def __init__(self, callbacks: Dict[str, Callback]) -> None:
+        self._callbacks = callbacks
+        self._searching = threading.local()
+
+    def install(self) -> None:
+        """Call back for the modules that are there already, and watch for the others."""
+        sys.meta_path.insert(0, self)
+        for name, callback in self._callbacks.items():
+            module = sys.modules.get(name)
+            if module is not None and not _is_being_imported(module):
+                callback(module)
+
+    def remove(self) -> None:
+        """Watch no longer."""
+        if self in sys.meta_path:
+            sys.meta_path.remove(self)
+
+    def find_spec(
+        self, fullname: str, path: Optional[Sequence[str]], target: Optional[ModuleType] = None
+    ) -> Optional[ModuleSpec]:
+        """What the finders behind this one find, with a loader that calls back; ``None`` for all other modules."""
+        if fullname not in self._callbacks or getattr(self._searching, "name", None) == fullname:
+            return None
+        # Another watch (a tracer's, say) may search in the same way: the mark keeps the two from going in circles.
+        self._searching.name = fullname
+        try:
+            spec = _find_elsewhere(self, fullname, path, target)
+        finally:
+            self._searching.name = None
+        if spec is not None and hasattr(spec.loader, "exec_module"):
+            spec.loader = _CallingLoader(spec.loader, self._callbacks[fullname])
+        return spec
+
+
+class _CallingLoader(Loader):
+    """Loads as ``loader`` does, calls back, and is gone: the module keeps the loader that it would have had."""
+
+    def __init__(self, loader: Any, callback: Callback) -> None:
+        self._loader = loader
+        self._callback = callback
+
+    def create_module(self, spec: ModuleSpec) -> Optional[ModuleType]:
+        module: Optional[ModuleType] = self._loader.create_module(spec)
+        return module
+
+    def exec_module(self, module: ModuleType) -> None:
+        module.__loader__ = self._loader
+        if module.__spec__ is not None:
+            module.__spec__.loader = self._loader
+        self._loader.exec_module(module)
+        self._callback(module)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loader, name)
+
+
+def _find_elsewhere(
+    watch: ImportWatch, fullname: str, path: Optional[Sequence[str]], target: Optional[ModuleType]
+) -> Optional[ModuleSpec]:
+    for finder in list(sys.meta_path):
+        find_spec = getattr(finder, "find_spec", None)
+        if finder is watch or find_spec is None:
+            continue
+        spec: Optional[ModuleSpec] = find_spec(fullname, path, target)
+        if spec is not None:
+            return spec
+    return None
+
+
+def _is_being_imported(module: ModuleType) -> bool:
+    return bool(getattr(getattr(module, "__spec__", None), "_initializing", False))

@@ -1,0 +1,119 @@
+"""What a job of Sedna's reports to its Local Controller, and from it the numbers of the run that is under way.
+
+Source: ``JobBase.report_task_info`` of lib/sedna/core/base.py. A report is a list with one entry a model,
+``{"format", "url", "metrics"}``; metrics are what the user's ``train`` or ``evaluate`` returned.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
+
+from sedna_metrics._worker import Worker
+from sedna_metrics.auto._hooks import Function, Hook, Runs, argument
+from sedna_metrics.tasks._evaluation import Evaluation
+from sedna_metrics.tasks._training import Training
+
+_LOSS_NAMES = ("loss", "train_loss", "training_loss", "total_loss")
+
+
+class Reports:
+    """Which runs wait for a report, and who is told of a deployment.
+
+    Attributes:
+        trainings: the training under way, by job.
+        evaluations: the evaluation under way, by job.
+        on_deployment: called with the job and whether the model came into use.
+    """
+
+    def __init__(self, worker: Worker) -> None:
+        self._guard = worker.guard
+        self.trainings: Runs[Training] = Runs(worker.guard)
+        self.evaluations: Runs[Evaluation] = Runs(worker.guard)
+        self.on_deployment: Dict[str, Callable[[Any, bool], None]] = {}
+
+    def hooks(self) -> List[Hook]:
+        """What is observed of every job."""
+        return [Hook("sedna.core.base", "JobBase", "report_task_info", ("task_info", "status"), self._report)]
+
+    def _report(self, original: Function) -> Function:
+        # Noted first, sent then: with the Local Controller away, sending takes some 12 s.
+        def wrapper(job: Any, *arguments: Any, **keywords: Any) -> Any:
+            with self._guard:
+                kind = argument(3, "kind", arguments, keywords) or "train"
+                if kind == "deploy":
+                    self._deployed(job, argument(1, "status", arguments, keywords))
+                else:
+                    self._trained_or_evaluated(job, argument(2, "results", arguments, keywords))
+            return original(job, *arguments, **keywords)
+
+        return wrapper
+
+    def _trained_or_evaluated(self, job: Any, results: Any) -> None:
+        models = list(_models(results))
+        training, evaluation = self.trainings.of(job), self.evaluations.of(job)
+        if training is not None and models:
+            url, metrics = models[0]
+            training.output_model(url)
+            loss = loss_of(metrics)
+            if loss is not None:
+                training.loss(loss)
+        elif evaluation is not None and models:
+            # IncrementalLearning.evaluate goes through MODEL_URLS, "new;old".
+            evaluation.new_model(models[0][0], scores_of(models[0][1]))
+            if len(models) > 1:
+                evaluation.old_model(models[1][0], scores_of(models[1][1]))
+
+    def _deployed(self, job: Any, status: object) -> None:
+        for class_ in type(job).__mro__:
+            if class_.__name__ in self.on_deployment:
+                self.on_deployment[class_.__name__](job, status == "completed")
+                return
+
+
+def _models(results: Any) -> Iterator[Tuple[Any, Any]]:
+    for result in results if isinstance(results, (list, tuple)) else ():
+        if isinstance(result, Mapping) and result.get("url"):
+            yield result["url"], result.get("metrics")
+
+
+def loss_of(trained: Any) -> Optional[Any]:
+    """The loss in what the user's ``train`` returned, or ``None``.
+
+    Taken from: a number, or a list of them (the last counts); a mapping with a loss among its keys (a Keras history's
+    ``history``, XGBoost's ``mlogloss``), validation losses aside; a Keras ``History`` itself.
+    """
+    history = getattr(trained, "history", None)
+    if isinstance(history, Mapping):
+        trained = history
+    if isinstance(trained, (list, tuple)) and trained and isinstance(trained[-1], Mapping):
+        trained = trained[-1]  # a record for each epoch
+    if isinstance(trained, Mapping):
+        for name in _LOSS_NAMES:
+            if name in trained:
+                return trained[name] if _is_number(trained[name]) else None
+        losses = [name for name in trained if str(name).lower().endswith("loss") and not str(name).startswith("val")]
+        return trained[losses[0]] if len(losses) == 1 and _is_number(trained[losses[0]]) else None
+    return trained if _is_number(trained) else None
+
+
+def scores_of(evaluated: Any) -> Dict[str, Any]:
+    """The scores in what the user's ``evaluate`` returned; what is no number is left out.
+
+    A bare number is called ``score``.
+    """
+    if isinstance(evaluated, Mapping):
+        return {str(name): value for name, value in evaluated.items() if _is_number(value)}
+    return {"score": evaluated} if _is_number(evaluated) else {}
+
+
+def _is_number(value: Any) -> bool:
+    if isinstance(value, (list, tuple)) or getattr(value, "ndim", None):
+        return len(value) > 0 and all(_is_number(item) for item in value)
+    if value is None or isinstance(value, (bool, str, bytes, bytearray)):
+        return False
+    try:
+        float(value)
+    except Exception:
+        # A foreign object's __float__ may raise anything; whatever it is, there is no number.
+        return False
+    return True

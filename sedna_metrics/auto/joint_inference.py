@@ -1,0 +1,142 @@
+"""Joint inference: ``JointInference`` in the edge worker, ``BigModelService`` in the cloud worker.
+
+Source: lib/sedna/core/joint_inference/joint_inference.py, and ``ModelClient`` of lib/sedna/service/client.py.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any, Callable, List, Optional
+
+from sedna_metrics._worker import Worker
+from sedna_metrics.auto._hooks import Function, Hook, observed_late
+from sedna_metrics.decorators import Observation
+from sedna_metrics.tasks import JointInference
+
+_MODULE = "sedna.core.joint_inference.joint_inference"
+_KIND = "jointinferenceservice"
+
+
+def hooks(worker: Worker) -> List[Hook]:
+    """What is observed of joint inference."""
+    edge, cloud = _EdgeWorker(worker), _CloudWorker(worker)
+    return [
+        Hook(_MODULE, "JointInference", "__init__", (), edge.construction),
+        Hook(_MODULE, "JointInference", "inference", ("data", "post_process"), edge.sample),
+        Hook(_MODULE, "JointInference", "_get_edge_result", ("data", "callback_func"), edge.edge_inference),
+        Hook(_MODULE, "JointInference", "_get_cloud_result", ("data", "post_process"), edge.hard_sample_that_raises),
+        Hook("sedna.service.client", "ModelClient", "inference", ("x",), edge.cloud_inference),
+        Hook(_MODULE, "BigModelService", "__init__", (), cloud.construction),
+        Hook(_MODULE, "BigModelService", "inference", ("data", "post_process"), cloud.inference),
+    ]
+
+
+class _NoResultError(Exception):
+    """The cloud's reply holds no result: Sedna then goes on as if the call had failed."""
+
+
+class _EdgeWorker:
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+        self._guard = worker.guard
+
+    @cached_property
+    def _task(self) -> JointInference:
+        # Not before Sedna's class is used: the cloud worker imports the same module.
+        self._worker.takes_role(_KIND, "edge")
+        return self._worker.joint_inference
+
+    def construction(self, original: Function) -> Function:
+        """The series are there, at 0, before the first sample comes: the rate over the first needs them."""
+
+        def wrapper(service: Any, *arguments: Any, **keywords: Any) -> None:
+            original(service, *arguments, **keywords)
+            with self._guard:
+                task = self._task
+                task.edge_inference, task.cloud_inference, task.hard_sample, task.sample  # noqa: B018
+
+        return wrapper
+
+    def sample(self, original: Function) -> Function:
+        """A sample, in either mining mode, and what the miner says of it: the first of the four that are returned."""
+        swallow = self._guard.swallow
+        sample: Optional[Callable[[], None]] = None
+
+        def wrapper(service: Any, *arguments: Any, **keywords: Any) -> Any:
+            # The hot path: try and except cost nothing where nothing is raised, "with guard" does.
+            nonlocal sample
+            try:
+                if sample is None:
+                    sample = self._task.sample
+                sample()
+            except Exception as error:
+                swallow(error)
+            result = original(service, *arguments, **keywords)
+            try:
+                if result[0]:
+                    self._task.hard_sample()
+            except Exception as error:
+                swallow(error)
+            return result
+
+        return wrapper
+
+    def edge_inference(self, original: Function) -> Function:
+        """An inference of the little model, its post-processing included."""
+        return observed_late(self._guard, lambda: self._task.edge_inference, original)
+
+    def hard_sample_that_raises(self, original: Function) -> Function:
+        """Mining-then-inference: the cloud was asked because the sample is hard, and the error leaves ``inference``."""
+
+        def wrapper(service: Any, *arguments: Any, **keywords: Any) -> Any:
+            try:
+                return original(service, *arguments, **keywords)
+            except BaseException:
+                with self._guard:
+                    self._task.hard_sample()
+                raise
+
+        return wrapper
+
+    def cloud_inference(self, original: Function) -> Function:
+        """One call of the cloud, however often it is tried inside (5 times, 3 s apart)."""
+
+        def checked(client: Any, *arguments: Any, **keywords: Any) -> Any:
+            reply = original(client, *arguments, **keywords)
+            if isinstance(reply, dict) and "result" not in reply:
+                raise _NoResultError(reply)
+            return reply
+
+        observed = observed_late(self._guard, lambda: self._task.cloud_inference, checked)
+
+        def wrapper(client: Any, *arguments: Any, **keywords: Any) -> Any:
+            try:
+                return observed(client, *arguments, **keywords)
+            except _NoResultError as no_result:
+                return no_result.args[0]
+
+        return wrapper
+
+
+class _CloudWorker:
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+        self._guard = worker.guard
+
+    def construction(self, original: Function) -> Function:
+        """The series are there, at 0, before the first call comes."""
+
+        def wrapper(service: Any, *arguments: Any, **keywords: Any) -> None:
+            original(service, *arguments, **keywords)
+            with self._guard:
+                self._serve()
+
+        return wrapper
+
+    def inference(self, original: Function) -> Function:
+        """An inference of the big model, done for an edge worker; each of its attempts is one."""
+        return observed_late(self._guard, self._serve, original)
+
+    def _serve(self) -> Observation:
+        self._worker.takes_role(_KIND, "cloud")
+        return self._worker.joint_inference.serve

@@ -1,0 +1,3 @@
+class UnseenTaskProcessing:
+    def predict(self, data, post_process=None, **kwargs):
+        return [9] * len(data), []
