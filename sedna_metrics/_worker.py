@@ -167,7 +167,7 @@ class Worker:
                 self._closers.append(self._log.close)
             self._register()
             self._exports.open(environ)
-            if self.settings.export != "off":
+            if self.settings.export != "off" or self._log is not None:
                 self._signals = Signals.install(self.flush, self._leave, self._exports.has_seen)
             if self._exports.is_child:
                 self._close_with_multiprocessing()

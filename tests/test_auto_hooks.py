@@ -197,7 +197,7 @@ def test_a_module_that_fails_to_import_fails_as_without_us_and_is_observed_at_th
 
 
 def test_two_watches_do_not_go_in_circles(sedna, start):
-    from sedna_metrics.auto._imports import ImportWatch
+    from sedna_metrics._imports import ImportWatch
 
     seen = []
     other = ImportWatch({f"sedna.{JOINT_INFERENCE}": seen.append})

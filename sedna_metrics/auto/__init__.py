@@ -14,6 +14,7 @@ from types import ModuleType, TracebackType
 from typing import Any, Callable, List, Optional, Type
 
 from sedna_metrics import _runtime
+from sedna_metrics._imports import ImportWatch
 from sedna_metrics._worker import Worker
 from sedna_metrics.auto import (
     federated_learning,
@@ -22,7 +23,6 @@ from sedna_metrics.auto import (
     lifelong_learning,
 )
 from sedna_metrics.auto._hooks import Hook
-from sedna_metrics.auto._imports import ImportWatch
 from sedna_metrics.auto._reports import Reports
 
 _LOGGER = logging.getLogger("sedna_metrics")

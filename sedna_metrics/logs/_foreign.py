@@ -9,31 +9,36 @@ from __future__ import annotations
 
 import logging
 import sys
-from importlib.abc import MetaPathFinder
-from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Tuple
+
+from sedna_metrics._imports import ImportWatch
 
 Undo = Callable[[], None]
 
+_LOGGER = logging.getLogger("sedna_metrics")
 _UVICORN = ("uvicorn", "uvicorn.error", "uvicorn.access", "uvicorn.asgi")
 
 
 def bring_in_foreign() -> Undo:
     """Let Sedna's and uvicorn's records reach the root, now or as soon as their modules are imported."""
     undos: List[Undo] = []
-    takers: Dict[str, Callable[[ModuleType], Undo]] = {"sedna.common.log": _take_sedna, "uvicorn.config": _take_uvicorn}
-    for name, take in takers.items():
-        module = sys.modules.get(name)
-        if module is not None:
-            undos.append(take(module))
-    hook = _ImportHook(takers, undos.append)
-    sys.meta_path.insert(0, hook)
+
+    def taking(take: Callable[[ModuleType], Undo]) -> Callable[[ModuleType], None]:
+        def imported(module: ModuleType) -> None:
+            try:
+                undos.append(take(module))
+            except Exception:
+                # Not what we know under this name: its import has to succeed just the same.
+                _LOGGER.warning("%s keeps its own way of logging", module.__name__, exc_info=True)
+
+        return imported
+
+    watch = ImportWatch({"sedna.common.log": taking(_take_sedna), "uvicorn.config": taking(_take_uvicorn)})
+    watch.install()
 
     def undo() -> None:
-        if hook in sys.meta_path:
-            sys.meta_path.remove(hook)
-        hook.takers.clear()
+        watch.remove()
         while undos:
             undos.pop()()
 
@@ -99,53 +104,3 @@ def _writes_to_terminal(handler: logging.Handler) -> bool:
         return stream.fileno() in (1, 2)
     except Exception:
         return False  # StringIO, or closed
-
-
-class _ImportHook(MetaPathFinder):
-    """Calls back after a module was executed; what finds and loads it is whatever did so before."""
-
-    def __init__(self, takers: Dict[str, Callable[[ModuleType], Undo]], took: Callable[[Undo], None]) -> None:
-        self.takers = takers
-        self._took = took
-        self._searching: Dict[str, bool] = {}
-
-    def find_spec(
-        self, name: str, path: Optional[Sequence[str]], target: Optional[ModuleType] = None
-    ) -> Optional[ModuleSpec]:
-        if name not in self.takers or self._searching.get(name):
-            return None
-        self._searching[name] = True
-        try:
-            spec = _find(name, path, target)
-        finally:
-            self._searching[name] = False
-        if spec is not None and spec.loader is not None:
-            self._follow(spec.loader, name)
-        return spec
-
-    def _follow(self, loader: Any, name: str) -> None:
-        execute = loader.exec_module
-
-        def exec_module(module: ModuleType) -> None:
-            execute(module)
-            taker = self.takers.get(name)
-            if taker is not None and module.__name__ == name:
-                try:
-                    self._took(taker(module))
-                except Exception:
-                    # Not what we know under this name: its import has to succeed just the same.
-                    logging.getLogger("sedna_metrics").warning("%s keeps its own way of logging", name, exc_info=True)
-
-        try:
-            loader.exec_module = exec_module
-        except AttributeError:
-            return  # a loader without attributes of its own is none that loads a file
-
-
-def _find(name: str, path: Optional[Sequence[str]], target: Optional[ModuleType]) -> Optional[ModuleSpec]:
-    for finder in list(sys.meta_path):
-        find_spec = getattr(finder, "find_spec", None)
-        spec: Optional[ModuleSpec] = find_spec(name, path, target) if find_spec is not None else None
-        if spec is not None:
-            return spec
-    return None
