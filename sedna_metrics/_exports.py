@@ -272,9 +272,10 @@ def open_spool(settings: Settings) -> Optional[Spool]:
 
     if settings.spool_dir.lower() == "off":
         return None
-    folder = default_spool_dir() if settings.spool_dir.lower() in ("", "auto") else Path(settings.spool_dir)
+    is_default = settings.spool_dir.lower() in ("", "auto")
+    folder = default_spool_dir() if is_default else Path(settings.spool_dir)
     try:
-        return Spool(folder, settings.spool_max_bytes, settings.spool_max_age)
+        return Spool(folder, settings.spool_max_bytes, settings.spool_max_age, in_public=is_default)
     except OSError as why:
         _LOGGER.warning("spool_dir %s cannot be used (%s): what cannot be pushed by the end is lost", folder, why)
         return None
@@ -283,7 +284,7 @@ def open_spool(settings: Settings) -> Optional[Spool]:
 def default_spool_dir() -> Path:
     """The spool's folder where none is named."""
     user = os.getuid() if hasattr(os, "getuid") else "user"
-    return Path(tempfile.gettempdir()) / f"sedna-metrics-{user}" / "spool"
+    return Path(tempfile.gettempdir()) / f"sedna-metrics-{user}"
 
 
 def _target_labels(identity: WorkerIdentity) -> Dict[str, str]:

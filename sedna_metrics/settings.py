@@ -187,7 +187,7 @@ TABLE: Tuple[Setting, ...] = (
     Setting("pushgateway_cert_file", "file", "", "A client certificate for the Pushgateway.", str.strip),
     Setting("pushgateway_key_file", "file", "", "Its key, where the certificate's file does not hold it.", str.strip),
     Setting("spool_dir", "folder or off", "auto",
-            "Where undelivered pushes wait; auto is sedna-metrics-UID/spool in the folder for temporary files. "
+            "Where undelivered pushes wait; auto is sedna-metrics-UID in the folder for temporary files. "
             "In a container, mount a folder of the node.", str.strip),
     Setting("spool_max_bytes", "bytes", "16777216", "Most that the spool may take.", _count),
     Setting("spool_max_age", "seconds", "604800", "Time after which a spooled push is dropped; the default is a week.",

@@ -330,6 +330,26 @@ def test_a_spool_that_cannot_be_used_is_said_and_harms_nothing(pushing, gateway,
     assert worker._guard.errors() == 0
 
 
+def test_in_tmp_a_folder_that_somebody_else_made_is_not_used(tmp_path, monkeypatch, caplog):
+    import os
+
+    from sedna_metrics import settings
+    from sedna_metrics._exports import default_spool_dir, open_spool
+
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    assert open_spool(settings.load({})).folder == default_spool_dir()
+    assert oct(default_spool_dir().stat().st_mode)[-3:] == "700"
+    default_spool_dir().rmdir()
+    default_spool_dir().symlink_to(tmp_path)
+    assert open_spool(settings.load({})) is None
+    default_spool_dir().unlink()
+    if os.geteuid() == 0:
+        default_spool_dir().mkdir()
+        os.chown(default_spool_dir(), 12345, 12345)
+        assert open_spool(settings.load({})) is None
+        assert "belongs to another user" in caplog.text
+
+
 def test_a_full_disk_is_counted_and_harms_nothing(pushing, gateway, tmp_path, monkeypatch, caplog):
     # A real full disk needs a file system of its own; ENOSPC from fsync is what the kernel says of one.
     def full(descriptor):

@@ -18,18 +18,21 @@ except ImportError:  # Windows: a laptop; nobody else is there to be kept out
 _NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
 
 
-def make_folder(folder: Path) -> None:
+def make_folder(folder: Path, in_public: bool = False) -> None:
     """Make a folder of our own, which nobody else can read.
 
+    Args:
+        folder: the folder.
+        in_public: it lies where everybody may write (/tmp): somebody could have made it before us, to read what we put
+            there or to plant files in it.
+
     Raises:
-        OSError: it cannot be made, or is a link, or belongs to somebody else.
+        OSError: it cannot be made, or is a link, or, in public, belongs to somebody else.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    status = os.lstat(folder)
     if folder.is_symlink():
         raise NotADirectoryError(f"{folder} is a link")
-    # In a folder such as /tmp anybody could have made it before us, to read or to plant files in it.
-    if hasattr(os, "getuid") and os.getuid() != 0 and status.st_uid != os.getuid() and not os.access(folder, os.W_OK):
+    if in_public and hasattr(os, "getuid") and os.lstat(folder).st_uid != os.getuid():
         raise PermissionError(f"{folder} belongs to another user")
 
 

@@ -45,16 +45,17 @@ class Spool:
         folder: where; made if it is not there.
         max_bytes: how much all files together may take.
         max_age: seconds after which a file is worth nothing any more.
+        in_public: the folder lies where everybody may write.
 
     Raises:
         OSError: the folder cannot be made.
     """
 
-    def __init__(self, folder: Path, max_bytes: int, max_age: float) -> None:
+    def __init__(self, folder: Path, max_bytes: int, max_age: float, in_public: bool = False) -> None:
         self.folder = folder
         self._max_bytes = max_bytes
         self._max_age = max_age
-        make_folder(folder)
+        make_folder(folder, in_public)
 
     def lock(self, group: str) -> Lock:
         """The lock of a group, not taken yet."""
