@@ -1,0 +1,33 @@
+"""``sedna-metrics stack export``: configuration for the operator's Prometheus."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from sedna_metrics.stack import ForeignFiles, export
+
+
+def add_to(commands: Any) -> None:
+    """Add this command to the parser."""
+    parser = commands.add_parser("stack", help="write Prometheus configuration, recording rules and alerts")
+    actions = parser.add_subparsers(metavar="ACTION", required=True)
+    writing = actions.add_parser("export", help="write the files into a folder")
+    writing.add_argument("folder", type=Path, metavar="DIR")
+    writing.add_argument("--pushgateway", default="pushgateway:9091", metavar="HOST:PORT")
+    writing.add_argument("--force", action="store_true", help="overwrite files that this command did not write")
+    writing.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Write the files and say which."""
+    try:
+        written = export(arguments.folder, arguments.pushgateway, arguments.force)
+    except (ForeignFiles, OSError) as problem:
+        print(f"sedna-metrics stack export: {problem}", file=sys.stderr)
+        return 1
+    for path in written:
+        print(f"wrote {path}")
+    return 0

@@ -1,0 +1,161 @@
+"""Recording rules and alerts. Names come from the catalogue's entries, so a metric that is gone breaks the import."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import List, Tuple
+
+from sedna_metrics.catalogue import federated, inference, learning, library, worker
+
+_TASK = "namespace, task"
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A series that Prometheus computes. Ratios are these, never gauges of a worker."""
+
+    record: str
+    expr: str
+
+
+@dataclass(frozen=True)
+class Alert:
+    """A condition that a person has to know of; ``hold`` is how long it must last, as Prometheus writes durations."""
+
+    name: str
+    expr: str
+    hold: str
+    severity: str
+    summary: str
+    description: str
+
+
+def _rate(name: str, by: str = _TASK) -> str:
+    return f"sum by ({by}) (rate({name}[5m]))"
+
+
+def _quantile(quantile: str, name: str, by: str) -> str:
+    return f"histogram_quantile({quantile}, sum by ({by}, le) (rate({name}_bucket[5m])))"
+
+
+_SAMPLES = _rate(inference.SAMPLES.name)
+_SCORE = learning.EVAL_SCORE.name
+_LOSS = learning.TRAINING_LOSS.name
+_REMAINING = learning.TRAINING_REMAINING.name
+_NODES = federated.TRAIN_NODES.name
+
+RECORDINGS: Tuple[Recording, ...] = (
+    Recording("sedna:inferences:rate5m", _rate(inference.INFERENCES.name, f"{_TASK}, location")),
+    Recording("sedna:inference_errors:rate5m", _rate(inference.ERRORS.name, f"{_TASK}, location")),
+    Recording("sedna:inference_samples:rate5m", _SAMPLES),
+    # "> 0" leaves an idle task without a ratio rather than with NaN.
+    Recording("sedna:hard_samples:ratio_rate5m", f"{_rate(inference.HARD_SAMPLES.name)} / ({_SAMPLES} > 0)"),
+    Recording(
+        "sedna:uploads:ratio_rate5m",
+        f'sum by ({_TASK}) (rate({inference.INFERENCES.name}{{location="cloud"}}[5m])) / ({_SAMPLES} > 0)',
+    ),
+    Recording(
+        "sedna:inference_duration_seconds:p50_5m", _quantile("0.5", inference.DURATION.name, f"{_TASK}, location")
+    ),
+    Recording(
+        "sedna:inference_duration_seconds:p95_5m", _quantile("0.95", inference.DURATION.name, f"{_TASK}, location")
+    ),
+    Recording(
+        "sedna:eval_score:gain",
+        f'max by ({_TASK}, metric) ({_SCORE}{{model="new"}}) - max by ({_TASK}, metric) ({_SCORE}{{model="old"}})',
+    ),
+)
+
+ALERTS: Tuple[Alert, ...] = (
+    Alert(
+        "SednaWorkerGone",
+        'up{job=~"sedna-workers|sedna-edge-workers"} == 0',
+        "2m",
+        "critical",
+        "A Sedna worker does not answer",
+        "{{ $labels.instance }} was discovered, and no scrape of it succeeded for two minutes.",
+    ),
+    Alert(
+        "SednaLossNotFinite",
+        # A counter that starts at 1 has no increase yet; the loss itself tells at once.
+        f"{_LOSS} != {_LOSS} or abs({_LOSS}) == Inf or increase({learning.NONFINITE_LOSSES.name}[10m]) > 0",
+        "0s",
+        "warning",
+        "The training loss is NaN or infinite",
+        "Task {{ $labels.task }}, worker {{ $labels.worker }}.",
+    ),
+    Alert(
+        "SednaTrainingNoProgress",
+        # The remaining time is computed as progress is made: a hung worker freezes it. The offset leaves out a
+        # worker that has just started.
+        f"changes({_REMAINING}[30m]) == 0 and {_REMAINING} > 0 and {_REMAINING} offset 30m",
+        "5m",
+        "warning",
+        "Training makes no progress",
+        "Task {{ $labels.task }}, worker {{ $labels.worker }}: nothing moved for half an hour.",
+    ),
+    Alert(
+        "SednaTrainingOverdue",
+        f"time() - {learning.TRAINING_COMPLETION.name} > 600 and {_REMAINING} > 0",
+        "5m",
+        "warning",
+        "Training is overdue",
+        "Task {{ $labels.task }}, worker {{ $labels.worker }}: {{ $value | humanizeDuration }} past its estimated end.",
+    ),
+    Alert(
+        "SednaDeployNotOk",
+        f'{learning.DEPLOY_STATUS.name}{{status="not_ok"}} == 1',
+        "1m",
+        "warning",
+        "A model was not deployed",
+        "Task {{ $labels.task }}, worker {{ $labels.worker }}.",
+    ),
+    Alert(
+        "SednaFederatedNodesMissing",
+        f"{_NODES} < max_over_time({_NODES}[1h]) "
+        f'unless on ({_TASK}) {federated.TRAIN_STATUS.name}{{status="completed"}} == 1',
+        "5m",
+        "warning",
+        "Nodes of a federated task are missing",
+        "Task {{ $labels.task }}: {{ $value }} nodes take part, fewer than within the last hour.",
+    ),
+    Alert(
+        "SednaPushGroupStale",
+        # The group of a worker that ended well stays until its next run replaces it: that is no fault.
+        f'time() - push_time_seconds{{job="sedna-worker"}} > 300 '
+        f"unless on ({_TASK}, worker_type, instance) {worker.LAST_SUCCESS.name} > 0",
+        "1m",
+        "warning",
+        "A worker stopped pushing without having ended well",
+        "Task {{ $labels.task }}, {{ $labels.worker_type }} on {{ $labels.instance }}.",
+    ),
+    Alert(
+        "SednaSpoolNotDrained",
+        f"min_over_time({library.SPOOL_ENTRIES.name}[30m]) > 0",
+        "10m",
+        "warning",
+        "Undelivered pushes wait on a node's disk",
+        "{{ $value }} wait where {{ $labels.worker }} runs: is the Pushgateway reachable? See sedna-metrics flush.",
+    ),
+)
+
+
+def as_yaml() -> str:
+    """The rule file. A JSON string is a YAML string, so quoting is left to json."""
+    lines: List[str] = ["# Generated by sedna-metrics stack export.", "groups:"]
+    lines += ["  - name: sedna-recordings", "    rules:"]
+    for rule in RECORDINGS:
+        lines += [f"      - record: {rule.record}", f"        expr: {json.dumps(rule.expr)}"]
+    lines += ["  - name: sedna-alerts", "    rules:"]
+    for alert in ALERTS:
+        lines += [
+            f"      - alert: {alert.name}",
+            f"        expr: {json.dumps(alert.expr)}",
+            f"        for: {alert.hold}",
+            f"        labels: {{severity: {alert.severity}}}",
+            "        annotations:",
+            f"          summary: {json.dumps(alert.summary)}",
+            f"          description: {json.dumps(alert.description)}",
+        ]
+    return "\n".join(lines) + "\n"

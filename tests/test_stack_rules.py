@@ -1,0 +1,214 @@
+"""Every rule and alert does what it says, by promtool: it fires (or gives its value) when it has to, and only then."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+
+import pytest
+from conftest import program
+
+from sedna_metrics.catalogue import ALL
+from sedna_metrics.cli import main
+from sedna_metrics.stack import ALERTS, RECORDINGS, ForeignFiles, export
+
+ID = 'namespace="n",task="t",worker="w"'
+HOUR = 60  # steps of a minute
+
+
+def flat(value, steps=2 * HOUR):
+    return f"{value}x{steps}"
+
+
+# Name of the alert: series under which it fires at 100 minutes, series under which it does not.
+CASES = {
+    "SednaWorkerGone": (
+        {'up{job="sedna-workers",instance="a"}': "1x50 0x69"},
+        {'up{job="sedna-workers",instance="a"}': flat(1), 'up{job="node",instance="a"}': flat(0)},
+    ),
+    "SednaLossNotFinite": (
+        {f"sedna_training_loss{{{ID}}}": "0.5x50" + " NaN" * 69},
+        {
+            f"sedna_training_loss{{{ID}}}": flat(0.5),
+            f"sedna_training_nonfinite_losses_total{{{ID}}}": flat(3),
+        },
+    ),
+    "SednaTrainingNoProgress": (
+        {f"sedna_training_remaining_seconds{{{ID}}}": "900-10x30 600x89"},
+        {
+            f"sedna_training_remaining_seconds{{{ID}}}": "9000-60x120",
+            'sedna_training_remaining_seconds{task="finished"}': flat(0),
+            'sedna_training_remaining_seconds{task="started"}': "_x85 600x34",
+        },
+    ),
+    "SednaTrainingOverdue": (
+        {
+            f"sedna_training_estimated_completion_timestamp_seconds{{{ID}}}": flat(600),
+            f"sedna_training_remaining_seconds{{{ID}}}": flat(60),
+        },
+        {
+            f"sedna_training_estimated_completion_timestamp_seconds{{{ID}}}": flat(600),
+            f"sedna_training_remaining_seconds{{{ID}}}": flat(0),
+            'sedna_training_estimated_completion_timestamp_seconds{task="in time"}': flat(9000),
+            'sedna_training_remaining_seconds{task="in time"}': flat(60),
+        },
+    ),
+    "SednaDeployNotOk": (
+        {f'sedna_deploy_status{{{ID},status="not_ok"}}': flat(1)},
+        {f'sedna_deploy_status{{{ID},status="not_ok"}}': flat(0), f'sedna_deploy_status{{{ID},status="ok"}}': flat(1)},
+    ),
+    "SednaFederatedNodesMissing": (
+        {
+            f"sedna_train_nodes{{{ID}}}": "3x80 2x39",
+            f'sedna_train_status{{{ID},status="completed"}}': flat(0),
+        },
+        {
+            f"sedna_train_nodes{{{ID}}}": "3x80 0x39",
+            f'sedna_train_status{{{ID},status="completed"}}': "0x80 1x39",
+            'sedna_train_nodes{namespace="n",task="whole"}': flat(3),
+        },
+    ),
+    "SednaPushGroupStale": (
+        {'push_time_seconds{job="sedna-worker",namespace="n",task="t",worker_type="train",instance="i"}': flat(600)},
+        {
+            'push_time_seconds{job="sedna-worker",namespace="n",task="t",worker_type="train",instance="i"}': flat(600),
+            'sedna_worker_last_success_timestamp_seconds{job="sedna-worker",namespace="n",task="t",worker="w",'
+            'worker_type="train",instance="i"}': flat(590),
+            'push_time_seconds{job="sedna-worker",task="live"}': "0+60x120",
+        },
+    ),
+    "SednaSpoolNotDrained": (
+        {f"sedna_metrics_spool_entries{{{ID}}}": flat(2)},
+        {f"sedna_metrics_spool_entries{{{ID}}}": "2x90 0x29"},
+    ),
+}
+_EDGE = f'sedna_inferences_total{{{ID},location="edge"}}'
+_CLOUD = f'sedna_inferences_total{{{ID},location="cloud"}}'
+_SAMPLES = f"sedna_inference_samples_total{{{ID}}}"
+_BUCKET = f'sedna_inference_duration_seconds_bucket{{{ID},location="edge",le='
+_DURATIONS = {f'{_BUCKET}"1"}}': "0+60x120", f'{_BUCKET}"2"}}': "0+120x120", f'{_BUCKET}"+Inf"}}': "0+120x120"}
+# Name of the series: input, expected value, input under which there is none.
+VALUES = {
+    "sedna:inferences:rate5m": ({_EDGE: "0+60x120"}, 1, {_EDGE: "7"}),
+    "sedna:inference_errors:rate5m": (
+        {f'sedna_inference_errors_total{{{ID},location="cloud"}}': "0+30x120"}, 0.5, {_EDGE: "0+60x120"},
+    ),
+    "sedna:inference_samples:rate5m": ({_SAMPLES: "0+120x120"}, 2, {_EDGE: "0+60x120"}),
+    "sedna:hard_samples:ratio_rate5m": (
+        {_SAMPLES: "0+120x120", f"sedna_hard_samples_total{{{ID}}}": "0+30x120"}, 0.25,
+        {_SAMPLES: flat(5), f"sedna_hard_samples_total{{{ID}}}": flat(1)},
+    ),
+    "sedna:uploads:ratio_rate5m": (
+        {_SAMPLES: "0+120x120", _CLOUD: "0+60x120", _EDGE: "0+120x120"}, 0.5, {_SAMPLES: "0+120x120", _EDGE: "0+9x120"},
+    ),
+    "sedna:inference_duration_seconds:p50_5m": (_DURATIONS, 1, {_EDGE: "0+60x120"}),
+    "sedna:inference_duration_seconds:p95_5m": (_DURATIONS, 1.9, {_EDGE: "0+60x120"}),
+    "sedna:eval_score:gain": (
+        {
+            f'sedna_eval_score{{{ID},model="new",metric="f1"}}': flat(0.75),
+            f'sedna_eval_score{{{ID},model="old",metric="f1"}}': flat(0.5),
+        }, 0.25, {f'sedna_eval_score{{{ID},model="new",metric="f1"}}': flat(0.75)},
+    ),
+}  # fmt: skip
+
+
+@pytest.fixture
+def folder(tmp_path):
+    export(tmp_path / "stack")
+    return tmp_path / "stack"
+
+
+def promtool_finds(folder, test):
+    """Whether promtool finds what the test expects."""
+    series = [{"series": name, "values": values} for name, values in test.pop("series").items()]
+    document = {
+        "rule_files": ["rules.yml"],
+        "evaluation_interval": "1m",
+        "tests": [{"interval": "1m", "input_series": series, **test}],
+    }
+    (folder / "test.yml").write_text(json.dumps(document))  # JSON is YAML
+    done = subprocess.run(
+        [program("promtool"), "test", "rules", str(folder / "test.yml")], capture_output=True, text=True
+    )
+    assert "got:" in done.stdout + done.stderr or done.returncode == 0, done.stdout + done.stderr
+    return done.returncode == 0
+
+
+def test_each_rule_and_alert_has_a_case():
+    assert set(CASES) == {alert.name for alert in ALERTS}
+    assert set(VALUES) == {rule.record for rule in RECORDINGS}
+
+
+def stays_silent(folder, name, series):
+    check = {"eval_time": "100m", "alertname": name, "exp_alerts": []}
+    return promtool_finds(folder, {"series": series, "alert_rule_test": [check]})
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_an_alert_fires_when_it_has_to_and_only_then(folder, name):
+    firing, silent = CASES[name]
+    assert not stays_silent(folder, name, firing)
+    assert stays_silent(folder, name, silent)
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_a_recording_has_its_value_and_is_absent_without_data(folder, name):
+    series, value, without = VALUES[name]
+    # Rounded: 1.9 of a quantile is 1.8999...
+    check = {
+        "expr": f"sum(round({name}, 0.001))",
+        "eval_time": "100m",
+        "exp_samples": [{"labels": "{}", "value": value}],
+    }
+    assert promtool_finds(folder, {"series": series, "promql_expr_test": [check]})
+    absent = {"expr": name, "eval_time": "100m", "exp_samples": []}
+    assert promtool_finds(folder, {"series": without, "promql_expr_test": [absent]})
+
+
+@pytest.mark.parametrize(
+    "series",
+    [
+        {f"sedna_training_loss{{{ID}}}": "0.5x50" + " Inf" * 69},
+        {f"sedna_training_nonfinite_losses_total{{{ID}}}": "0x95 1x24"},
+    ],
+    ids=["infinite", "counted"],
+)
+def test_a_loss_that_is_infinite_or_was_counted_fires_too(folder, series):
+    assert not stays_silent(folder, "SednaLossNotFinite", series)
+
+
+def test_promtool_accepts_the_configuration_and_the_rules(folder):
+    # Debian's Prometheus is built without Kubernetes' discovery: all but that line is checked.
+    discovery = "kubernetes_sd_configs: [{role: pod}]"
+    shipped = (folder / "prometheus.yml").read_text()
+    assert shipped.count(discovery) == 1
+    (folder / "prometheus.yml").write_text(shipped.replace(discovery, "static_configs: [{targets: [a]}]"))
+    for what, name in (("config", "prometheus.yml"), ("rules", "rules.yml")):
+        subprocess.run([program("promtool"), "check", what, str(folder / name)], check=True, capture_output=True)
+
+
+def test_each_metric_of_ours_in_an_expression_is_in_the_catalogue():
+    known = {metric.name for metric in ALL}
+    known |= {f"{metric.name}_bucket" for metric in ALL if metric.form == "histogram"}
+    used = {name for rule in RECORDINGS + ALERTS for name in re.findall(r"\bsedna_\w+", rule.expr)}
+    assert used - known == set()
+
+
+def test_export_says_what_it_wrote_and_is_deterministic(tmp_path, capsys):
+    assert main(["stack", "export", str(tmp_path), "--pushgateway", "gate:1"]) == 0
+    assert capsys.readouterr().out.splitlines() == [f"wrote {tmp_path / n}" for n in ("prometheus.yml", "rules.yml")]
+    first = (tmp_path / "prometheus.yml").read_text()
+    assert '"gate:1"' in first
+    assert main(["stack", "export", str(tmp_path), "--pushgateway", "gate:1"]) == 0
+    assert (tmp_path / "prometheus.yml").read_text() == first
+
+
+def test_export_leaves_foreign_files_alone_unless_forced(tmp_path):
+    (tmp_path / "rules.yml").write_text("groups: []\n")
+    with pytest.raises(ForeignFiles, match=r"rules\.yml"):
+        export(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["rules.yml"]
+    assert main(["stack", "export", str(tmp_path)]) == 1
+    export(tmp_path, force=True)
+    assert "SednaWorkerGone" in (tmp_path / "rules.yml").read_text()
