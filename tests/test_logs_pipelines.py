@@ -22,14 +22,16 @@ LABELS = {"namespace", "task", "worker_type", "level"}
 def promtail():
     (scrape,) = yaml.safe_load((FOLDER / "promtail.yml").read_text())["scrape_configs"]
     stages = {name: content for stage in scrape["pipeline_stages"] for name, content in stage.items()}
-    assert list(stages) == ["cri", "json", "timestamp", "labels", "structured_metadata"]
+    assert list(stages) == ["cri", "json", "timestamp", "labels", "labeldrop", "structured_metadata"]
+    assert stages["labeldrop"] == ["filename", "stream"]
     return stages["json"]["expressions"], set(stages["labels"]), set(stages["structured_metadata"]), stages["timestamp"]
 
 
 def alloy():
     text = re.sub(r"//.*", "", (FOLDER / "config.alloy").read_text().replace("http://", "http:"))
     names = re.findall(r"stage\.(\w+) \{", text)
-    assert names == ["cri", "json", "timestamp", "labels", "structured_metadata"]
+    assert names == ["cri", "json", "timestamp", "labels", "label_drop", "structured_metadata"]
+    assert 'values = ["filename", "stream"]' in text
 
     def block(name):
         body = re.search(rf"stage\.{name} \{{(.*?)\n  \}}", text, re.DOTALL).group(1)
