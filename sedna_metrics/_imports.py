@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sys
 import threading
-from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any, Callable, Dict, Optional, Sequence
@@ -16,7 +15,7 @@ from typing import Any, Callable, Dict, Optional, Sequence
 Callback = Callable[[ModuleType], None]
 
 
-class ImportWatch(MetaPathFinder):
+class ImportWatch:
     """Watches for the import of modules by their exact names.
 
     Args:
@@ -53,11 +52,12 @@ class ImportWatch(MetaPathFinder):
         finally:
             self._searching.name = None
         if spec is not None and hasattr(spec.loader, "exec_module"):
-            spec.loader = _CallingLoader(spec.loader, self._callbacks[fullname])
+            # Not a subclass of importlib.abc.Loader: importing that brings importlib.resources with it.
+            spec.loader = _CallingLoader(spec.loader, self._callbacks[fullname])  # type: ignore[assignment]
         return spec
 
 
-class _CallingLoader(Loader):
+class _CallingLoader:
     """Loads as ``loader`` does, calls back, and is gone: the module keeps the loader that it would have had."""
 
     def __init__(self, loader: Any, callback: Callback) -> None:

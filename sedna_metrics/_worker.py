@@ -8,11 +8,10 @@ import threading
 from dataclasses import replace
 from functools import cached_property
 from types import TracebackType
-from typing import Any, Callable, Dict, List, Mapping, Optional, Type, TypeVar
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, Type, TypeVar
 
 from prometheus_client import CollectorRegistry
 
-from sedna_metrics import logs
 from sedna_metrics._clock import Clock
 from sedna_metrics._exports import Exports, Mentions
 from sedna_metrics._guard import Guard
@@ -25,6 +24,9 @@ from sedna_metrics.instruments import Instruments
 from sedna_metrics.settings import Settings
 from sedna_metrics.tasks import FederatedLearning, IncrementalLearning, JointInference, LifelongLearning
 from sedna_metrics.tasks._context import Emit, TaskContext, reason
+
+if TYPE_CHECKING:
+    from sedna_metrics.logs import Log
 
 T = TypeVar("T")
 
@@ -61,7 +63,7 @@ class Worker:
             settings, identity, registry, self._instruments, self._guard, self._mentions, self._mention
         )
         self._closers: List[Callable[[], None]] = []
-        self._log: Optional[logs.Log] = None
+        self._log: Optional[Log] = None
         self._instruments.derived(library.LOG_RECORDS_DROPPED, lambda: self._log.dropped() if self._log else 0.0)
         self._signals: Optional[Signals] = None
         self._closing = threading.Lock()
@@ -151,17 +153,20 @@ class Worker:
             self.success()
         elif self._log is not None and isinstance(error, Exception):
             with self._guard:
-                logs.emit("worker.failed", exception=error, error=type(error).__name__, reason=reason(error))
+                self._log.emit("worker.failed", exception=error, error=type(error).__name__, reason=reason(error))
         self.close()
 
     def _open(self, environ: Mapping[str, str]) -> None:
         """Start what the settings ask for. Raises what is wrong with them, and leaves nothing behind then."""
         try:
             if self.settings.log != "off":
-                self._log = logs.configure_logging(
+                # A tenth of what a start costs, which who logs in a way of their own need not pay.
+                from sedna_metrics.logs import configure_logging, identity_fields
+
+                self._log = configure_logging(
                     self.settings.log,
                     self.settings.log_level,
-                    logs.identity_fields(self.identity),
+                    identity_fields(self.identity),
                     on_error=self._guard.swallow,
                 )
                 self._closers.append(self._log.close)
@@ -267,7 +272,7 @@ class Worker:
         )
         self._exports.show(identity)
         if self._log is not None:
-            self._log.identify(logs.identity_fields(identity))
+            self._log.identify(identity)
 
 
 def _is_cached(task: object, attribute: str) -> bool:
@@ -281,13 +286,13 @@ def _finalize_by_multiprocessing(worker: Worker) -> None:
 class _LogEvents(Emit):
     """Lifecycle events as log records; what goes wrong with one does not reach the task."""
 
-    def __init__(self, guard: Guard, log: logs.Log) -> None:
+    def __init__(self, guard: Guard, log: Log) -> None:
         self._guard = guard
         self._log = log
 
     def __call__(self, event: str, **fields: Any) -> None:
         with self._guard:
-            logs.emit(event, **fields)
+            self._log.emit(event, **fields)
 
     def bind(self, **fields: Any) -> None:
         with self._guard:

@@ -63,9 +63,13 @@ class Log:
         self._undo.append(bring_in_foreign())
         self._undo.append(follow_uncaught(self._is_logging))
 
-    def identify(self, identity: Mapping[str, Any]) -> None:
+    def emit(self, event: str, **fields: Any) -> None:
+        """Log a lifecycle event, as :func:`emit` does."""
+        emit(event, **fields)
+
+    def identify(self, identity: WorkerIdentity) -> None:
         """Change the identity that the lines tell."""
-        self._formatter.scope = Scope(identity, self._formatter.scope.bound)
+        self._formatter.scope = Scope(identity_fields(identity), self._formatter.scope.bound)
 
     def bind(self, **fields: Any) -> None:
         """Put fields on every record of the process, whatever thread it comes from; ``None`` takes one off."""

@@ -67,6 +67,19 @@ def per_call(function: Callable[[], object], calls: int) -> Callable[[], float]:
     return measure
 
 
+def per_call_with(function: Callable[[float], object], value: float, calls: int) -> Callable[[], float]:
+    """As :func:`per_call`, for a function of one argument."""
+
+    def measure() -> float:
+        loop = range(calls)
+        began = perf_counter()
+        for _ in loop:
+            function(value)
+        return (perf_counter() - began) / calls * 1e9
+
+    return measure
+
+
 def show(value: float, unit: str) -> str:
     """A cost for people."""
     if unit == "ns" and value >= 1e6:

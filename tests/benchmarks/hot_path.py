@@ -12,7 +12,7 @@ from typing import Any, Callable, Dict, List
 
 import peers
 import prometheus_client
-from harness import Row, compare, interleave, per_call, show
+from harness import Row, compare, interleave, per_call, per_call_with, show
 
 import sedna_metrics
 from sedna_metrics.instruments import Latency
@@ -66,8 +66,8 @@ def calls(rounds: int, number: int) -> List[Row]:
             rows += compare(
                 "gauge: training.loss(x)",
                 {
-                    "ours": per_call(lambda: loss(0.25), number),
-                    "prometheus_client": per_call(lambda: set_(0.25), number),
+                    "ours": per_call_with(loss, 0.25, number),
+                    "prometheus_client": per_call_with(set_, 0.25, number),
                 },
                 "ours",
                 {"prometheus_client": 0.25},
