@@ -8,6 +8,7 @@ import math
 import numpy as np
 import pytest
 from conftest import value, values
+from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 
 def test_joint_inference_counts_what_happened(worker):
@@ -307,3 +308,60 @@ def test_an_inference_that_keeps_failing_is_logged_once_a_minute(start, clock, c
         ("inference.failed", 0),
         ("inference.failed", 2),
     ]
+
+
+class Hostile:
+    """Raises whatever is asked of it."""
+
+    def _raise(self, *_):
+        raise RuntimeError("hostile")
+
+    __str__ = __repr__ = __float__ = __eq__ = __bool__ = __len__ = __iter__ = __gt__ = _raise
+    __hash__ = None
+
+
+HOSTILE = [
+    None, "x", "", -1, 3, 1.5, math.nan, math.inf, True, [], [1, 2], {"a": 1}, np.array([1, 2]), np.array([]), object(),
+    Hostile(), b"\xff", "\ud800", "x" * 100_000, 10**400, 1j,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("value", HOSTILE, ids=lambda value: type(value).__name__)
+def test_whatever_is_handed_in_nothing_raises_and_the_exposition_stands(clock, value, capfd):
+    import sedna_metrics
+
+    # Not by the fixture: an object that raises when it is printed is a failure that the guard may count.
+    with sedna_metrics.start(export="off", log="json", clock=clock, environ={"JOB_NAME": "task"}) as worker:
+        ji, il, fl, ll = (
+            worker.joint_inference, worker.incremental_learning, worker.federated_learning, worker.lifelong_learning
+        )  # fmt: skip
+        for call in (
+            ji.hard_sample, ji.sample, il.hard_sample, ll.unseen_sample, ll.known_tasks, ll.task_samples, il.iteration,
+            fl.iteration, fl.train_nodes, fl.node_samples, fl.aggregate_received, fl.status, sedna_metrics.progress,
+        ):  # fmt: skip
+            call(value)
+        il.stage(value, "running")
+        il.stage("train", value)
+        il.not_deployed(value, value)
+        fl.node_samples(1, value)
+        fl.train_nodes([value])
+        with il.training(samples=value, epochs=value) as training:
+            training.loss(value)
+            training.samples(value)
+            training.output_model(value)
+            training.progress(value, value)
+            training.plan(value)
+            with training.epoch(value):
+                pass
+        with il.evaluation(samples=value) as evaluation:
+            evaluation.new_model(value, f1=value)
+            evaluation.old_model(value, {"x": value})
+            evaluation.new_model("/m", value)
+            evaluation.progress(value, value)
+        with il.deployment(value), fl.aggregation(value) as aggregation:
+            aggregation.update(value, value)
+        with fl.training(samples=value, epochs=value):
+            pass
+        exposition = worker._instruments.render()
+        assert exposition.encode()
+        assert list(parse_text(exposition))

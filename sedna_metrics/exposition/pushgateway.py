@@ -118,6 +118,7 @@ class Pushgateway:
             answer = self._request("PUT", group, gzip(body), {"Content-Encoding": "gzip"})
             if answer.status_code not in (400, 415):
                 return self._check(answer)
+            _read_out(answer)
             # A gateway before 1.5 does not know gzip; whether it was that, the same push without it tells.
             plain = self._request("PUT", group, body)
             self._gzip = plain.status_code >= 300
@@ -203,17 +204,7 @@ class Pushgateway:
         return (certificate, key) if certificate and key else certificate or None
 
     def _check(self, answer: requests.Response) -> None:
-        status, said = answer.status_code, b""
-        try:
-            # Read to the end where that is near, so that the connection can be kept.
-            for chunk in answer.iter_content(_ANSWER_BYTES):
-                said += chunk
-                if len(said) >= _ANSWER_BYTES:
-                    break
-        except (requests.RequestException, OSError):
-            pass  # the status tells enough
-        finally:
-            answer.close()
+        status, said = answer.status_code, _read_out(answer)
         if status < 300:
             return
         text = " ".join(said.decode("utf-8", "replace").split())[:300]
@@ -286,6 +277,21 @@ def _read(path: str) -> str:
     if not text:
         raise ValueError(f"{path} is empty")  # it is being written anew: better no push than one without a password
     return text
+
+
+def _read_out(answer: requests.Response) -> bytes:
+    """What the answer says, and its end: read to it where that is near, so that the connection can be kept."""
+    said = b""
+    try:
+        for chunk in answer.iter_content(_ANSWER_BYTES):
+            said += chunk
+            if len(said) >= _ANSWER_BYTES:
+                break
+    except (requests.RequestException, OSError):
+        pass  # the status tells enough
+    finally:
+        answer.close()
+    return said
 
 
 def _origin(url: str) -> Tuple[str, Optional[str], Optional[int]]:

@@ -17,6 +17,8 @@ from itertools import count
 from math import fsum, isfinite
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
+from sedna_metrics.instruments._text import label_value
+
 FOLD_EVERY = 256
 """Calls between two foldings; a power of two. Small enough that the call that folds is not felt (some 15 us)."""
 
@@ -84,7 +86,8 @@ class Counter:
             try:
                 whole = int(to_float(amount))
                 good = whole >= 0 and whole == amount
-            except (TypeError, ValueError, OverflowError):
+            except Exception:
+                # A foreign object's __float__ may raise anything; whatever it is, there is nothing to count.
                 good = False
             if not good:
                 reject(amount, "a counter takes a whole number of 0 or more")
@@ -309,7 +312,7 @@ class State:
 
     def set(self, state: str) -> None:
         """Go to ``state``."""
-        if state in self.states:
+        if isinstance(state, str) and state in self.states:
             self.current = state
         else:
             self._reject(state, f"it must be one of {', '.join(self.states)}")
@@ -325,4 +328,6 @@ class Info:
 
     def set(self, *label_sets: Dict[str, str]) -> None:
         """Show these label sets, one series each, instead of the last ones."""
-        self.label_sets = label_sets
+        self.label_sets = tuple(
+            {name: label_value(value) for name, value in label_set.items()} for label_set in label_sets
+        )

@@ -11,7 +11,7 @@ from typing import Callable, Dict, Generic, Iterator, List, Mapping, NamedTuple,
 
 from sedna_metrics.catalogue import OTHER, Metric
 from sedna_metrics.instruments._cells import Info, Latency, State
-from sedna_metrics.instruments._text import format_bound, format_labels, format_value
+from sedna_metrics.instruments._text import format_bound, format_labels, format_value, label_value
 
 Labels = Dict[str, str]
 Read = Callable[[], Optional[float]]
@@ -63,7 +63,7 @@ class Family(Generic[C]):
         """
         if set(labels) != set(self.label_names):
             raise ValueError(f"{self.metric.name} has the labels {self.label_names}, not {tuple(labels)}")
-        key = tuple(labels[name] for name in self.label_names)
+        key = tuple(label_value(labels[name]) for name in self.label_names)
         with self._lock:
             cell = self._cells.get(key)
             if cell is not None:

@@ -6,6 +6,7 @@ from typing import Mapping
 
 from prometheus_client.utils import floatToGoString
 
+MAX_LABEL_LENGTH = 1000
 _ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
 _HELP_ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n"})
 
@@ -18,6 +19,12 @@ def format_value(value: float) -> str:
 def format_bound(bound: float) -> str:
     """The value of a bucket's ``le`` label."""
     return format_value(float(bound))
+
+
+def label_value(text: str) -> str:
+    """A label value of the worker's: one that can be encoded, of at most :data:`MAX_LABEL_LENGTH` characters."""
+    text = text[:MAX_LABEL_LENGTH]
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
 def format_labels(labels: Mapping[str, str]) -> str:

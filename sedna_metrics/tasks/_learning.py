@@ -89,8 +89,10 @@ class LearningTask:
         with self._context.guard:
             self._iteration.set(number)
             self._new_iteration()
-            self._context.emit.bind(iteration=number)
-            self._context.emit("iteration.started", iteration=number)
+            shown = self._iteration.value()  # the last good one, where this one was refused
+            if shown is not None:
+                self._context.emit.bind(iteration=int(shown))
+                self._context.emit("iteration.started", iteration=int(shown))
 
     def _new_iteration(self) -> None:
         """For what is counted by iteration."""

@@ -21,7 +21,7 @@ class Stages:
 
         Anything else is refused and counted in ``sedna_metrics_rejected_values_total``.
         """
-        if stage not in metrics.STAGES:
+        if not isinstance(stage, str) or stage not in metrics.STAGES:
             self._context.guard.reject(metrics.TASK_STAGE.name, stage, f"it must be one of {', '.join(metrics.STAGES)}")
             return
         self._stage.set(stage)

@@ -100,9 +100,9 @@ class Training:
         """One epoch, for loops of your own.
 
         Args:
-            number: the epoch's number, from 0; the one after the last where it is not given.
+            number: the epoch's number, from 0; the one after the last where it is not given, or no number.
         """
-        index = self._epoch if number is None else number
+        index = number if isinstance(number, int) and number >= 0 else self._epoch
         self._series.epoch.set(index + 1)
         self._emit.bind(epoch=index + 1)
         yield index

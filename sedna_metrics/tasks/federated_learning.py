@@ -62,8 +62,10 @@ class FederatedLearning:
         """Begin local round ``number`` (IterationNo)."""
         with self._context.guard:
             self._iteration.set(number)
-            self._context.emit.bind(iteration=number)
-            self._context.emit("iteration.started", iteration=number)
+            shown = self._iteration.value()  # the last good one, where this one was refused
+            if shown is not None:
+                self._context.emit.bind(iteration=int(shown))
+                self._context.emit("iteration.started", iteration=int(shown))
 
     def aggregate_received(self, number: int) -> None:
         """Say, on a training worker, that the aggregate of round ``number`` came (AggregationNo)."""
