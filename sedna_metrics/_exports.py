@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Callable, Dict, List, Mapping, MutableMapping, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, MutableMapping, Optional, Tuple
 
 from prometheus_client import CollectorRegistry
 
@@ -92,6 +93,11 @@ class Exports:
             return
         if is_child(variable, self._who()) and self._join(variable):
             return
+        if _is_of_multiprocessing():
+            _LOGGER.warning(
+                "this process was started by one that has not called start(), so that it has a port or a group of its "
+                "own; call start() there, before it starts processes, to have one for all of them"
+            )
         if pull:
             self._serve()
         if push:
@@ -285,6 +291,11 @@ def default_spool_dir() -> Path:
     """The spool's folder where none is named."""
     user = os.getuid() if hasattr(os, "getuid") else "user"
     return Path(tempfile.gettempdir()) / f"sedna-metrics-{user}"
+
+
+def _is_of_multiprocessing() -> bool:
+    module: Any = sys.modules.get("multiprocessing.process")
+    return module is not None and module.parent_process() is not None
 
 
 def _target_labels(identity: WorkerIdentity) -> Dict[str, str]:

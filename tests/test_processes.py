@@ -300,6 +300,25 @@ print(subprocess.check_output([sys.executable, "-c", code], text=True).strip())
     assert run(tmp_path, body).split() == ["True", "False", "False"]
 
 
+def test_a_child_of_a_process_that_has_not_started_says_so(tmp_path):
+    body = """
+import multiprocessing, logging, sys
+def child():
+    import sedna_metrics
+    logging.basicConfig(stream=sys.stdout, format="%(message)s")
+    with sedna_metrics.start() as worker:
+        print(worker.url is not None)
+        sedna_metrics.start()
+if __name__ == "__main__":
+    for method in ("fork", "spawn"):
+        process = multiprocessing.get_context(method).Process(target=child)
+        process.start(); process.join()
+"""
+    said = run(tmp_path, body)
+    assert said.count("True") == 2
+    assert said.count("call start() there") == 2, "once in each"
+
+
 def test_uvicorn_with_several_workers(tmp_path):
     pytest.importorskip("uvicorn")
     (tmp_path / "app.py").write_text(
