@@ -55,6 +55,7 @@ class Signals:
         self._leave = leave
         self._has_seen = has_seen
         self._is_held = False
+        self._is_closed = False
         self._over = threading.Semaphore(0)
         self._previous: Dict[int, Any] = {}
         self._due: List[int] = []
@@ -78,7 +79,11 @@ class Signals:
         return cls(flush, leave, has_seen)
 
     def close(self) -> None:
-        """Put the worker's handlers back; a signal that is still due takes its effect now."""
+        """Put the worker's handlers back; a signal that is still due takes its effect now.
+
+        Handlers can be put back by the main thread only. Called in another, they stay, and hand on what comes.
+        """
+        self._is_closed = True
         if threading.current_thread() is threading.main_thread():
             for number, previous in self._previous.items():
                 if signal.getsignal(number) == self._handle:
@@ -88,6 +93,8 @@ class Signals:
         self._tell(0)
         if threading.current_thread() is not self._thread:
             self._thread.join(2.0)
+        if self._wakeup is None and threading.current_thread() is not self._thread:
+            # Elsewhere the interpreter goes on writing to this descriptor, whatever file has its number by then.
             for each in (self._reader, self._writer):
                 each.close()
         if self._due:
@@ -111,7 +118,10 @@ class Signals:
         return thread
 
     def _watch(self, number: int) -> None:
-        previous = signal.getsignal(number)
+        previous: Any = signal.getsignal(number)
+        stale = getattr(previous, "__self__", None)
+        if isinstance(stale, Signals):
+            previous = stale._previous.get(number, signal.SIG_DFL)  # of a worker that another thread closed
         # SIG_IGN: the worker wants to live on (nohup). None: a handler in C, which cannot be called from here. Python's
         # own for SIGINT raises KeyboardInterrupt, after which the worker ends in the ordinary way.
         if previous in (signal.SIG_IGN, None, signal.default_int_handler):
@@ -121,6 +131,12 @@ class Signals:
 
     def _handle(self, number: int, frame: Optional[FrameType]) -> None:
         previous = self._previous.get(number)
+        if self._is_closed:
+            if callable(previous):
+                previous(number, frame)
+            elif previous == signal.SIG_DFL:
+                _die_of(number)
+            return
         if number in self._due:
             _die_of(number)  # who sends it twice will not wait for a last push
         # Where somebody has put a handler over this one, and calls it, the default action is not wanted any more.
@@ -139,6 +155,8 @@ class Signals:
         while not self._over.acquire(timeout=0.05):
             if not self._has_seen() and time.monotonic() - since > _HOLD_SECONDS:
                 break
+            if not self._thread.is_alive():
+                break  # there is nobody who would let go
         self._is_held = False
 
     def _tell(self, number: int) -> None:
@@ -193,7 +211,10 @@ class Signals:
         if before == -1:
             self._wakeup = self._writer.fileno()
         else:
-            signal.set_wakeup_fd(before)
+            try:
+                signal.set_wakeup_fd(before)
+            except (OSError, ValueError):
+                self._wakeup = self._writer.fileno()  # whose it was has closed it: it is nobody's
 
     def _give_wakeup_back(self) -> None:
         if self._wakeup is None:

@@ -16,11 +16,14 @@ def strip_secrets(url: object) -> str:
     text = str(url).encode("utf-8", "replace").decode("utf-8")
     try:
         parts = urlsplit(text)
-        host = parts.netloc.rpartition("@")[2]
-        text = urlunsplit((parts.scheme, host, parts.path, "", ""))
     except ValueError:
         return "unreadable"
-    # Where there is no scheme, user info can stand in front of the path just the same.
-    if not parts.scheme and "@" in text.split("/")[0]:
-        text = text.partition("@")[2]
-    return text[:MAX_URL_LENGTH]
+    if not parts.netloc:
+        # No "//": user info can stand in front just the same, and its name looks like a scheme.
+        text = text.split("?")[0].split("#")[0].split(";")[0]
+        first, slash, rest = text.partition("/")
+        return (first.rpartition("@")[2] + slash + rest)[:MAX_URL_LENGTH]
+    if "@" in parts.path and ":" in parts.netloc and "@" not in parts.netloc:
+        return "unreadable"  # a secret with a slash in it: where it ends cannot be told
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit((parts.scheme, host, parts.path.split(";")[0], "", ""))[:MAX_URL_LENGTH]

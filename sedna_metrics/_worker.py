@@ -149,7 +149,7 @@ class Worker:
         error: Optional[BaseException],
         trace: Optional[TracebackType],
     ) -> None:
-        if error is None:
+        if error is None or (isinstance(error, SystemExit) and error.code in (None, 0)):
             self.success()
         elif self._log is not None and isinstance(error, Exception):
             with self._guard:

@@ -238,3 +238,23 @@ def test_a_second_signal_does_not_wait(gateway, tmp_path):
     process.communicate(timeout=30)
     assert time.monotonic() - began < 10
     assert process.returncode == -signal.SIGTERM
+
+
+def test_a_worker_that_another_thread_closed_leaves_signals_as_they_were(gateway, tmp_path):
+    body = """
+        worker = begin()
+        thread = threading.Thread(target=worker.close); thread.start(); thread.join()
+        path = sys.argv[0] if False else os.environ["FILE"]
+        files = [open(path, "w") for _ in range(8)]  # one of them may have the number of a descriptor of ours
+        signal.signal(signal.SIGUSR1, lambda *_: None)
+        os.kill(os.getpid(), signal.SIGUSR1)
+        time.sleep(0.1)
+        for file in files: file.close()
+        assert open(path).read() == ""
+        again = begin()  # over the handlers of the closed one
+        thread = threading.Thread(target=again.close); thread.start(); thread.join()
+        ready(); time.sleep(60)
+    """
+    environ = {**environment(gateway, tmp_path), "FILE": str(tmp_path / "users")}
+    status, _, err = run(script(body), "SIGTERM", environ)
+    assert (status, err) == (-signal.SIGTERM, "")

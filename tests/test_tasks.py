@@ -365,3 +365,66 @@ def test_whatever_is_handed_in_nothing_raises_and_the_exposition_stands(clock, v
         exposition = worker._instruments.render()
         assert exposition.encode()
         assert list(parse_text(exposition))
+
+
+@pytest.mark.parametrize(
+    ("url", "label"),
+    [
+        ("alice:secret@minio:9000/m", "minio:9000/m"),
+        ("user:p@ss@host/x", "host/x"),
+        ("s3://AKIA:ab/cd@minio/bucket/m", "unreadable"),
+        ("s3:AK:SK@h/b", "h/b"),
+        ("http://h/p;sig=abc", "http://h/p"),
+        ("s3://key:secret@bucket/m?X=1#f", "s3://bucket/m"),
+        ("/plain/path@2x.png", "/plain/path@2x.png"),
+        ("model?token=1", "model"),
+    ],
+)
+def test_no_secret_of_a_url_becomes_a_label(worker, url, label):
+    with worker.incremental_learning.training() as training:
+        training.output_model(url)
+    assert values(worker, "sedna_training_output_model_info") == {(("url", label),): 1}
+
+
+def test_a_history_without_end_and_a_mock_are_no_loss(worker):
+    from unittest.mock import MagicMock
+
+    endless = []
+    endless.append(endless)
+    with worker.incremental_learning.training() as training:
+        training.loss(endless)
+        training.loss(MagicMock())
+    assert value(worker, "sedna_metrics_rejected_values_total") >= 1
+
+
+def test_a_counter_is_not_broken_by_what_is_too_much_or_nothing(worker):
+    ji = worker.joint_inference
+    ji.hard_sample(1e308)
+    ji.hard_sample(None)
+    ji.hard_sample()
+    assert value(worker, "sedna_hard_samples_total") == 1
+    assert value(worker, "sedna_metrics_rejected_values_total") == 2
+
+
+def test_the_number_of_samples_never_falls(worker):
+    ji = worker.joint_inference
+    for _ in range(10):
+        with ji.edge_inference():
+            pass
+    assert value(worker, "sedna_inference_samples_total") == 10
+    ji.sample()
+    assert value(worker, "sedna_inference_samples_total") == 10
+
+
+def test_an_exception_whose_text_infers_and_fails_deadlocks_nobody(worker):
+    ji = worker.joint_inference
+
+    class Recursive(Exception):
+        def __str__(self):
+            with pytest.raises(OSError), ji.edge_inference():  # noqa: PT011
+                raise OSError
+            return "x"
+
+    with pytest.raises(Recursive), ji.edge_inference():
+        raise Recursive
+    assert value(worker, "sedna_inference_errors_total", location="edge") >= 2

@@ -22,7 +22,12 @@ from sedna_metrics.instruments._text import label_value
 FOLD_EVERY = 256
 """Calls between two foldings; a power of two. Small enough that the call that folds is not felt (some 15 us)."""
 
+MAX_AMOUNT = 2**53
+"""Most that a counter takes at once: above it a float does not tell whole numbers apart."""
+
+_ONE: Any = object()  # not None: that is what a miner gives that forgot to return its answer
 _SEQUENCES = (list, tuple)
+_MAX_DEPTH = 8
 
 
 def _peek(counter: count[int]) -> int:
@@ -46,14 +51,23 @@ def to_float(value: Any) -> float:
 
 def last_of(value: Any) -> float:
     """:func:`to_float` of a history's last value, or of the value itself."""
-    while isinstance(value, _SEQUENCES) or getattr(value, "ndim", None):
+    for _ in range(_MAX_DEPTH):
+        if not _is_many(value):
+            return to_float(value)
         value = value[-1]
-    return to_float(value)
+    raise ValueError("a history within a history, without end")
+
+
+def _is_many(value: Any) -> bool:
+    if isinstance(value, _SEQUENCES):
+        return True
+    dimensions = getattr(value, "ndim", None)  # a mock has one too, and it is a mock
+    return isinstance(dimensions, int) and dimensions > 0
 
 
 def mean_of(value: Any) -> float:
     """:func:`to_float` of the mean of scores by class, or of the value itself."""
-    if isinstance(value, _SEQUENCES) or getattr(value, "ndim", None):
+    if _is_many(value):
         values = [mean_of(item) for item in value]
         if not values:
             raise ValueError("an empty list has no mean")
@@ -77,15 +91,15 @@ class Counter:
         ones = count()
         more: List[int] = []
 
-        def inc(amount: Any = None, next: Callable[..., Any] = next) -> None:
-            if amount is None or amount is True:
+        def inc(amount: Any = _ONE, next: Callable[..., Any] = next) -> None:
+            if amount is _ONE or amount is True:
                 next(ones)
                 return
             if amount is False:
                 return
             try:
                 whole = int(to_float(amount))
-                good = whole >= 0 and whole == amount
+                good = bool(0 <= whole <= MAX_AMOUNT and whole == amount)
             except Exception:
                 # A foreign object's __float__ may raise anything; whatever it is, there is nothing to count.
                 good = False
@@ -134,7 +148,7 @@ class Gauge:
         def set_(value: Any) -> None:
             nonlocal latest
             # x - x is 0 for a finite number alone: the one test that a NaN and both infinities fail.
-            if value.__class__ is float and value - value == 0.0 and not bounded:
+            if type(value) is float and value - value == 0.0 and not bounded:
                 latest = value
             else:
                 take(value)
@@ -145,7 +159,7 @@ class Gauge:
                 number = convert(value)
             except Exception as why:
                 # A foreign object's __float__ may raise anything; whatever it is, there is no number to keep.
-                reject(value, f"it is no number ({type(why).__name__}: {why})")
+                reject(value, f"it is no number ({type(why).__name__})")
                 return
             if bounded and not minimum <= number < float("inf"):
                 reject(value, f"it must be a finite number of {minimum:g} or more")

@@ -64,6 +64,9 @@ class Family(Generic[C]):
         if set(labels) != set(self.label_names):
             raise ValueError(f"{self.metric.name} has the labels {self.label_names}, not {tuple(labels)}")
         key = tuple(label_value(labels[name]) for name in self.label_names)
+        cell = self._cells.get(key)
+        if cell is not None:
+            return cell  # without the lock: a signal handler of the worker's may ask while it is held
         with self._lock:
             cell = self._cells.get(key)
             if cell is not None:

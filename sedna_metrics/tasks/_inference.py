@@ -7,7 +7,7 @@ from typing import Callable, Optional, Tuple
 
 from sedna_metrics.catalogue import inference as metrics
 from sedna_metrics.decorators import Observation
-from sedna_metrics.instruments import Latency
+from sedna_metrics.instruments import Counter, Latency
 from sedna_metrics.tasks._context import TaskContext, reason
 
 
@@ -50,18 +50,18 @@ class FailureEvents:
         if not isinstance(error, Exception):
             return  # an interrupt, an exit, a cancellation: not the inference's fault
         with self._context.guard:
-            now = self._context.clock.monotonic()
+            now, said = self._context.clock.monotonic(), reason(error)  # the worker's own __str__: not under the lock
             with self._lock:
                 if now < self._quiet_until:
                     self._suppressed += 1
-                    self._last = (type(error).__name__, reason(error))
+                    self._last = (type(error).__name__, said)
                     return
                 self._quiet_until = now + self.INTERVAL_SECONDS
                 suppressed, self._suppressed = self._suppressed, 0
                 if not self._tells_at_close:
                     self._tells_at_close = True
                     self._context.at_close(self._tell_the_rest)
-            self._emit(type(error).__name__, reason(error), suppressed, error)
+            self._emit(type(error).__name__, said, suppressed, error)
 
     def _tell_the_rest(self) -> None:
         if self._suppressed and self._last is not None:
@@ -78,3 +78,20 @@ class FailureEvents:
             failures=self._failures(),
             suppressed=suppressed,
         )
+
+
+def samples_told_or_inferred(told: Counter, latency: Latency) -> Callable[[], float]:
+    """The number of samples: what the script tells, or the inferences as long as it has told nothing.
+
+    A counter must not fall: what was shown before the script began to tell stays until it has told more.
+    """
+    shown = 0.0
+
+    def read() -> float:
+        nonlocal shown
+        samples = told.value()
+        if not samples:
+            shown = latency.finished() + latency.failed()
+        return max(samples, shown)
+
+    return read

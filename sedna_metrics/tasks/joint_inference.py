@@ -8,7 +8,7 @@ from typing import Callable
 from sedna_metrics.catalogue import inference as metrics
 from sedna_metrics.decorators import Observation
 from sedna_metrics.tasks._context import TaskContext
-from sedna_metrics.tasks._inference import FailureEvents, InferenceLocation
+from sedna_metrics.tasks._inference import FailureEvents, InferenceLocation, samples_told_or_inferred
 
 
 class JointInference:
@@ -50,8 +50,7 @@ class JointInference:
         MINING_MODE mining-then-inference) has to call it.
         """
         told = self._context.instruments.unshown_counter(metrics.SAMPLES)
-        edge = self._edge.latency
-        self._context.instruments.derived(metrics.SAMPLES, lambda: told.value() or edge.finished() + edge.failed())
+        self._context.instruments.derived(metrics.SAMPLES, samples_told_or_inferred(told, self._edge.latency))
         return told.inc
 
     @cached_property

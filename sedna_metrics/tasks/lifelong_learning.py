@@ -7,6 +7,7 @@ from typing import Callable
 
 from sedna_metrics.catalogue import inference as metrics, learning
 from sedna_metrics.decorators import Observation
+from sedna_metrics.tasks._inference import samples_told_or_inferred
 from sedna_metrics.tasks._learning import LearningTask
 
 
@@ -34,10 +35,7 @@ class LifelongLearning(LearningTask):
         A script that never calls it has one for each inference; one that infers on several samples at once calls it.
         """
         told = self._context.instruments.unshown_counter(metrics.SAMPLES)
-        latency = self._edge.latency
-        self._context.instruments.derived(
-            metrics.SAMPLES, lambda: told.value() or latency.finished() + latency.failed()
-        )
+        self._context.instruments.derived(metrics.SAMPLES, samples_told_or_inferred(told, self._edge.latency))
         return told.inc
 
     def known_tasks(self, count: int) -> None:
