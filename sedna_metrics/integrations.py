@@ -16,7 +16,7 @@ from typing import Any, Dict, Iterable, Iterator, Mapping, Optional, TypeVar, Un
 from sedna_metrics import _runtime
 from sedna_metrics._worker import Worker
 from sedna_metrics.tasks._evaluation import Evaluation
-from sedna_metrics.tasks._training import Training
+from sedna_metrics.tasks._training import Training, length
 
 T = TypeVar("T")
 
@@ -55,7 +55,7 @@ def epochs(planned: Union[int, Iterable[T]]) -> Iterator[Any]:
         if training is None:
             yield from items
             return
-        count = _length(items)
+        count = length(items)
         if count is not None:
             training.plan(count)
         for number, item in enumerate(items):
@@ -85,7 +85,7 @@ def track(batches: Iterable[T], total: Optional[int] = None) -> Iterator[T]:
         if training.planned is not None:
             yield from training.steps(batches, total)
             return
-        count = _length(batches) if total is None else total
+        count = length(batches) if total is None else total
         for number, batch in enumerate(batches):
             with training.step():
                 yield batch
@@ -180,11 +180,3 @@ def _training(stack: ExitStack) -> Optional[Training]:
 
 def _task(worker: Worker) -> Any:
     return getattr(worker, _TASKS.get(worker.identity.kind, "incremental_learning"))
-
-
-def _length(items: Any) -> Optional[int]:
-    try:
-        return len(items)
-    except Exception:
-        # No length, or a data set of the user's whose __len__ raises: then the time left is not known.
-        return None

@@ -257,7 +257,6 @@ def test_a_live_workers_group_is_not_touched_by_flush(pushing, gateway, tmp_path
     eventually(lambda: spooled(tmp_path))
     gateway.behaviour = gateways.good
     arguments = ["flush", "--pushgateway-url", gateway.url, "--spool-dir", str(tmp_path / "spool")]
-    worker.settings  # noqa: B018 - it lives
     main(arguments)
     assert "0 delivered" in capsys.readouterr().out
     worker.close()

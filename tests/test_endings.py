@@ -244,7 +244,7 @@ def test_a_worker_that_another_thread_closed_leaves_signals_as_they_were(gateway
     body = """
         worker = begin()
         thread = threading.Thread(target=worker.close); thread.start(); thread.join()
-        path = sys.argv[0] if False else os.environ["FILE"]
+        path = os.environ["FILE"]
         files = [open(path, "w") for _ in range(8)]  # one of them may have the number of a descriptor of ours
         signal.signal(signal.SIGUSR1, lambda *_: None)
         os.kill(os.getpid(), signal.SIGUSR1)

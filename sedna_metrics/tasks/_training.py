@@ -126,7 +126,7 @@ class Training:
             total: how many batches there are, where ``len(batches)`` does not tell.
         """
         if total is None:
-            total = _length(batches)
+            total = length(batches)
         for index, batch in enumerate(batches):
             with self.step():
                 yield batch
@@ -195,7 +195,8 @@ def _is_count(value: Any) -> bool:
     return isinstance(value, int) and value >= 0
 
 
-def _length(batches: Any) -> Optional[int]:
+def length(batches: Any) -> Optional[int]:
+    """How many batches there are, or ``None`` where they do not say."""
     try:
         return len(batches)
     except Exception:
