@@ -142,8 +142,8 @@ class Delivery:
                 if asked > self._served:
                     self._push_until(until)
                 elif time.monotonic() >= due:
-                    again = self._push_once(self._timeout)
-                    due = time.monotonic() + (self._interval if again is None else again)
+                    error = self._push_once(self._timeout)
+                    due = time.monotonic() + (self._interval if error is None else self._backoff(error))
                 else:
                     # Between two tries at a gateway that is away: if we are killed now, this is what is known of us.
                     self._keep(self._render(not self._others_are_poison))
@@ -167,7 +167,8 @@ class Delivery:
         delay = 0.25
         while True:
             left = until - time.monotonic()
-            if self._push_once(max(0.05, min(self._timeout, left))) is None:
+            error = self._push_once(max(0.05, min(self._timeout, left)))
+            if error is None or error.refused:
                 return
             left = until - time.monotonic()
             # With a retry that cannot be finished nothing is won: the state is in the spool by now.
@@ -176,8 +177,8 @@ class Delivery:
             time.sleep(delay)
             delay = min(delay * 2, 2.0)
 
-    def _push_once(self, timeout: float) -> Optional[float]:
-        """One push; gives the seconds after which to try again, ``None`` if it arrived."""
+    def _push_once(self, timeout: float) -> Optional[PushError]:
+        """One push; gives what went wrong."""
         asked = self._wanted
         body = self._render(not self._others_are_poison)
         self._seen = asked
@@ -199,6 +200,10 @@ class Delivery:
         self._failed_in_a_row += 1
         if not error.refused:
             self._keep(body)
+        return error
+
+    def _backoff(self, error: PushError) -> float:
+        """Seconds until the next try."""
         backoff = min(2.0 ** min(self._failed_in_a_row - 1, 10), max(self._interval, MAX_BACKOFF_SECONDS))
         if error.refused:
             backoff = max(backoff, self._interval)  # the same content is refused again; it has to change first
