@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help test test-sedna servers versions bench reference demo lint clean
+.PHONY: help test test-sedna servers versions bench reference stack demo lint clean
 
 help:
 	@echo "make demo      three real tasks on real data, checked against what really happened"
@@ -13,12 +13,13 @@ help:
 	@echo "make lint      linters and types alone"
 	@echo "make bench     the cost of everything, beside the peers' (ten minutes)"
 	@echo "make reference  write docs/metrics.md and docs/settings.md anew from the code"
+	@echo "make stack     write sedna_metrics/stack/files anew from the metric catalogue"
 	@echo "make clean     remove what the targets above made"
 
 $(STAMP): setup.cfg pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip setuptools wheel
-	$(BIN)/python -m pip install --quiet --editable ".[cli,examples,test,lint]"
+	$(BIN)/python -m pip install --quiet --editable ".[cli,examples,generate,test,lint]"
 	@touch $@
 
 test: lint servers
@@ -51,6 +52,9 @@ bench: servers
 
 reference: $(STAMP)
 	$(BIN)/python docs/generate.py
+
+stack: $(STAMP)
+	$(BIN)/python -m sedna_metrics.stack.generate
 
 demo: $(STAMP)
 	@$(BIN)/python examples/demo/run.py

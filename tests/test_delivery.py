@@ -111,7 +111,7 @@ def test_what_is_refused_is_not_sent_over_and_over(pushing, gateway):
     gateway.behaviour = answer("400 Bad Request", body="inconsistent")
     worker = pushing(push_interval=60, push_deadline=1)
     worker.flush()
-    # With and without gzip, with and without the worker's own collectors; the first push may have come before the flush.
+    # With and without gzip, with and without the worker's own collectors; and the first push may have come earlier.
     assert len(gateway.requests) <= 8
     assert value(worker, "sedna_metrics_spooled_total") == 0, "a spooled push that is refused again would be poison"
 

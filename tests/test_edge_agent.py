@@ -5,12 +5,13 @@ from __future__ import annotations
 import subprocess
 import threading
 import time
-from pathlib import Path
 
 import requests
 from conftest import Server, eventually, free_port, program
 
-CONFIGURATION = Path(__file__).resolve().parent.parent / "examples" / "edge_agent" / "prometheus.yml"
+from sedna_metrics.stack._export import FILES as STACK
+
+CONFIGURATION = STACK / "prometheus" / "edge-agent.yml"
 AWAY_SECONDS = 60
 
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
 
 import pytest
 import yaml
 
 from sedna_metrics.catalogue import log as contract
+from sedna_metrics.stack._export import FILES as STACK
 
-FOLDER = Path(__file__).resolve().parent.parent / "examples" / "logs"
+FOLDER = STACK / "loki"
 LABELS = {"namespace", "task", "worker_type", "level"}
 
 

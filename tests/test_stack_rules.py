@@ -7,11 +7,12 @@ import re
 import subprocess
 
 import pytest
+import yaml
 from conftest import program
 
 from sedna_metrics.catalogue import ALL
-from sedna_metrics.cli import main
-from sedna_metrics.stack import ALERTS, RECORDINGS, ForeignFiles, export
+from sedna_metrics.stack import export
+from sedna_metrics.stack.generate.rules import ALERTS, RECORDINGS
 
 ID = 'namespace="n",task="t",worker="w"'
 HOUR = 60  # steps of a minute
@@ -116,7 +117,7 @@ VALUES = {
 @pytest.fixture
 def folder(tmp_path):
     export(tmp_path / "stack")
-    return tmp_path / "stack"
+    return tmp_path / "stack" / "prometheus"
 
 
 def promtool_finds(folder, test):
@@ -178,14 +179,15 @@ def test_a_loss_that_is_infinite_or_was_counted_fires_too(folder, series):
     assert not stays_silent(folder, "SednaLossNotFinite", series)
 
 
-def test_promtool_accepts_the_configuration_and_the_rules(folder):
-    # Debian's Prometheus is built without Kubernetes' discovery: all but that line is checked.
-    discovery = "kubernetes_sd_configs: [{role: pod}]"
-    shipped = (folder / "prometheus.yml").read_text()
-    assert shipped.count(discovery) == 1
-    (folder / "prometheus.yml").write_text(shipped.replace(discovery, "static_configs: [{targets: [a]}]"))
-    for what, name in (("config", "prometheus.yml"), ("rules", "rules.yml")):
-        subprocess.run([program("promtool"), "check", what, str(folder / name)], check=True, capture_output=True)
+@pytest.mark.parametrize("name", ["prometheus.yml", "standalone.yml"])
+def test_promtool_accepts_the_configuration(folder, name):
+    # Debian's Prometheus is built without Kubernetes' discovery: all but that is checked.
+    document = yaml.safe_load((folder / name).read_text())
+    for job in document["scrape_configs"]:
+        job.pop("kubernetes_sd_configs", None)
+    (folder / name).write_text(yaml.safe_dump(document))
+    check = [program("promtool"), "check", "config", str(folder / name)]
+    assert "SUCCESS: 1 rule files found" in subprocess.run(check, check=True, capture_output=True, text=True).stdout
 
 
 def test_each_metric_of_ours_in_an_expression_is_in_the_catalogue():
@@ -193,22 +195,3 @@ def test_each_metric_of_ours_in_an_expression_is_in_the_catalogue():
     known |= {f"{metric.name}_bucket" for metric in ALL if metric.form == "histogram"}
     used = {name for rule in RECORDINGS + ALERTS for name in re.findall(r"\bsedna_\w+", rule.expr)}
     assert used - known == set()
-
-
-def test_export_says_what_it_wrote_and_is_deterministic(tmp_path, capsys):
-    assert main(["stack", "export", str(tmp_path), "--pushgateway", "gate:1"]) == 0
-    assert capsys.readouterr().out.splitlines() == [f"wrote {tmp_path / n}" for n in ("prometheus.yml", "rules.yml")]
-    first = (tmp_path / "prometheus.yml").read_text()
-    assert '"gate:1"' in first
-    assert main(["stack", "export", str(tmp_path), "--pushgateway", "gate:1"]) == 0
-    assert (tmp_path / "prometheus.yml").read_text() == first
-
-
-def test_export_leaves_foreign_files_alone_unless_forced(tmp_path):
-    (tmp_path / "rules.yml").write_text("groups: []\n")
-    with pytest.raises(ForeignFiles, match=r"rules\.yml"):
-        export(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["rules.yml"]
-    assert main(["stack", "export", str(tmp_path)]) == 1
-    export(tmp_path, force=True)
-    assert "SednaWorkerGone" in (tmp_path / "rules.yml").read_text()

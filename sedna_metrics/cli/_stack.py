@@ -1,4 +1,4 @@
-"""``sedna-metrics stack export``: configuration for the operator's Prometheus."""
+"""``sedna-metrics stack export``: configuration for the operator's servers."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from sedna_metrics.stack import ForeignFiles, export
+from sedna_metrics.stack import ADDRESSES, ForeignFiles, export
 
 
 def add_to(commands: Any) -> None:
     """Add this command to the parser."""
-    parser = commands.add_parser("stack", help="write Prometheus configuration, recording rules and alerts")
+    parser = commands.add_parser("stack", help="configuration for Prometheus, kube-state-metrics, Loki and Grafana")
     actions = parser.add_subparsers(metavar="ACTION", required=True)
     writing = actions.add_parser("export", help="write the files into a folder")
     writing.add_argument("folder", type=Path, metavar="DIR")
-    writing.add_argument("--pushgateway", default="pushgateway:9091", metavar="HOST:PORT")
+    for server, address in ADDRESSES.items():
+        writing.add_argument(f"--{server}", default=address, metavar="HOST:PORT", help=f"default: {address}")
     writing.add_argument("--force", action="store_true", help="overwrite files that this command did not write")
     writing.set_defaults(run=run)
 
@@ -24,7 +25,7 @@ def add_to(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Write the files and say which."""
     try:
-        written = export(arguments.folder, arguments.pushgateway, arguments.force)
+        written = export(arguments.folder, arguments.force, **{name: getattr(arguments, name) for name in ADDRESSES})
     except (ForeignFiles, OSError) as problem:
         print(f"sedna-metrics stack export: {problem}", file=sys.stderr)
         return 1

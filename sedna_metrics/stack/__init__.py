@@ -1,8 +1,11 @@
-"""The operator's side: Prometheus configuration and rules, generated from the catalogue."""
+"""The operator's side: configuration for Prometheus, kube-state-metrics, Loki and Grafana.
+
+``files/`` is what :func:`export` writes, valid as it stands. What rests on the metric catalogue in it is written by
+``generate/`` (``make stack``), which needs more than the library does; the rest is written by hand.
+"""
 
 from __future__ import annotations
 
-from sedna_metrics.stack._export import ForeignFiles, export
-from sedna_metrics.stack._rules import ALERTS, RECORDINGS, Alert, Recording
+from sedna_metrics.stack._export import ADDRESSES, ForeignFiles, export
 
-__all__ = ["ALERTS", "RECORDINGS", "Alert", "ForeignFiles", "Recording", "export"]
+__all__ = ["ADDRESSES", "ForeignFiles", "export"]

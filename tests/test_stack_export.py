@@ -1,0 +1,60 @@
+"""What ``sedna-metrics stack export`` writes, and what it leaves alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from sedna_metrics.cli import main
+from sedna_metrics.stack import ADDRESSES, ForeignFiles, export
+from sedna_metrics.stack._export import FILES as SHIPPED
+from sedna_metrics.stack.generate import FILES as GENERATED
+
+
+def written(folder):
+    return {
+        path.relative_to(folder).as_posix(): path.read_text()
+        for path in folder.rglob("*")
+        if path.is_file() and path.name != ".sedna-metrics.json"
+    }
+
+
+def test_what_is_shipped_is_what_the_catalogue_gives():
+    for name, text in GENERATED.items():
+        assert (SHIPPED / name).read_text(encoding="utf-8") == text, f"{name} is out of date: run make stack"
+
+
+def test_export_says_what_it_wrote(tmp_path, capsys):
+    assert main(["stack", "export", str(tmp_path / "new")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == sorted(lines) == [f"wrote {tmp_path / 'new' / name}" for name in sorted(written(tmp_path / "new"))]
+    assert written(tmp_path / "new") == written(SHIPPED)
+
+
+@pytest.mark.parametrize("server", ADDRESSES)
+def test_addresses_are_put_in(tmp_path, server):
+    assert main(["stack", "export", str(tmp_path), f"--{server}", "elsewhere:1"]) == 0
+    texts = written(tmp_path)
+    assert any("elsewhere:1" in text for text in texts.values())
+    assert not any(ADDRESSES[server] in text for text in texts.values())
+    assert main(["stack", "export", str(tmp_path)]) == 0, "what an export wrote, another may replace"
+    assert written(tmp_path) == written(SHIPPED)
+
+
+def test_files_that_are_foreign_or_were_edited_are_left_alone_unless_forced(tmp_path):
+    (tmp_path / "prometheus").mkdir()
+    (tmp_path / "prometheus" / "rules.yml").write_text("groups: []\n")
+    with pytest.raises(ForeignFiles, match=r"rules\.yml"):
+        export(tmp_path)
+    assert list(written(tmp_path)) == ["prometheus/rules.yml"]
+    assert main(["stack", "export", str(tmp_path)]) == 1
+    export(tmp_path, force=True)
+    assert written(tmp_path) == written(SHIPPED)
+    (tmp_path / "loki" / "promtail.yml").write_text("mine\n")
+    with pytest.raises(ForeignFiles, match=r"promtail\.yml"):
+        export(tmp_path)
+
+
+def test_a_file_in_the_way_of_a_folder_is_an_error_of_one_line(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert main(["stack", "export", str(tmp_path / "file")]) == 1
+    assert "file" in capsys.readouterr().err
