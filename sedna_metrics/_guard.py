@@ -8,13 +8,17 @@ never ``BaseException``: an interrupt or an exit belongs to the worker.
 from __future__ import annotations
 
 import logging
+import reprlib
 import threading
 from types import TracebackType
-from typing import Optional, Type
+from typing import Callable, Optional, Type
 
 from sedna_metrics._clock import Clock, SystemClock
 
 LOG_INTERVAL_SECONDS = 60.0
+
+_SHORT = reprlib.Repr()  # a data set handed in as a loss must not be written out whole
+_SHORT.maxstring = _SHORT.maxother = 200
 
 
 class Guard:
@@ -26,7 +30,7 @@ class Guard:
     def __init__(self, clock: Optional[Clock] = None, logger: Optional[logging.Logger] = None) -> None:
         self._clock: Clock = clock or SystemClock()
         self._logger = logger or logging.getLogger("sedna_metrics")
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._errors = 0
         self._rejected = 0
         self._quiet_until = float("-inf")
@@ -48,13 +52,13 @@ class Guard:
 
     def renew_lock(self) -> None:
         """In a forked child: forget a lock that a thread of the parent's may have held as it forked."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def swallow(self, error: Exception) -> None:
         """Note a failure of ours: count it, log it unless one was logged within the last minute."""
         with self._lock:
             self._errors += 1
-        self._warn("sedna-metrics failed inside (%s: %s); the worker is not affected", type(error).__name__, error)
+        self._warn(lambda: f"sedna-metrics failed inside ({type(error).__name__}: {error}); the worker is not affected")
 
     def reject(self, name: str, value: object, why: str) -> None:
         """Note a value of the worker's that cannot be recorded; the last good value stays.
@@ -66,9 +70,9 @@ class Guard:
         """
         with self._lock:
             self._rejected += 1
-        self._warn("%s: %.200r is refused: %s; the last good value stays", name, value, why)
+        self._warn(lambda: f"{name}: {_SHORT.repr(value)} is refused: {why}; the last good value stays")
 
-    def _warn(self, message: str, *args: object) -> None:
+    def _warn(self, say: Callable[[], str]) -> None:
         now = self._clock.monotonic()
         with self._lock:
             if now < self._quiet_until:
@@ -77,12 +81,10 @@ class Guard:
             self._quiet_until = now + LOG_INTERVAL_SECONDS
             suppressed, self._suppressed = self._suppressed, 0
         try:
-            if suppressed:
-                message += " (and %d more since the last such line)"
-                args += (suppressed,)
-            self._logger.warning(message, *args, exc_info=self._logger.isEnabledFor(logging.DEBUG))
+            more = f" (and {suppressed} more since the last such line)" if suppressed else ""
+            self._logger.warning("%s%s", say(), more, exc_info=self._logger.isEnabledFor(logging.DEBUG))
         except Exception:
-            # A logging handler of the worker's raised. It was counted above; there is nobody left to tell.
+            # A logging handler of the worker's raised, or the value's own __repr__. It was counted above.
             return
 
     def __enter__(self) -> Guard:

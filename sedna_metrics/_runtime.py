@@ -45,13 +45,18 @@ def start(
     Raises:
         SettingError: a setting cannot be used.
         RegistryConflictError: the registry already holds our names.
+        TypeError: ``environ`` is no mapping, or ``registry`` no registry.
     """
     global _running
+    if environ is not None and not isinstance(environ, Mapping):
+        raise TypeError(f"environ is read like os.environ: hand in a dict, not {environ!r:.100}")
+    if registry is not None and not isinstance(registry, CollectorRegistry):
+        raise TypeError(f"registry must be a prometheus_client.CollectorRegistry, not {registry!r:.100}")
     with _lock:
         if _running is not None:
             if arguments or registry is not None:
                 _LOGGER.warning("start() was called before: the running worker is kept, the new arguments are ignored")
-            return _running
+            return _running._held()
         variables = os.environ if environ is None else environ
         worker = Worker(
             WorkerIdentity.from_env(variables),
@@ -65,7 +70,7 @@ def start(
             _LOGGER.warning("%s", warning)
         _running = worker
         _follow_forks()
-        return worker
+        return worker._held()
 
 
 def running() -> Optional[Worker]:

@@ -10,13 +10,15 @@ MAX_URL_LENGTH = 1000
 def strip_secrets(url: object) -> str:
     """The URL (or plain path) without user info, query and fragment, cut to :data:`MAX_URL_LENGTH` characters.
 
-    A presigned URL is a secret, and labels are read by everybody. What is not text is taken as ``str()`` has it; what
-    cannot be read as a URL at all becomes "unreadable".
+    A presigned URL is a secret, and labels are read by everybody. What is not text is taken as ``str()`` has it,
+    ``None`` as no URL; what cannot be read as a URL at all becomes "unreadable".
     """
-    text = str(url).encode("utf-8", "replace").decode("utf-8")
+    if url is None:
+        return ""
     try:
+        text = str(url).encode("utf-8", "replace").decode("utf-8")
         parts = urlsplit(text)
-    except ValueError:
+    except Exception:  # of an object of the worker's own, or a ValueError of urlsplit
         return "unreadable"
     if not parts.netloc:
         # No "//": user info can stand in front just the same, and its name looks like a scheme.

@@ -34,7 +34,8 @@ T = TypeVar("T")
 class Worker:
     """A running worker: its tasks, its registry, and what makes its metrics known.
 
-    :func:`start` makes one. As a context manager it closes itself, and notes success if the body ended well.
+    :func:`start` makes one. As a context manager it notes success if the body ended well, pushes, and closes itself
+    unless others called :func:`start` too and still use it.
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class Worker:
         self._instruments.derived(library.REJECTED_VALUES, self._guard.rejected)
         self.under_way: List[Any] = []
         self._tasks: Dict[str, Any] = {}
-        self._tasks_lock = threading.Lock()
+        self._tasks_lock = threading.RLock()
         self._exports = Exports(
             settings, identity, registry, self._instruments, self._guard, self._mentions, self._mention
         )
@@ -66,8 +67,9 @@ class Worker:
         self._log: Optional[Log] = None
         self._instruments.derived(library.LOG_RECORDS_DROPPED, lambda: self._log.dropped() if self._log else 0.0)
         self._signals: Optional[Signals] = None
-        self._closing = threading.Lock()
+        self._closing = threading.RLock()
         self._closed = False
+        self._holders = 0
         self._show_identity()
 
     @property
@@ -123,6 +125,11 @@ class Worker:
             return self._exports.flush()
         return False
 
+    def _held(self) -> Worker:
+        """Once more ``start()`` gave this worker: as many ``with`` blocks have to end before it closes."""
+        self._holders += 1
+        return self
+
     def close(self) -> None:
         """Push a last time where a Pushgateway is set, stop listening, put logging back. A second call does nothing."""
         with self._closing:
@@ -154,7 +161,11 @@ class Worker:
         elif self._log is not None and isinstance(error, Exception):
             with self._guard:
                 self._log.emit("worker.failed", exception=error, error=type(error).__name__, reason=reason(error))
-        self.close()
+        self._holders -= 1
+        if self._holders > 0:
+            self.flush()  # whoever else called start() goes on with it
+        else:
+            self.close()
 
     def _open(self, environ: Mapping[str, str]) -> None:
         """Start what the settings ask for. Raises what is wrong with them, and leaves nothing behind then."""
@@ -191,7 +202,7 @@ class Worker:
     def _become_child(self) -> None:
         """In a forked child: go on counting, and tell the parent."""
         self._guard.renew_lock()
-        self._tasks_lock, self._closing = threading.Lock(), threading.Lock()
+        self._tasks_lock, self._closing = threading.RLock(), threading.RLock()
         with self._guard:
             self._instruments.renew_locks()
             self._exports.become_child()
@@ -225,7 +236,8 @@ class Worker:
                 if task is None:
                     self.identity = self.identity.with_role(kind, self.identity.worker_type)
                     self._show_identity()
-                    task = self._tasks[name] = class_(self._task_context())
+                    # One step: a signal handler of the worker's may have come to the same line first.
+                    task = self._tasks.setdefault(name, class_(self._task_context()))
         result: T = task
         return result
 

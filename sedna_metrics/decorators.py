@@ -10,9 +10,23 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 from time import perf_counter
 from types import TracebackType
-from typing import Any, AsyncIterator, Callable, Generator, Optional, Protocol, Type, TypeVar, overload
+from typing import (
+    Any,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Generator,
+    List,
+    NoReturn,
+    Optional,
+    Protocol,
+    Type,
+    TypeVar,
+    overload,
+)
 
 from sedna_metrics.instruments import FOLD_EVERY
 
@@ -30,6 +44,8 @@ class Recorder(Protocol):
     """Work ended well after this many seconds."""
     fail: Callable[[], int]
     """Work ended by an exception."""
+    abandon: Callable[[], int]
+    """Work ended by what is no fault of its own: it was cancelled, interrupted or closed."""
 
     def fold(self) -> None:
         """Tidy up."""
@@ -38,9 +54,9 @@ class Recorder(Protocol):
 class Observation:
     """Observes every call of what it decorates, and every block that it is the context manager of.
 
-    What the work returns or raises passes through untouched; an exception is the same object. Work that raises counts
-    as failed and is not timed; a generator that is closed early counts as finished. A generator is timed from its
-    first to its last item.
+    What the work returns or raises passes through untouched; an exception is the same object. Work that raises an
+    ``Exception`` counts as failed and is not timed; work that is cancelled or interrupted counts as neither. A
+    generator is timed from its first to its last item; one that is closed early counts as finished.
 
     Args:
         recorder: is told about start, end and failure.
@@ -74,11 +90,12 @@ class Observation:
         return self._wrap(function)
 
     def _wrap(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        if inspect.isasyncgenfunction(function):
+        called = _what_runs(function)
+        if inspect.isasyncgenfunction(called):
             wrapper = self._wrap_async_generator(function)
-        elif _is_coroutine_function(function):
+        elif inspect.iscoroutinefunction(called):
             wrapper = self._wrap_coroutine(function)
-        elif inspect.isgeneratorfunction(function):
+        elif inspect.isgeneratorfunction(called):
             wrapper = self._wrap_generator(function)
         else:
             wrapper = self._wrap_function(function)
@@ -139,7 +156,7 @@ class Observation:
                 inner = function(*args, **kwargs)
                 try:
                     # There is no "yield from" here: what is sent and thrown in is handed on by hand.
-                    item = await inner.__anext__()
+                    item = await _first_of(inner)
                     while True:
                         try:
                             sent = yield item
@@ -157,18 +174,30 @@ class Observation:
         return wrapper
 
     def _failed(self, error: BaseException) -> None:
-        self._recorder.fail()
-        self._on_failure(error)
+        if isinstance(error, Exception):
+            self._recorder.fail()
+            self._on_failure(error)
+        else:
+            self._recorder.abandon()
+
+    def __enter__(self) -> NoReturn:
+        raise TypeError("one object observes many blocks: write it with parentheses, with ...edge_inference():")
+
+    def __exit__(self, *_: object) -> None:
+        """Never reached: it is here so that Python asks for :meth:`__enter__`, which says what is missing."""
 
 
 class Span:
-    """One piece of work: a context manager (``with`` and ``async with``), or a decorator."""
+    """One piece of work: a context manager (``with`` and ``async with``), or a decorator.
+
+    Entered again before it was left, it observes each of the blocks.
+    """
 
     __slots__ = ("_began", "_observation")
 
     def __init__(self, observation: Observation) -> None:
         self._observation = observation
-        self._began = 0.0
+        self._began: List[float] = []
 
     def __call__(self, function: F) -> F:
         """Decorate ``function``, as :class:`Observation` does."""
@@ -178,7 +207,7 @@ class Span:
         recorder = self._observation._recorder
         if not recorder.start() & _FOLD_MASK:
             recorder.fold()
-        self._began = perf_counter()
+        self._began.append(perf_counter())
         return self
 
     def __exit__(
@@ -187,8 +216,10 @@ class Span:
         error: Optional[BaseException],
         trace: Optional[TracebackType],
     ) -> None:
+        # Blocks of several threads may be mixed up here; their number and the sum of their durations are right even so.
+        began = self._began.pop()
         if error is None or isinstance(error, GeneratorExit):
-            self._observation._recorder.finish(perf_counter() - self._began)
+            self._observation._recorder.finish(perf_counter() - began)
         else:
             self._observation._failed(error)
 
@@ -204,9 +235,22 @@ class Span:
         self.__exit__(kind, error, trace)
 
 
-def _is_coroutine_function(function: Callable[..., Any]) -> bool:
-    if inspect.iscoroutinefunction(function):
-        return True
-    # An object whose __call__ is a coroutine function, a model server's handler for one.
-    call = getattr(function, "__call__", None)  # noqa: B004 - asked for what it is, not whether it is there
-    return not inspect.isfunction(function) and inspect.iscoroutinefunction(call)
+def _what_runs(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function itself, or the method that runs when an object is called: a model server's handler, for one."""
+    if inspect.isroutine(function) or isinstance(function, functools.partial):
+        return function
+    return getattr(function, "__call__", function)  # noqa: B004 - asked for what it is, not whether it is there
+
+
+def _first_of(items: Any) -> Awaitable[Any]:
+    """Begin an async generator that the event loop does not know of.
+
+    The loop closes all that it knows when it ends, at the same time; this one is closed by the one around it.
+    """
+    hooks = sys.get_asyncgen_hooks()
+    sys.set_asyncgen_hooks(None, None)
+    try:
+        first: Awaitable[Any] = items.__anext__()
+    finally:
+        sys.set_asyncgen_hooks(*hooks)
+    return first

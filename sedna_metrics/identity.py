@@ -165,8 +165,11 @@ def _hostname() -> str:
 
 def _program_name(program: Optional[str]) -> str:
     path = program if program is not None else (sys.argv[0] if sys.argv else "")
-    stem = os.path.splitext(os.path.basename(path))[0]
-    return clean(stem) or UNKNOWN
+    folder, name = os.path.split(path)
+    stem = os.path.splitext(name)[0]
+    if stem == "__main__":  # python -m package
+        stem = os.path.basename(folder)
+    return UNKNOWN if stem == "-c" else clean(stem) or UNKNOWN
 
 
 def _kind_and_type(environ: Mapping[str, str], worker: str) -> Tuple[str, str]:

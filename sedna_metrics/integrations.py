@@ -15,8 +15,9 @@ from typing import Any, Dict, Iterable, Iterator, Mapping, Optional, TypeVar, Un
 
 from sedna_metrics import _runtime
 from sedna_metrics._worker import Worker
+from sedna_metrics.tasks._context import length
 from sedna_metrics.tasks._evaluation import Evaluation
-from sedna_metrics.tasks._training import Training, length
+from sedna_metrics.tasks._training import Training
 
 T = TypeVar("T")
 

@@ -123,7 +123,7 @@ def everything(worker):
     with il.deployment("/new"):
         pass
     with fl.training(samples=3, epochs=2) as training, training.epoch(), fl.waiting():
-        pass
+        training.loss(0.25)
     with fl.aggregation() as aggregation:
         aggregation.update("node", 3)
     fl.train_nodes(["node"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
+import time
 
 import pytest
 
@@ -15,7 +16,7 @@ class Recorder:
     """Notes what it is told."""
 
     def __init__(self):
-        self.started = self.failed = self.folded = 0
+        self.started = self.failed = self.abandoned = self.folded = 0
         self.seconds = []
         self.finish = self.seconds.append
 
@@ -26,6 +27,10 @@ class Recorder:
     def fail(self):
         self.failed += 1
         return self.failed
+
+    def abandon(self):
+        self.abandoned += 1
+        return self.abandoned
 
     def fold(self):
         self.folded += 1
@@ -114,7 +119,7 @@ def test_a_coroutine_is_timed_until_it_is_done(observe, recorder):
     assert recorder.seconds[0] >= 0.02
 
 
-def test_a_cancelled_coroutine_counts_as_failed(observe, recorder):
+def test_a_cancelled_coroutine_counts_neither_as_finished_nor_as_failed(observe, recorder, failures):
     @observe
     async def work():
         await asyncio.sleep(60)
@@ -127,7 +132,85 @@ def test_a_cancelled_coroutine_counts_as_failed(observe, recorder):
             await task
 
     asyncio.run(main())
-    assert recorder.tally == (1, 0, 1)
+    assert recorder.tally == (1, 0, 0)
+    assert recorder.abandoned == 1
+    assert failures == []
+
+
+@pytest.mark.parametrize("ending", [KeyboardInterrupt, SystemExit])
+def test_an_interrupt_is_no_fault_of_the_work(observe, recorder, ending):
+    @observe
+    def work():
+        raise ending
+
+    with pytest.raises(ending):
+        work()
+    with pytest.raises(ending), observe():
+        raise ending
+    assert recorder.tally == (2, 0, 0)
+    assert recorder.abandoned == 2
+
+
+def test_a_coroutine_that_is_closed_is_under_way_no_longer(observe, recorder):
+    @observe
+    async def work():
+        await asyncio.sleep(0)
+
+    running = work()
+    running.send(None)
+    running.close()
+    assert recorder.tally == (1, 0, 0)
+    assert recorder.abandoned == 1
+
+
+def test_without_parentheses_a_block_says_what_is_missing(observe):
+    with pytest.raises(TypeError, match="parentheses"), observe:
+        pass
+
+
+def test_a_span_that_is_entered_again_observes_each_block(observe, recorder):
+    span = observe()
+    with span:
+        time.sleep(0.02)
+        with span:
+            time.sleep(0.01)
+    assert recorder.tally == (2, 2, 0)
+    inner, outer = recorder.seconds
+    assert inner >= 0.01
+    assert outer >= 0.03
+
+
+def test_an_object_whose_call_is_a_generator_is_timed_to_its_last_item(observe, recorder):
+    class Stream:
+        def __call__(self):
+            yield 1
+            time.sleep(0.02)
+
+    assert list(observe(Stream())()) == [1]
+    assert recorder.seconds[0] >= 0.02
+
+
+def test_an_async_generator_left_open_is_closed_without_a_word(observe, recorder):
+    complaints = []
+
+    @observe
+    async def stream():
+        try:
+            while True:
+                yield 1
+                await asyncio.sleep(0)
+        finally:
+            await asyncio.sleep(0.01)
+
+    async def main():
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: complaints.append(context))
+        kept.append(stream())
+        return await kept[0].__anext__()
+
+    kept = []
+    assert asyncio.run(main()) == 1
+    assert complaints == []
+    assert recorder.tally == (1, 1, 0)
 
 
 def test_an_object_whose_call_is_a_coroutine_is_awaited(observe, recorder):

@@ -80,3 +80,11 @@ def test_a_hostile_name_becomes_text_that_is_short_and_encodable(hostile):
 
 def test_two_long_names_stay_two():
     assert identity(JOB_NAME="x" * 999 + "1").task != identity(JOB_NAME="x" * 999 + "2").task
+
+
+@pytest.mark.parametrize(
+    ("program", "task"),
+    [("/srv/train.py", "train"), ("/srv/helmet/__main__.py", "helmet"), ("-c", "unknown"), ("", "unknown")],
+)
+def test_outside_sedna_the_task_is_named_after_the_program(program, task):
+    assert WorkerIdentity.from_env({}, program=program).task == task

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import signal
 import sys
 import threading
 from decimal import Decimal
@@ -17,7 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from prometheus_client.utils import floatToGoString
 
 from sedna_metrics._guard import Guard
-from sedna_metrics.catalogue import BY_NAME, inference, learning
+from sedna_metrics.catalogue import BY_NAME, federated, inference, learning
 from sedna_metrics.instruments import Counter, Gauge, Instruments, Latency, last_of, mean_of
 from sedna_metrics.instruments._text import format_value
 
@@ -211,3 +212,41 @@ def test_a_metric_without_samples_is_not_shown(instruments):
     instruments.gauge(learning.TRAINING_LOSS)
     assert "sedna_training_loss" not in instruments.render()
     assert "sedna_training_loss" not in [metric.name for metric in instruments.collect()]
+
+
+def test_a_signal_handler_may_read_and_make_series_at_any_moment():
+    """It interrupts the thread that folds, makes a cell, or counts; a lock that is held then would be held for ever."""
+    instruments = Instruments({}, BOUNDS, 1000)
+    latency = instruments.latency(inference.DURATION, location="edge")
+    hard = instruments.counter(inference.HARD_SAMPLES)
+    counts, handled = [], 0
+
+    def handle(number, frame):
+        nonlocal handled
+        handled += 1
+        counts.append(latency.finished())
+        assert sum(latency.histogram().counts) == counts[-1]
+        instruments.gauge(federated.NODE_SAMPLES, node=str(handled % 50)).set(handled)
+        hard.inc(100)
+        latency.observe(0.001)
+        instruments.render()
+
+    before = signal.signal(signal.SIGALRM, handle)
+    signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+    try:
+        for done in range(20_000):
+            latency.observe(0.001)
+            hard.inc(100)
+            instruments.gauge(federated.NODE_SAMPLES, node=str(done % 50))
+            if not done % 100:
+                instruments.render()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert handled > 20
+    assert counts == sorted(counts)
+    assert sum(latency.histogram().counts) == 20_000 + handled
+    assert hard.value() == 100 * (20_000 + handled)
+    assert len(list(instruments.families[-1].cells())) <= 1000
+    text = instruments.render()
+    assert len(text.splitlines()) == len(set(text.splitlines())), "no series twice"

@@ -58,8 +58,10 @@ def everything(worker, clock):
     with il.deployment("/new"):
         pass
     il.not_deployed("/other", "worse")
-    with fl.training(samples=7), fl.waiting():
-        pass
+    with fl.training(samples=7):
+        with fl.waiting():
+            pass
+        fl.aggregate_received(3)
     fl.train_nodes(["a", "b"])
     fl.train_nodes(["b", "a"])
     with fl.aggregation(4) as aggregation:
@@ -102,6 +104,7 @@ def test_a_life_is_told_in_order(worker, events, clock):
         "model.not_deployed",
         "training.started",
         "training.waiting",
+        "aggregate.received",
         "training.completed",
         "nodes.changed",
         "aggregation.started",
@@ -212,3 +215,21 @@ def test_an_event_is_forged_by_no_extra(stdout):
     line = json.loads(stdout.getvalue())
     assert "event" not in line
     assert line["extra_event"] == "training.completed"
+
+
+def test_what_is_refused_writes_no_event(worker, events):
+    il, fl = worker.incremental_learning, worker.federated_learning
+    for refused in (lambda: il.stage("train", "rnning"), lambda: il.iteration(-1), lambda: fl.iteration("third")):
+        refused()
+    assert names(events()) == []
+
+
+def test_an_evaluation_tells_the_scores_of_its_own_alone(worker, events):
+    il = worker.incremental_learning
+    with il.evaluation() as evaluation:
+        evaluation.new_model("/1", precision=0.9, recall=0.8)
+    with il.evaluation() as evaluation:
+        evaluation.new_model("/2", {"precision": "good", "f1": 0.5})
+    last = events()[-1][1]
+    assert last["new_f1"] == 0.5
+    assert not {"new_precision", "new_recall"} & last.keys()

@@ -13,7 +13,7 @@ from conftest import value
 from prometheus_client import CollectorRegistry, Counter, generate_latest
 
 import sedna_metrics
-from sedna_metrics import RegistryConflictError, SettingError
+from sedna_metrics import RegistryConflictError, SettingError, _runtime
 
 
 def test_importing_does_nothing():
@@ -132,3 +132,20 @@ def test_a_hostile_job_name_harms_nothing(start):
         worker.incremental_learning.iteration(1)
         assert requests.get(worker.url, timeout=5).status_code == 200
         worker.close()
+
+
+def test_a_library_that_starts_and_ends_the_worker_leaves_the_scripts_alone():
+    with sedna_metrics.start(environ={}, export="off", log="off") as outer:
+        with sedna_metrics.start() as inner:
+            assert inner is outer
+        assert sedna_metrics.start() is outer
+    assert _runtime.running() is outer, "somebody else called start() and never left"
+    outer.close()
+    assert _runtime.running() is None
+
+
+@pytest.mark.parametrize("wrong", [{"environ": 5}, {"registry": 5}])
+def test_what_start_cannot_read_is_an_error_that_says_so(wrong):
+    with pytest.raises(TypeError, match=next(iter(wrong))):
+        sedna_metrics.start(**wrong)
+    assert _runtime.running() is None

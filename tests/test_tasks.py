@@ -428,3 +428,96 @@ def test_an_exception_whose_text_infers_and_fails_deadlocks_nobody(worker):
     with pytest.raises(Recursive), ji.edge_inference():
         raise Recursive
     assert value(worker, "sedna_inference_errors_total", location="edge") >= 2
+
+
+def test_a_new_training_begins_without_the_loss_of_the_last(worker):
+    il = worker.incremental_learning
+    with il.training() as training:
+        training.loss(0.5)
+    with il.training():
+        assert value(worker, "sedna_training_loss") is None
+
+
+def test_scores_of_the_last_evaluation_go_when_a_model_is_evaluated_anew(worker):
+    il = worker.incremental_learning
+    with il.evaluation() as evaluation:
+        evaluation.new_model("/1", precision=0.9, recall=0.8)
+        evaluation.old_model("/0", precision=0.7)
+    with il.evaluation() as evaluation:
+        assert len(values(worker, "sedna_eval_score")) == 3, "they stand until there are others"
+        evaluation.new_model("/2", f1=0.6)
+        evaluation.new_model("/2", {"map": 0.5})
+    assert {labels[0][1]: value for labels, value in values(worker, "sedna_eval_score").items()} == {
+        "f1": 0.6,
+        "map": 0.5,
+        "precision": 0.7,
+    }
+
+
+def test_scores_without_names_are_refused(worker):
+    with worker.incremental_learning.evaluation() as evaluation:
+        evaluation.new_model("/1", [0.5])
+    assert value(worker, "sedna_metrics_rejected_values_total") == 1
+    assert values(worker, "sedna_eval_new_model_info")
+
+
+def test_an_iteration_refused_or_said_again_resets_nothing(worker):
+    il = worker.incremental_learning
+    il.iteration(1)
+    with il.inference():
+        pass
+    il.iteration(1)
+    il.iteration(-1)
+    assert value(worker, "sedna_iteration_inferences") == 1
+    il.iteration(2)
+    assert value(worker, "sedna_iteration_inferences") == 0
+
+
+def test_a_stage_with_a_status_that_is_none_is_refused_as_a_whole(worker):
+    worker.incremental_learning.stage("train", "running")
+    worker.incremental_learning.stage("eval", "rnning")
+    assert value(worker, "sedna_task_stage", task_stage="train") == 1
+    assert value(worker, "sedna_metrics_rejected_values_total") == 1
+
+
+def test_nodes_that_left_take_their_names_and_samples_along(worker):
+    fl = worker.federated_learning
+    fl.train_nodes(["a", "b"])
+    fl.node_samples(3, "a")
+    fl.node_samples(4, "b")
+    fl.train_nodes("b")
+    assert values(worker, "sedna_node_samples") == {(("node", "b"),): 4}
+    fl.train_nodes(2)
+    assert values(worker, "sedna_train_node_info") == {}
+    assert value(worker, "sedna_train_nodes") == 2
+    fl.train_nodes(b"abc")
+    assert values(worker, "sedna_train_node_info") == {(("node", "abc"),): 1}
+
+
+def test_an_aggregator_that_names_no_nodes_has_those_whose_update_came(worker):
+    fl = worker.federated_learning
+    with fl.aggregation() as aggregation:
+        aggregation.update("a", 1)
+        aggregation.update("b", 2)
+    assert value(worker, "sedna_train_nodes") == 2
+    fl.train_nodes(3)
+    with fl.aggregation() as aggregation:
+        aggregation.update("a")
+    assert value(worker, "sedna_train_nodes") == 3, "the script knows better"
+
+
+def test_more_nodes_than_there_may_be_series_are_counted(start):
+    worker = start(max_series=10)
+    worker.federated_learning.train_nodes([f"node-{n}" for n in range(12)])
+    assert len(values(worker, "sedna_train_node_info")) == 10
+    assert value(worker, "sedna_metrics_dropped_label_sets_total") == 2
+
+
+def test_a_deployment_whose_url_cannot_be_told_is_a_deployment(worker):
+    class Secret:
+        def __str__(self):
+            raise OSError("no")
+
+    with worker.incremental_learning.deployment(Secret()):
+        pass
+    assert value(worker, "sedna_deploy_status", status="ok") == 1

@@ -132,6 +132,9 @@ EVENTS: Tuple[Event, ...] = (
         },
     ),
     Event("aggregation.failed", "A round of aggregation raised.", {"round": "number of the round", **_ERROR}),
+    Event(
+        "aggregate.received", "A training node has the aggregate of a round.", {"round": "`sedna_aggregation_round`"}
+    ),
     Event("knowledge.updated", "The knowledge base knows other tasks than before.", {"tasks": "`sedna_known_tasks`"}),
     Event(
         "inference.failed",

@@ -90,6 +90,7 @@ class Counter:
     def __init__(self, reject: Callable[[object, str], None]) -> None:
         ones = count()
         more: List[int] = []
+        folding = threading.Lock()
 
         def inc(amount: Any = _ONE, next: Callable[..., Any] = next) -> None:
             if amount is _ONE or amount is True:
@@ -110,10 +111,20 @@ class Counter:
                     next(ones)
             else:
                 more.append(whole)
+                if len(more) > FOLD_EVERY:
+                    fold()
+
+        def fold() -> None:
+            # Never waits: a signal handler of the worker's may have interrupted this very function.
+            if folding.acquire(False):
+                try:
+                    chunk = more[:]
+                    more[: len(chunk)] = [sum(chunk)]
+                finally:
+                    folding.release()
 
         def value() -> float:
-            # The sum over a list is not one step, but the list only grows, and only at its end.
-            return float(_peek(ones) + sum(more))
+            return float(_peek(ones) + sum(more[:]))
 
         self.inc = inc
         self.value = value
@@ -193,23 +204,28 @@ class HistogramValue(NamedTuple):
 class Latency:
     """Durations, and with them how many calls began, finished and failed: one append tells all of it.
 
+    The first item of the list that durations are appended to is the histogram of all that were sorted so far. Whoever
+    copies the list, which is one step, has a histogram whose parts belong together, and putting another one in place of
+    what it was made of is one step again: readers need no lock, not even a signal handler that interrupted a folding.
+
     Attributes:
         start: call as the work begins; gives the number of the call, from 1. When it is a multiple of
             :data:`FOLD_EVERY`, call :meth:`fold`.
         finish: call with the seconds that the work took, as it ends well.
         fail: call as the work ends by an exception.
+        abandon: call as the work ends without a result that is its own doing: cancelled, interrupted, closed.
     """
 
     __slots__ = (
+        "_abandoned",
         "_bounds",
-        "_counts",
         "_elsewhere_failed",
         "_elsewhere_started",
         "_failed",
-        "_lock",
+        "_folding",
         "_pending",
         "_started",
-        "_sum",
+        "abandon",
         "fail",
         "finish",
         "start",
@@ -218,18 +234,19 @@ class Latency:
     start: Callable[[], int]
     finish: Callable[[float], None]
     fail: Callable[[], int]
+    abandon: Callable[[], int]
 
     def __init__(self, bounds: Sequence[float]) -> None:
         self._bounds = tuple(bounds)
-        self._counts = [0] * (len(self._bounds) + 1)
-        self._sum = 0.0
-        self._lock = threading.Lock()
-        self._pending: List[float] = []
+        self._folding = threading.Lock()
+        self._pending: List[Any] = [HistogramValue((0,) * (len(self._bounds) + 1), 0.0)]
         self._started = count(1)
         self._failed = count(1)
+        self._abandoned = count(1)
         self._elsewhere_started = self._elsewhere_failed = 0
         self.start = self._started.__next__
         self.fail = self._failed.__next__
+        self.abandon = self._abandoned.__next__
         self.finish = self._pending.append
 
     def fold(self) -> None:
@@ -237,75 +254,83 @@ class Latency:
 
         Never waits: it is called on the hot path, and in a signal handler that interrupted itself.
         """
-        if self._lock.acquire(False):
+        if self._folding.acquire(False):
             try:
-                self._fold()
+                self._replace(self._sorted)
             finally:
-                self._lock.release()
+                self._folding.release()
 
-    def _fold(self) -> None:
-        pending = self._pending
-        # Appends may come between these two lines; they land behind what is taken out.
-        chunk = pending[:]
-        del pending[: len(chunk)]
-        if not chunk:
-            return
-        self._sum += sum(chunk)
-        chunk.sort()
-        counts, done, total = self._counts, 0, len(chunk)
+    def _replace(self, sort: Callable[[List[Any]], HistogramValue]) -> None:
+        chunk = self._pending[:]
+        # Appends may come between these two lines; they land behind what is replaced.
+        self._pending[: len(chunk)] = [sort(chunk)]
+
+    def _sorted(self, chunk: List[Any]) -> HistogramValue:
+        """The histogram at the head of ``chunk`` and the durations behind it."""
+        known, durations = chunk[0], chunk[1:]
+        if not durations:
+            return known  # type: ignore[no-any-return]
+        durations.sort()
+        counts, done, total = list(known.counts), 0, len(durations)
         for index, bound in enumerate(self._bounds):
-            upto = bisect_right(chunk, bound, done)
+            upto = bisect_right(durations, bound, done)
             if upto != done:
                 counts[index] += upto - done
                 done = upto
                 if done == total:
-                    return
+                    break
         counts[-1] += total - done
+        return HistogramValue(tuple(counts), known.sum + sum(durations))
 
     def histogram(self) -> HistogramValue:
         """All durations so far."""
-        with self._lock:
-            self._fold()
-            return HistogramValue(tuple(self._counts), self._sum)
+        self.fold()
+        return self._sorted(self._pending[:])
 
     def finished(self) -> float:
         """Calls that ended well: the histogram's count, so that the two never disagree for long."""
-        with self._lock:
-            return float(sum(self._counts) + len(self._pending))
+        chunk = self._pending[:]
+        return float(sum(chunk[0].counts) + len(chunk) - 1)
 
     def failed(self) -> float:
         """Calls that raised."""
         return float(_peek(self._failed) - 1 + self._elsewhere_failed)
 
     def in_progress(self) -> float:
-        """Calls that began and have neither finished nor failed."""
+        """Calls that began and have not ended in any way."""
         # What ended is read first: a call that begins and ends in between then shows as under way, never as -1.
         ended = self.finished() + self.failed()
         return self.started() - ended
 
     def started(self) -> float:
-        """Calls that began."""
-        return float(_peek(self._started) - 1 + self._elsewhere_started)
+        """Calls that began, without those that were abandoned."""
+        abandoned = _peek(self._abandoned) - 1
+        return float(_peek(self._started) - 1 - abandoned + self._elsewhere_started)
 
     def merge(self, started: int, failed: int, counts: Sequence[int], seconds: float) -> None:
         """Add what another process observed.
 
         Args:
-            started: calls that began there.
+            started: calls that began there and were not abandoned; negative to take some back.
             failed: those that raised.
             counts: those that finished, by bucket (not cumulated; the same bounds as here).
             seconds: how long these took together.
         """
-        with self._lock:
-            self._elsewhere_started += started
-            self._elsewhere_failed += failed
-            self._sum += seconds
-            for index, count_ in enumerate(counts):
-                self._counts[index] += count_
+
+        def add(chunk: List[Any]) -> HistogramValue:
+            ours = self._sorted(chunk)
+            theirs = (*counts, *(0,) * (len(ours.counts) - len(counts)))
+            return HistogramValue(tuple(map(sum, zip(ours.counts, theirs))), ours.sum + seconds)
+
+        self._elsewhere_started += started
+        if any(counts):
+            with self._folding:
+                self._replace(add)
+        self._elsewhere_failed += failed
 
     def renew_lock(self) -> None:
         """In a forked child: forget a lock that a thread of the parent's may have held as it forked."""
-        self._lock = threading.Lock()
+        self._folding = threading.Lock()
 
     def observe(self, seconds: float) -> None:
         """Record a duration that was measured elsewhere, as one call that began and finished."""
@@ -333,15 +358,24 @@ class State:
 
 
 class Info:
-    """Text that is shown as labels of a series that is always 1; only the latest is there."""
+    """Text that is shown as labels of a series that is always 1; only the latest is there.
 
-    __slots__ = ("label_sets",)
+    Args:
+        limit: how many label sets there may be.
+        on_overflow: called for each one above.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_limit", "_on_overflow", "label_sets")
+
+    def __init__(self, limit: int, on_overflow: Callable[[], None]) -> None:
+        self._limit = limit
+        self._on_overflow = on_overflow
         self.label_sets: Tuple[Dict[str, str], ...] = ()
 
     def set(self, *label_sets: Dict[str, str]) -> None:
-        """Show these label sets, one series each, instead of the last ones."""
+        """Show these label sets, one series each, instead of the last ones; none where none is given."""
+        for _ in label_sets[self._limit :]:
+            self._on_overflow()
         self.label_sets = tuple(
-            {name: label_value(value) for name, value in label_set.items()} for label_set in label_sets
+            {name: label_value(value) for name, value in label_set.items()} for label_set in label_sets[: self._limit]
         )

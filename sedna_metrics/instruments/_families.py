@@ -43,17 +43,17 @@ class Family(Generic[C]):
         self._constant = dict(constant)
         self._limit = limit
         self._on_overflow = on_overflow
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler of the worker's may ask for a cell while one is being made
         self._cells: Dict[Tuple[str, ...], C] = {}
         self.label_names = tuple(name for name in metric.labels if name != metric.state_label)
 
     def cells(self) -> Mapping[Tuple[str, ...], C]:
         """The cells by the values of their own labels, in the order of :attr:`label_names`."""
-        return self._cells
+        return self._cells.copy()
 
     def renew_lock(self) -> None:
         """In a forked child: forget a lock that a thread of the parent's may have held as it forked."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def cell(self, make: Callable[[], C], labels: Mapping[str, str]) -> C:
         """The cell of a label set, made now if it is the first time.
@@ -66,21 +66,16 @@ class Family(Generic[C]):
         key = tuple(label_value(labels[name]) for name in self.label_names)
         cell = self._cells.get(key)
         if cell is not None:
-            return cell  # without the lock: a signal handler of the worker's may ask while it is held
+            return cell
         with self._lock:
-            cell = self._cells.get(key)
-            if cell is not None:
-                return cell
-            if len(self._cells) >= self._limit and key:
+            if key and key not in self._cells and len(self._cells) >= self._limit:
                 self._on_overflow()
                 key = (OTHER,) * len(key)
-                cell = self._cells.get(key)
-                if cell is not None:
-                    return cell
-            cell = make()
-            self._bind(cell, {**self._constant, **dict(zip(self.label_names, key))})
-            # Last, and by assignment of a copy: a scrape that iterates right now goes on over the old one.
-            self._cells = {**self._cells, key: cell}
+            made = make()
+            # One step: whoever comes second, a signal handler in the same thread too, takes what the first made.
+            cell = self._cells.setdefault(key, made)
+            if cell is made:
+                self._bind(cell, {**self._constant, **dict(zip(self.label_names, key))})
             return cell
 
     def _bind(self, cell: C, labels: Labels) -> None:
@@ -209,8 +204,7 @@ class InfoFamily(Family[Info]):
 
     def points(self) -> Iterator[Point]:
         if self._cell is not None:
-            label_sets = self._cell.label_sets
-            for label_set in label_sets[: self._limit]:
+            for label_set in self._cell.label_sets:
                 yield Point(self.metric.name, {**self._constant, **label_set}, 1.0)
 
     def write(self, lines: List[str]) -> None:

@@ -49,11 +49,15 @@ class Instruments(Collector):
         self._bounds = tuple(bounds)
         self._max_series = max_series
         self._guard = guard or Guard()
-        self._lock = threading.Lock()
-        self.families: List[Family[Any]] = []
+        self._lock = threading.RLock()
         self._by_name: Dict[str, Family[Any]] = {}
         self.unshown: Dict[str, Counter] = {}
         self._dropped = self.counter(catalogue.library.DROPPED_LABEL_SETS)
+
+    @property
+    def families(self) -> List[Family[Any]]:
+        """The families in use, in the catalogue's order."""
+        return sorted(self._by_name.copy().values(), key=lambda each: _ORDER.get(each.metric.name, len(_ORDER)))
 
     def counter(self, metric: Metric, /, **labels: str) -> Counter:
         """The counter of this label set."""
@@ -93,7 +97,7 @@ class Instruments(Collector):
 
     def info(self, metric: Metric) -> Info:
         """The information."""
-        cell: Info = self._family(metric, "info").cell(Info, {})
+        cell: Info = self._family(metric, "info").cell(lambda: Info(self._max_series, self._overflow), {})
         return cell
 
     def latency(self, metric: Metric, /, **labels: str) -> Latency:
@@ -141,13 +145,8 @@ class Instruments(Collector):
         family = self._by_name.get(metric.name)
         if family is None:
             with self._lock:
-                family = self._by_name.get(metric.name)
-                if family is None:
-                    family = self._new_family(metric)
-                    self._by_name[metric.name] = family
-                    self.families = sorted(
-                        [*self.families, family], key=lambda each: _ORDER.get(each.metric.name, len(_ORDER))
-                    )
+                # As in Family.cell(): one step, for a signal handler's sake.
+                family = self._by_name.setdefault(metric.name, self._new_family(metric))
         return family
 
     def _new_family(self, metric: Metric) -> Family[Any]:
@@ -162,7 +161,7 @@ class Instruments(Collector):
 
     def renew_locks(self) -> None:
         """In a forked child: forget locks that threads of the parent's may have held as it forked."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         for family in self.families:
             family.renew_lock()
             if isinstance(family, HistogramFamily):

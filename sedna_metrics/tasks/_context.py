@@ -51,3 +51,12 @@ def reason(error: BaseException) -> str:
         return str(error)[:500]
     except Exception:
         return "<unprintable>"
+
+
+def length(items: Any) -> Optional[int]:
+    """How many items there are, or ``None`` where they do not say."""
+    try:
+        return len(items)
+    except Exception:
+        # No length, or a data set of the worker's whose __len__ raises: then there is no estimate of the time left.
+        return None

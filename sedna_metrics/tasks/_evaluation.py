@@ -8,7 +8,8 @@ from typing import Any, Dict, Iterable, Iterator, Mapping, Optional, TypeVar
 from sedna_metrics._progress import Progress
 from sedna_metrics._urls import strip_secrets
 from sedna_metrics.catalogue import learning as metrics
-from sedna_metrics.tasks._context import TaskContext, reason
+from sedna_metrics.instruments import Gauge
+from sedna_metrics.tasks._context import TaskContext, length, reason
 
 T = TypeVar("T")
 
@@ -22,6 +23,8 @@ class EvaluationSeries:
         self.remaining = instruments.gauge(metrics.EVAL_REMAINING)
         self.completion = instruments.gauge(metrics.EVAL_COMPLETION)
         self.new_model = instruments.info(metrics.EVAL_NEW_MODEL)
+        self.scores: Dict[str, Dict[str, Gauge]] = {"new": {}, "old": {}}
+        """Gauges by metric's name, of the new and the old model."""
 
 
 class Evaluation:
@@ -63,11 +66,7 @@ class Evaluation:
     def track(self, samples: Iterable[T], total: Optional[int] = None) -> Iterator[T]:
         """Go through the samples (or batches) of the evaluation; the time left comes from here."""
         if total is None:
-            try:
-                total = len(samples)  # type: ignore[arg-type]
-            except Exception:
-                # No length, or one of the worker's own that raises: then the time left is not known.
-                total = None
+            total = length(samples)
         for index, sample in enumerate(samples):
             yield sample
             if total:
@@ -83,11 +82,20 @@ class Evaluation:
                 self._series.completion.set(completion)
 
     def _score(self, model: str, url: object, scores: Optional[Mapping[str, Any]], more: Mapping[str, Any]) -> None:
-        for name, value in {**(scores or {}), **more}.items():
-            gauge = self._context.instruments.gauge(metrics.EVAL_SCORE, model=model, metric=str(name)[:100])
-            gauge.set(value)
-            self._fields[f"{model}_{name}"] = gauge.value()
+        if scores is not None and not isinstance(scores, Mapping):
+            self._context.guard.reject(metrics.EVAL_SCORE.name, scores, "scores come by name, as a dict")
+            scores = None
+        gauges = self._series.scores[model]
+        if f"{model}_model_url" not in self._fields:
+            for gauge in gauges.values():
+                gauge.clear()  # what the last evaluation said of another model
         self._fields[f"{model}_model_url"] = strip_secrets(url)
+        for name, value in {**(scores or {}), **more}.items():
+            metric = str(name)[:100]
+            if metric not in gauges:
+                gauges[metric] = self._context.instruments.gauge(metrics.EVAL_SCORE, model=model, metric=metric)
+            gauges[metric].set(value)
+            self._fields[f"{model}_{name}"] = gauges[metric].value()
 
     def _ended(self, error: Optional[BaseException]) -> None:
         common = {
@@ -139,9 +147,9 @@ class Deployment:
     def deployed(self, url: object) -> None:
         """The model at ``url`` is in use now."""
         with self._context.guard:
+            self._status.set("ok")
             clean = strip_secrets(url)
             self._model.set({"url": clean})
-            self._status.set("ok")
             self._context.emit("model.deployed", model_url=clean)
 
     def not_deployed(self, url: object, reason: str) -> None:

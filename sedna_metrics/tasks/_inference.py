@@ -40,7 +40,7 @@ class FailureEvents:
         self._context = context
         self._location = location
         self._failures = failures
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._quiet_until = float("-inf")
         self._suppressed = 0
         self._last: Optional[Tuple[str, str]] = None

@@ -6,11 +6,12 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import Iterator, Optional
 
-from sedna_metrics.catalogue import inference as metrics, learning
+from sedna_metrics.catalogue import inference as metrics
 from sedna_metrics.decorators import Observation
 from sedna_metrics.tasks._context import TaskContext
 from sedna_metrics.tasks._evaluation import Deployment, Evaluation, EvaluationSeries, evaluation_run
 from sedna_metrics.tasks._inference import InferenceLocation
+from sedna_metrics.tasks._iteration import Iteration
 from sedna_metrics.tasks._stages import Stages
 from sedna_metrics.tasks._training import Training, TrainingSeries, training_run
 
@@ -21,10 +22,9 @@ class LearningTask:
     def __init__(self, context: TaskContext) -> None:
         self._context = context
         self._stages = Stages(context)
-        self._iteration = context.instruments.gauge(learning.ITERATION)
+        self._iteration = Iteration(context)
         if context.iteration is not None:
-            self._iteration.set(context.iteration)
-            context.emit.bind(iteration=context.iteration)
+            self._iteration.is_at(context.iteration)
 
     @cached_property
     def inference(self) -> Observation:
@@ -81,18 +81,14 @@ class LearningTask:
             stage: train, eval or deploy.
             status: waiting, ready, starting, running, completed or failed.
         """
-        self._stages.status(stage, status)
-        self._context.emit("stage.changed", task_stage=stage, status=status)
+        if self._stages.status(stage, status):
+            self._context.emit("stage.changed", task_stage=stage, status=status)
 
     def iteration(self, number: int) -> None:
         """Begin iteration ``number`` (IterationNo). Sedna's train and eval workers are told theirs by their paths."""
         with self._context.guard:
-            self._iteration.set(number)
-            self._new_iteration()
-            shown = self._iteration.value()  # the last good one, where this one was refused
-            if shown is not None:
-                self._context.emit.bind(iteration=int(shown))
-                self._context.emit("iteration.started", iteration=int(shown))
+            if self._iteration.begin(number):
+                self._new_iteration()
 
     def _new_iteration(self) -> None:
         """For what is counted by iteration."""

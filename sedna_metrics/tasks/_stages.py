@@ -16,17 +16,22 @@ class Stages:
         self._context = context
         self._stage = context.instruments.state(metrics.TASK_STAGE)
 
-    def status(self, stage: str, status: str) -> None:
+    def status(self, stage: str, status: str) -> bool:
         """Enter ``stage`` (train, eval, deploy) with ``status`` (waiting, ready, starting, running, completed, failed).
 
-        Anything else is refused and counted in ``sedna_metrics_rejected_values_total``.
+        Anything else is refused as a whole, and counted in ``sedna_metrics_rejected_values_total``.
+
+        Returns:
+            whether it was taken.
         """
-        if not isinstance(stage, str) or stage not in metrics.STAGES:
-            self._context.guard.reject(metrics.TASK_STAGE.name, stage, f"it must be one of {', '.join(metrics.STAGES)}")
-            return
+        for metric, value in ((metrics.TASK_STAGE, stage), (metrics.STAGE_STATUS, status)):
+            if not isinstance(value, str) or value not in metric.states:
+                self._context.guard.reject(metric.name, value, f"it must be one of {', '.join(metric.states)}")
+                return False
         self._stage.set(stage)
         self._context.instruments.state(metrics.STAGE_STATUS, task_stage=stage).set(status)
         self._context.emit.bind(task_stage=stage)
+        return True
 
     @contextmanager
     def run(self, stage: str) -> Iterator[None]:

@@ -10,7 +10,7 @@ from sedna_metrics._urls import strip_secrets
 from sedna_metrics.catalogue import learning as metrics
 from sedna_metrics.decorators import Observation
 from sedna_metrics.instruments import Gauge, Info
-from sedna_metrics.tasks._context import TaskContext, reason
+from sedna_metrics.tasks._context import TaskContext, length, reason
 
 T = TypeVar("T")
 
@@ -57,7 +57,7 @@ class Training:
         self._url = ""
         self.loss = series.loss.set
         self.step = series.step
-        for gauge in (series.remaining, series.completion, series.epoch, series.epochs, series.samples):
+        for gauge in (series.remaining, series.completion, series.epoch, series.epochs, series.samples, series.loss):
             gauge.clear()  # what the last run said no longer holds
         if samples is not None:
             series.samples.set(samples)
@@ -193,12 +193,3 @@ def training_run(
 
 def _is_count(value: Any) -> bool:
     return isinstance(value, int) and value >= 0
-
-
-def length(batches: Any) -> Optional[int]:
-    """How many batches there are, or ``None`` where they do not say."""
-    try:
-        return len(batches)
-    except Exception:
-        # No length, or a data set of the worker's whose __len__ raises: then there is no estimate within the epoch.
-        return None

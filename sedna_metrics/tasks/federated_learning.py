@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from functools import cached_property
-from typing import Iterable, Iterator, List, Optional, Tuple, Union
+from typing import Dict, Iterable, Iterator, List, Optional, Tuple, Union
 
 from sedna_metrics._clock import Clock
 from sedna_metrics._guard import Guard
-from sedna_metrics.catalogue import federated, learning
-from sedna_metrics.instruments import Counter, Latency
+from sedna_metrics.catalogue import federated
+from sedna_metrics.instruments import Counter, Gauge, Latency
 from sedna_metrics.tasks._context import TaskContext, reason
+from sedna_metrics.tasks._iteration import Iteration
 from sedna_metrics.tasks._training import Training, TrainingSeries, training_run
 
 
@@ -21,9 +22,11 @@ class FederatedLearning:
         self._context = context
         instruments = context.instruments
         self._status = instruments.state(federated.TRAIN_STATUS)
-        self._iteration = instruments.gauge(learning.ITERATION)
+        self._iteration = Iteration(context)
         self._nodes = instruments.gauge(federated.TRAIN_NODES)
         self._node_info = instruments.info(federated.TRAIN_NODE)
+        self._node_samples: Dict[str, Gauge] = {}
+        self._was_told_nodes = False
         self._round = instruments.gauge(federated.AGGREGATION_ROUND)
 
     @contextmanager
@@ -61,11 +64,7 @@ class FederatedLearning:
     def iteration(self, number: int) -> None:
         """Begin local round ``number`` (IterationNo)."""
         with self._context.guard:
-            self._iteration.set(number)
-            shown = self._iteration.value()  # the last good one, where this one was refused
-            if shown is not None:
-                self._context.emit.bind(iteration=int(shown))
-                self._context.emit("iteration.started", iteration=int(shown))
+            self._iteration.begin(number)
 
     def aggregate_received(self, number: int) -> None:
         """Say, on a training worker, that the aggregate of round ``number`` came (AggregationNo)."""
@@ -88,17 +87,25 @@ class FederatedLearning:
             nodes: their names, or only their number where the names are not known.
         """
         with self._context.guard:
-            before = self._nodes.value()
-            if isinstance(nodes, str):
-                nodes = [nodes]
-            if isinstance(nodes, Iterable):
-                names = sorted({str(node) for node in nodes})
-                self._nodes.set(len(names))
-                self._node_info.set(*({"node": name} for name in names))
-            else:
-                self._nodes.set(nodes)
-            if self._nodes.value() != before:
-                self._context.emit("nodes.changed", nodes=self._nodes.value())
+            self._was_told_nodes = True
+            self._set_nodes(nodes)
+
+    def _set_nodes(self, nodes: Union[int, Iterable[str]]) -> None:
+        before = self._nodes.value()
+        if isinstance(nodes, (str, bytes)):
+            nodes = [nodes if isinstance(nodes, str) else nodes.decode("utf-8", "replace")]
+        if isinstance(nodes, Iterable):
+            names = sorted({str(node) for node in nodes})
+            self._nodes.set(len(names))
+            self._node_info.set(*({"node": name} for name in names))
+            for node, samples in self._node_samples.items():
+                if node not in names:
+                    samples.clear()  # a node that left has none here
+        else:
+            self._nodes.set(nodes)
+            self._node_info.set()  # which ones they are is not known any more
+        if self._nodes.value() != before:
+            self._context.emit("nodes.changed", nodes=self._nodes.value())
 
     def node_samples(self, samples: int, node: Optional[str] = None) -> None:
         """Say how many samples a node has (NodeSampleNum).
@@ -109,13 +116,17 @@ class FederatedLearning:
         """
         with self._context.guard:
             name = self._context.node if node is None else str(node)
-            self._context.instruments.gauge(federated.NODE_SAMPLES, node=name).set(samples)
+            gauge = self._node_samples.get(name)
+            if gauge is None:
+                gauge = self._node_samples[name] = self._context.instruments.gauge(federated.NODE_SAMPLES, node=name)
+            gauge.set(samples)
 
     @contextmanager
     def aggregation(self, number: Optional[int] = None) -> Iterator[Aggregation]:
         """The aggregator's round: from waiting for updates to the aggregate sent.
 
-        Ends well, it counts (AggregationNo); the time runs from the first :meth:`Aggregation.update`.
+        Ends well, it counts (AggregationNo); the time runs from the first :meth:`Aggregation.update`. A script that
+        never calls :meth:`train_nodes` has as TrainNodes those whose update came.
 
         Args:
             number: the round's number; one more than the last where it is not given.
@@ -136,6 +147,8 @@ class FederatedLearning:
             durations.observe(seconds)
             count.inc()
             self._round.set(number)
+            if not self._was_told_nodes:
+                self._set_nodes(aggregation.nodes)
             self._context.emit(
                 "aggregation.completed", round=number, nodes=len(aggregation.nodes), duration_seconds=seconds
             )
