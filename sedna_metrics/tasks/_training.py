@@ -46,6 +46,8 @@ class Training:
 
     loss: Callable[[Any], None]
     step: Observation
+    _done: int  # epochs
+    _index: int  # of the epoch under way, from 0
 
     def __init__(self, context: TaskContext, series: TrainingSeries, samples: Any, epochs: Any) -> None:
         self._context = context
@@ -165,8 +167,7 @@ class Training:
 
     def _plan(self, epochs: Any) -> None:
         self._planned = whole_number(epochs)
-        self._index: int = 0
-        self._done: int = 0
+        self._index = self._done = 0
         self._in_epochs = Progress(self._clock, self._planned)
         self._in_own_units = Progress(self._clock, None)
         if epochs is not None:

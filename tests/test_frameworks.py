@@ -1,0 +1,118 @@
+"""One contract for the callbacks of all frameworks.
+
+It runs against the real libraries where they are installed (``make test-frameworks``), and against small stand-ins that
+call back as the libraries' documentation says.
+"""
+
+from __future__ import annotations
+
+import gc
+import math
+import os
+
+import pytest
+from conftest import value, values
+from frameworks import real, standins
+
+from sedna_metrics import integrations
+
+pytestmark = pytest.mark.filterwarnings("default")  # those of the libraries are their own
+
+EPOCHS, STEPS, SAMPLES = real.EPOCHS, real.STEPS, real.SAMPLES
+STEPS_OF = {"xgboost": 1, "lightgbm": 1}
+MISSING = real.missing()
+FITS = [
+    *((real, name) for name in real.MODULES if name not in MISSING),
+    *((standins, name) for name in real.MODULES),
+]
+
+
+def test_the_real_libraries_are_there():
+    if MISSING and os.environ.get("FRAMEWORKS") != "required":
+        pytest.skip(f"stand-ins alone for {', '.join(MISSING)}: make test-frameworks")
+    assert MISSING == []
+
+
+@pytest.fixture(params=FITS, ids=lambda fit: f"{fit[0].__name__.split('.')[-1]}-{fit[1]}")
+def framework(request, monkeypatch):
+    module, name = request.param
+    if module is standins:
+        standins.install(name, monkeypatch)
+    return name, getattr(module, name)
+
+
+@pytest.fixture
+def fit(framework):
+    name, fit_ = framework
+
+    def run(**options):
+        fit_(getattr(integrations, f"{name}_callback"), **options)
+
+    return run
+
+
+def stage(worker):
+    return [dict(labels)["status"] for labels, number in values(worker, "sedna_stage_status").items() if number == 1]
+
+
+def test_epochs_steps_samples_loss_and_model_are_told(worker, framework, fit):
+    with worker.incremental_learning.training():
+        fit()
+        assert value(worker, "sedna_training_epochs") == EPOCHS
+        assert value(worker, "sedna_training_epoch") == EPOCHS
+        assert math.isfinite(value(worker, "sedna_training_loss"))
+        assert value(worker, "sedna_training_remaining_seconds") == 0
+        assert value(worker, "sedna_training_samples") == SAMPLES
+        # LightGBM has one hook a round: its first one has no beginning.
+        steps = EPOCHS * STEPS_OF.get(framework[0], STEPS) - (framework[0] == "lightgbm")
+        assert value(worker, "sedna_training_step_duration_seconds_count") == steps
+        assert values(worker, "sedna_training_output_model_info") == {(("url", "/m"),): 1}
+    assert value(worker, "sedna_training_nonfinite_losses_total") == 0
+
+
+def test_a_loss_that_is_no_number_is_seen(worker, fit):
+    with worker.incremental_learning.training():
+        fit(nan=True)
+    assert math.isnan(value(worker, "sedna_training_loss"))
+    assert value(worker, "sedna_training_nonfinite_losses_total") >= EPOCHS
+
+
+def test_a_fit_is_a_training_of_its_own_where_none_is_under_way(worker, fit):
+    fit()
+    assert stage(worker) == ["completed"]
+    assert worker.under_way == []
+
+
+def test_a_fit_that_stops_early_is_completed(worker, fit):
+    fit(stop=True)
+    assert value(worker, "sedna_training_epoch") < EPOCHS
+    gc.collect()
+    assert stage(worker) == ["completed"]
+
+
+def test_a_fit_that_raises_has_failed_within_a_with_block(worker, fit):
+    with pytest.raises(real.Broken), worker.incremental_learning.training():
+        fit(fail=True)
+    assert stage(worker) == ["failed"]
+
+
+def test_a_fit_of_its_own_that_raises_has_failed_when_the_worker_closes_at_the_latest(worker, fit):
+    with pytest.raises(real.Broken):
+        fit(fail=True)
+    worker.close()
+    assert stage(worker) == ["failed"]
+    assert value(worker, "sedna_worker_last_success_timestamp_seconds") is None
+
+
+def test_a_fit_of_its_own_that_raised_does_not_swallow_the_next(worker, fit):
+    with pytest.raises(real.Broken):
+        fit(fail=True)
+    gc.collect()
+    fit()
+    assert stage(worker) == ["completed"]
+
+
+def test_without_a_worker_a_fit_is_as_it_was(fit):
+    fit()
+    with pytest.raises(real.Broken):
+        fit(fail=True)
