@@ -11,9 +11,11 @@ import math
 import os
 
 import pytest
-from conftest import value, values
+import requests
+from conftest import eventually, value, values
 from frameworks import real, standins
 
+import sedna_metrics
 from sedna_metrics import integrations
 
 pytestmark = pytest.mark.filterwarnings("default")  # those of the libraries are their own
@@ -116,3 +118,21 @@ def test_without_a_worker_a_fit_is_as_it_was(fit):
     fit()
     with pytest.raises(real.Broken):
         fit(fail=True)
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_the_processes_of_a_data_loader_do_not_disturb_the_metrics(method):
+    data = pytest.importorskip("torch.utils.data")
+    rows = real.Rows()
+    loader = data.DataLoader(rows, batch_size=4, num_workers=2, multiprocessing_context=method)
+    with sedna_metrics.start(export="pull", host="127.0.0.1", port="0", log="off") as worker:
+        for _ in sedna_metrics.epochs(2):
+            assert sum(len(batch) for batch in sedna_metrics.track(loader)) == len(rows)
+            assert stage(worker) == ["running"]
+        assert stage(worker) == ["completed"]
+        assert value(worker, "sedna_training_step_duration_seconds_count") == 2 * len(loader)
+        assert value(worker, "sedna_training_epoch") == 2
+        # What the data set itself counts, in whatever process, is the worker's.
+        count = 2 * len(rows)
+        eventually(lambda: requests.get(worker.url) and value(worker, "sedna_hard_samples_total") == count)
+        assert value(worker, "sedna_metrics_internal_errors_total") == 0

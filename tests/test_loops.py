@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import multiprocessing
 import os
 import sys
 from collections import deque
 
 import numpy as np
 import pytest
-from conftest import value, values
+import requests
+from conftest import eventually, value, values
 
 import sedna_metrics
 
@@ -300,3 +302,19 @@ def test_partial_fit_of_a_real_estimator(worker):
     assert step_count(worker) == 12
     assert value(worker, "sedna_training_loss") == pytest.approx(model.loss_)
     assert stage(worker) == ["completed"]
+
+
+def test_a_process_that_loads_data_does_not_end_the_training(start):
+    worker = start(export="pull", port="0", host="127.0.0.1")
+    loads = multiprocessing.get_context("fork")
+    for epoch in sedna_metrics.epochs(2):
+        for _ in sedna_metrics.track(range(2)):
+            child = loads.Process(target=worker.joint_inference.hard_sample)
+            child.start()
+            child.join()
+            assert child.exitcode == 0
+        assert stage(worker) == ["running"]
+        assert value(worker, "sedna_training_epoch") == epoch + 1
+    assert stage(worker) == ["completed"]
+    assert step_count(worker) == 4
+    eventually(lambda: requests.get(worker.url) and value(worker, "sedna_hard_samples_total") == 4)
