@@ -9,6 +9,8 @@ from __future__ import annotations
 import gc
 import math
 import os
+import subprocess
+import sys
 
 import pytest
 import requests
@@ -118,6 +120,32 @@ def test_without_a_worker_a_fit_is_as_it_was(fit):
     fit()
     with pytest.raises(real.Broken):
         fit(fail=True)
+
+
+def test_what_a_framework_hands_over_wrongly_does_not_reach_the_fit(monkeypatch):
+    standins.install("huggingface", monkeypatch)
+    callback = integrations.huggingface_callback()
+    with sedna_metrics.start(export="off", log="off", environ={}) as worker:
+        callback.on_train_begin(None, None, None)
+        callback.on_log(None, None, None, logs=[])
+        assert value(worker, "sedna_metrics_internal_errors_total") == 1
+
+
+@pytest.mark.parametrize("name", ["huggingface", "keras", "lightning", "xgboost"])
+def test_where_a_framework_is_missing_its_callback_says_which(monkeypatch, name):
+    for module in ("keras", "tensorflow", "tf_keras", "transformers", "lightning", "pytorch_lightning", "xgboost"):
+        monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(ImportError, match="needs one of"):
+        getattr(integrations, f"{name}_callback")()
+
+
+def test_no_framework_is_imported_before_it_is_asked_for():
+    script = (
+        "import sys, sedna_metrics.integrations; "
+        "print({'keras', 'torch', 'transformers', 'xgboost', 'lightgbm', 'sklearn', 'numpy'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    assert done.stdout == "set()\n"
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])

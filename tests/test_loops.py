@@ -7,6 +7,7 @@ import contextlib
 import multiprocessing
 import os
 import sys
+import traceback
 from collections import deque
 
 import numpy as np
@@ -58,8 +59,22 @@ def by_break_through_enumerate(loop):
         break
 
 
+def through(items):
+    for item in items():  # noqa: UP028 - as a progress bar does
+        yield item
+
+
 def by_break_through_a_generator(loop):
-    for _ in (each for each in loop()):
+    for _ in through(loop):
+        break
+
+
+def from_(items):
+    yield from items()
+
+
+def by_break_through_two_generators(loop):
+    for _ in through(lambda: from_(loop)):
         break
 
 
@@ -108,8 +123,18 @@ def by_an_error_that_is_caught_outside(loop):
 
 
 def by_an_error_through_a_generator(loop):
-    for _ in (each for each in loop()):
+    for _ in through(loop):
         raise OSError
+
+
+def by_an_error_in_a_generator(loop):
+    def run():
+        for each in loop():
+            yield each
+            raise OSError
+
+    for _ in run():
+        pass
 
 
 def by_an_error_in_a_coroutine(loop):
@@ -129,12 +154,12 @@ def by_the_end_of_the_worker(loop):
 
 STOPPED = [
     by_break, by_break_within_blocks, by_return, by_break_where_an_error_was_handled, by_break_through_enumerate,
-    by_break_through_a_generator, by_break_in_a_coroutine,
+    by_break_through_a_generator, by_break_through_two_generators, by_break_in_a_coroutine,
 ]  # fmt: skip
 FAILED = [
     by_raise, by_an_error_of_a_call, by_an_error_within_blocks, by_an_error_that_is_raised_again,
-    by_an_error_that_is_caught_outside, by_an_error_through_a_generator, by_an_error_in_a_coroutine,
-    by_the_end_of_the_worker,
+    by_an_error_that_is_caught_outside, by_an_error_through_a_generator, by_an_error_in_a_generator,
+    by_an_error_in_a_coroutine, by_the_end_of_the_worker,
 ]  # fmt: skip
 LOOPS = [lambda: sedna_metrics.epochs(3), lambda: sedna_metrics.track(range(3))]
 
@@ -168,6 +193,7 @@ def test_batches_that_raise_are_a_training_that_failed_and_the_error_is_the_user
         list(sedna_metrics.track(batches()))
     assert caught.value is error
     assert error.__context__ is None
+    assert "training_run" not in [frame.name for frame in traceback.extract_tb(error.__traceback__)]
     assert stage(worker) == ["failed"]
 
 

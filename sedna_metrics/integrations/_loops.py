@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from inspect import CO_GENERATOR
 from opcode import opname
 from types import FrameType
 from typing import Any, Callable, Iterable, Iterator, Optional, Tuple, TypeVar, Union
@@ -141,8 +142,8 @@ def _is_left_by_exception(frame: Optional[FrameType]) -> bool:
     if sys.implementation.name != "cpython":
         return False  # nobody can tell, and stopping early is the more usual
     while frame is not None:
-        instruction = opname[frame.f_code.co_code[frame.f_lasti]]
-        if instruction != "YIELD_VALUE":
-            return instruction not in ("POP_TOP", "POP_ITER")
-        frame = frame.f_back  # a generator in between (tqdm is one) that is closed in its turn
+        if opname[frame.f_code.co_code[frame.f_lasti]] in ("POP_TOP", "POP_ITER"):
+            return False
+        # A generator in between (a progress bar is one) is closed in its turn: what counts is how its loop is left.
+        frame = frame.f_back if frame.f_code.co_flags & CO_GENERATOR else None
     return True

@@ -49,11 +49,11 @@ class OwnTraining:
         self._leave(UnfinishedError("the worker closed before the training had ended"))
 
     def _leave(self, error: Optional[BaseException]) -> None:
-        trace = error.__traceback__ if error is not None else None
         with self._worker.guard:
-            self._stack.__exit__(type(error) if error is not None else None, error, trace)
-        if error is not None:
-            error.__traceback__ = trace  # it is the user's, and as it was
+            if error is None:
+                self._stack.close()
+            else:
+                self._stack.__exit__(type(error), error, error.__traceback__)
 
 
 def under_way() -> Any:
