@@ -133,7 +133,10 @@ def test_what_a_framework_hands_over_wrongly_does_not_reach_the_fit(monkeypatch)
 
 @pytest.mark.parametrize("name", ["huggingface", "keras", "lightning", "xgboost"])
 def test_where_a_framework_is_missing_its_callback_says_which(monkeypatch, name):
-    for module in ("keras", "tensorflow", "tf_keras", "transformers", "lightning", "pytorch_lightning", "xgboost"):
+    for module in (
+        "keras.callbacks", "tensorflow.keras.callbacks", "tf_keras.callbacks", "transformers",
+        "lightning.pytorch.callbacks", "pytorch_lightning.callbacks", "xgboost.callback",
+    ):  # fmt: skip
         monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(ImportError, match="needs one of"):
         getattr(integrations, f"{name}_callback")()
