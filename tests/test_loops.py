@@ -277,6 +277,13 @@ def test_what_is_no_number_of_epochs_is_refused_and_the_loop_over_it_says_so(wor
         sedna_metrics.epochs(planned)
 
 
+def test_a_plan_that_is_no_number_leaves_the_last_good_one(worker):
+    with worker.incremental_learning.training(epochs=3) as training:
+        training.plan("many")
+        assert training.planned == 3
+    assert value(worker, "sedna_training_epochs") == 3
+
+
 @pytest.mark.parametrize("total", [np.array([1, 2]), "all", float("nan"), -4, 2.5], ids=repr)
 def test_a_total_that_is_no_number_is_refused_and_no_batch_is_lost(worker, total):
     with worker.incremental_learning.training(epochs=1) as training:

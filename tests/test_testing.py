@@ -32,6 +32,7 @@ def test_the_example_of_the_docs_passes(tmp_path):
     status, output = run_pytest(tmp_path)
     assert status == 0, output
     assert "5 passed" in output
+    assert "warning" not in output
 
 
 def test_a_conftest_that_imports_the_worker_names_the_plugin_earlier(tmp_path):
@@ -59,6 +60,13 @@ def test_nothing_is_opened(capfd):
         assert threading.active_count() == threads
     assert capfd.readouterr() == ("", "")
     assert sedna_metrics.running() is None
+
+
+def test_code_that_is_handed_a_worker_is_handed_one():
+    with capture() as captured:
+        captured.worker.joint_inference.hard_sample()
+        assert sedna_metrics.start() is captured.worker
+        assert captured.value("HardSampleNum") == 1
 
 
 def test_start_is_real_again_afterwards(start):

@@ -63,7 +63,9 @@ class Training:
             gauge.clear()  # what the last run said no longer holds
         if samples is not None:
             series.samples.set(samples)
-        self._plan(epochs)
+        self._count_epochs(None)
+        if epochs is not None:
+            self.plan(epochs)
 
     def samples(self, count: int) -> None:
         """Say how many samples are trained on (TrainSampleNum), where that was not known at the start."""
@@ -77,7 +79,10 @@ class Training:
     def plan(self, epochs: int) -> None:
         """Say how many epochs are planned, where that was not known at the start; they are counted from here."""
         with self._context.guard:
-            self._plan(epochs)
+            count = whole_number(epochs)
+            self._series.epochs.set(epochs if count is None else count)
+            if count is not None:
+                self._count_epochs(count)
 
     def epochs(self) -> Iterator[int]:
         """Count through the planned epochs, from 0, as ``range(epochs)`` does; progress and time left come from here.
@@ -165,13 +170,11 @@ class Training:
             self._url = strip_secrets(url)
             self._series.output_model.set({"url": self._url})
 
-    def _plan(self, epochs: Any) -> None:
-        self._planned = whole_number(epochs)
+    def _count_epochs(self, planned: Optional[int]) -> None:
+        self._planned = planned
         self._index = self._done = 0
-        self._in_epochs = Progress(self._clock, self._planned)
+        self._in_epochs = Progress(self._clock, planned)
         self._in_own_units = Progress(self._clock, None)
-        if epochs is not None:
-            self._series.epochs.set(epochs if self._planned is None else self._planned)
 
     def _steps(self, batches: Iterable[T], total: Any, advance: Callable[[int, int], None]) -> Iterator[T]:
         count = self._time_left.count(batches, total)

@@ -50,9 +50,9 @@ class Capture:
         self.mark()
 
     @property
-    def worker(self) -> Optional[Worker]:
-        """The running worker: the one that ``start()`` gave, or would give again."""
-        return _runtime.running()
+    def worker(self) -> Worker:
+        """The running worker, started now where none is: for code that is handed one."""
+        return _runtime.start()
 
     def mark(self) -> None:
         """Count from here on, and forget the events so far."""
