@@ -157,6 +157,13 @@ def framework_class(name: str, *modules: str) -> Any:
     raise ImportError(f"this callback needs one of {', '.join(modules)}, and none can be imported")
 
 
+def callback_of(base: type, hooks: type, fit: Fit) -> Any:
+    """A callback of the framework's class ``base``, whose ``hooks`` tell ``fit``."""
+    callback: Any = type("SednaCallback", (hooks, base), {})()
+    callback.fit = fit
+    return callback
+
+
 def samples_of(loader: Any) -> Optional[int]:
     """How many samples a PyTorch ``DataLoader`` goes over, where it can be told."""
     return length(getattr(loader, "dataset", None))

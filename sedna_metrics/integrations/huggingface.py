@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Mapping, Optional
 
-from sedna_metrics.integrations._fit import Fit, framework_class, guarded, samples_of
+from sedna_metrics.integrations._fit import Fit, callback_of, framework_class, guarded, samples_of
 
 
 def huggingface_callback(samples: Optional[int] = None, output_model: object = None) -> Any:
@@ -25,9 +25,7 @@ def huggingface_callback(samples: Optional[int] = None, output_model: object = N
     Raises:
         ImportError: there is no transformers.
     """
-    callback = type("SednaCallback", (_Hooks, framework_class("TrainerCallback", "transformers")), {})()
-    callback.fit = Fit(samples, output_model)
-    return callback
+    return callback_of(framework_class("TrainerCallback", "transformers"), _Hooks, Fit(samples, output_model))
 
 
 class _Hooks:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Mapping, Optional
 
-from sedna_metrics.integrations._fit import Fit, framework_class, guarded
+from sedna_metrics.integrations._fit import Fit, callback_of, framework_class, guarded
 from sedna_metrics.integrations._running import under_way
 from sedna_metrics.tasks._evaluation import Evaluation
 
@@ -28,9 +28,7 @@ def keras_callback(samples: Optional[int] = None, output_model: object = None) -
         ImportError: there is no Keras.
     """
     base = framework_class("Callback", "keras.callbacks", "tensorflow.keras.callbacks", "tf_keras.callbacks")
-    callback = type("SednaCallback", (_Hooks, base), {})()
-    callback.fit = Fit(samples, output_model)
-    return callback
+    return callback_of(base, _Hooks, Fit(samples, output_model))
 
 
 class _Hooks:

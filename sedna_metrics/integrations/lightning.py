@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Mapping, Optional
 
-from sedna_metrics.integrations._fit import Fit, framework_class, guarded, samples_of
+from sedna_metrics.integrations._fit import Fit, callback_of, framework_class, guarded, samples_of
 
 
 def lightning_callback(samples: Optional[int] = None, output_model: object = None) -> Any:
@@ -24,9 +24,7 @@ def lightning_callback(samples: Optional[int] = None, output_model: object = Non
         ImportError: there is no Lightning.
     """
     base = framework_class("Callback", "lightning.pytorch.callbacks", "pytorch_lightning.callbacks")
-    callback = type("SednaCallback", (_Hooks, base), {})()
-    callback.fit = Fit(samples, output_model)
-    return callback
+    return callback_of(base, _Hooks, Fit(samples, output_model))
 
 
 class _Hooks:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, Iterator, Mapping, Optional, Tuple
 
 from sedna_metrics.integrations._boosting import loss_of
-from sedna_metrics.integrations._fit import Fit, framework_class, guarded
+from sedna_metrics.integrations._fit import Fit, callback_of, framework_class, guarded
 
 
 def xgboost_callback(rounds: Optional[int] = None, samples: Optional[int] = None, output_model: object = None) -> Any:
@@ -25,8 +25,9 @@ def xgboost_callback(rounds: Optional[int] = None, samples: Optional[int] = None
     Raises:
         ImportError: there is no XGBoost.
     """
-    callback = type("SednaCallback", (_Hooks, framework_class("TrainingCallback", "xgboost.callback")), {})()
-    callback.fit, callback.rounds = Fit(samples, output_model), rounds
+    base = framework_class("TrainingCallback", "xgboost.callback")
+    callback = callback_of(base, _Hooks, Fit(samples, output_model))
+    callback.rounds = rounds
     return callback
 
 
