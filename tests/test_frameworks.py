@@ -122,6 +122,15 @@ def test_without_a_worker_a_fit_is_as_it_was(fit):
         fit(fail=True)
 
 
+@pytest.mark.parametrize("name", ["xgboost", "lightgbm"])
+def test_a_cross_validation_is_a_training_too(worker, name):
+    pytest.importorskip(name)
+    getattr(real, f"{name}_cv")(getattr(integrations, f"{name}_callback"))
+    assert value(worker, "sedna_training_epoch") == EPOCHS
+    assert math.isfinite(value(worker, "sedna_training_loss"))
+    assert stage(worker) == ["completed"]
+
+
 def test_what_a_framework_hands_over_wrongly_does_not_reach_the_fit(monkeypatch):
     standins.install("huggingface", monkeypatch)
     callback = integrations.huggingface_callback()

@@ -63,5 +63,6 @@ class _Callback:
 
 
 def _rows(model: Any) -> Optional[int]:
-    data = getattr(model, "train_set", None)  # a CVBooster has none
-    return None if data is None else int(data.num_data())
+    # A cross-validation's model has no data, and a function for whatever it is asked for.
+    count = getattr(getattr(model, "train_set", None), "num_data", None)
+    return None if count is None else int(count())

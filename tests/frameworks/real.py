@@ -158,6 +158,23 @@ def lightgbm(make, fail=False, nan=False, stop=False):
     )  # fmt: skip
 
 
+def xgboost_cv(make):
+    import xgboost
+
+    features, targets = data()
+    callbacks = [make(rounds=EPOCHS)]
+    xgboost.cv({}, xgboost.DMatrix(features, targets), EPOCHS, nfold=2, callbacks=callbacks)
+
+
+def lightgbm_cv(make):
+    import lightgbm
+
+    features, targets = data()
+    rows = lightgbm.Dataset(features, targets[:, 0])
+    settings = {"objective": "l2", "verbose": -1, "min_data_in_leaf": 1}
+    lightgbm.cv(settings, rows, EPOCHS, nfold=2, stratified=False, callbacks=[make()])
+
+
 def missing():
     """The frameworks that are not installed."""
     return [name for name, module in MODULES.items() if find_spec(module) is None]
