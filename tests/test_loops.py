@@ -182,6 +182,16 @@ def test_a_loop_that_is_left_by_an_error_is_a_training_that_failed(worker, loop,
     assert value(worker, "sedna_worker_last_success_timestamp_seconds") is None
 
 
+def test_the_last_push_tells_that_a_loop_left_half_way_has_failed(start, gateway):
+    worker = start(export="push", pushgateway_url=gateway.url, push_interval=3600)
+    kept = sedna_metrics.epochs(3)
+    next(kept)
+    worker.close()
+    statuses = [line for line in gateway.requests[-1].text.splitlines() if line.startswith("sedna_stage_status{")]
+    assert [line for line in statuses if line.endswith(" 1.0")] == [line for line in statuses if '"failed"' in line]
+    assert statuses
+
+
 def test_batches_that_raise_are_a_training_that_failed_and_the_error_is_the_users(worker):
     error = OSError("unreadable")
 
