@@ -207,6 +207,13 @@ def test_batches_that_raise_are_a_training_that_failed_and_the_error_is_the_user
     assert stage(worker) == ["failed"]
 
 
+def test_what_cannot_be_gone_through_is_the_users_error_not_ours(worker):
+    with pytest.raises(TypeError, match="not iterable"):
+        list(sedna_metrics.track(3))
+    assert stage(worker) == ["failed"]
+    assert value(worker, "sedna_metrics_internal_errors_total") == 0
+
+
 def test_a_step_that_is_left_is_neither_timed_nor_done(worker, clock):
     with worker.incremental_learning.training(epochs=1) as training, training.epoch():
         for step in training.steps(range(10)):

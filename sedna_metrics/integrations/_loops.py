@@ -99,9 +99,9 @@ class _Loop(Iterator[T]):
         self._own: Optional[OwnTraining] = None
 
     def __next__(self) -> T:
-        if self._iterator is None:
-            self._iterator = self._begin()
         try:
+            if self._iterator is None:
+                self._iterator = self._begin()
             return next(self._iterator)
         except StopIteration:
             self._end(None)
@@ -116,15 +116,13 @@ class _Loop(Iterator[T]):
             self._end(UnfinishedError("its loop was left by an exception") if left else None)
 
     def _begin(self) -> Iterator[T]:
-        worker = _runtime.running()
-        if worker is not None:
+        worker, run = _runtime.running(), under_way()
+        if worker is not None and not isinstance(run, self._joins):
+            run = None
             with worker.guard:
-                run = under_way()
-                if not isinstance(run, self._joins):
-                    self._own = OwnTraining(worker)
-                    run = self._own.training
-                return self._through(run)
-        return iter(self._items)
+                self._own = OwnTraining(worker)
+                run = self._own.training
+        return iter(self._items) if run is None else self._through(run)
 
     def _end(self, error: Optional[BaseException]) -> None:
         if self._own is not None:
