@@ -4,12 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help test test-sedna servers versions bench reference stack demo lint clean
+.PHONY: help test test-sedna test-frameworks servers versions bench reference stack demo lint clean
 
 help:
 	@echo "make demo      three real tasks on real data, checked against what really happened"
 	@echo "make test      linters, types and all tests, against real Prometheus and Pushgateway; oldest and newest Python"
 	@echo "make test-sedna SEDNA_LIB=.../lib  real Sedna workers, of a checkout of kubeedge/sedna"
+	@echo "make test-frameworks  the callbacks with the real Keras, Lightning, ... (downloads 3 GB)"
 	@echo "make lint      linters and types alone"
 	@echo "make bench     the cost of everything, beside the peers' (ten minutes)"
 	@echo "make reference  write docs/metrics.md and docs/settings.md anew from the code"
@@ -32,6 +33,13 @@ test-sedna:
 	@test -x .venv-sedna/bin/python || $(PYTHON) -m venv .venv-sedna
 	.venv-sedna/bin/python -m pip install --quiet --editable ".[test]" --requirement tests/sedna_workers/requirements.txt
 	SEDNA_LIB="$(SEDNA_LIB)" .venv-sedna/bin/python -m pytest tests/test_sedna_end_to_end.py
+
+# Callbacks with the real frameworks, in an environment of its own.
+test-frameworks:
+	@test -x .venv-frameworks/bin/python || $(PYTHON) -m venv .venv-frameworks
+	.venv-frameworks/bin/python -m pip install --quiet --editable ".[test]" --requirement tests/frameworks/requirements.txt
+	FRAMEWORKS=required .venv-frameworks/bin/python -m pytest tests/test_frameworks.py tests/test_loops.py \
+		tests/test_docs.py
 
 versions: $(STAMP)
 	$(BIN)/python tests/versions.py

@@ -6,9 +6,10 @@ is never negative and never NaN.
 
 from __future__ import annotations
 
-from typing import Optional
+from typing import Any, Optional
 
 from sedna_metrics._clock import Clock
+from sedna_metrics.instruments import to_float
 
 HALF_LIFE_UPDATES = 3.0
 """After so many updates the weight of a measured speed has halved: recent epochs tell more than the first."""
@@ -22,12 +23,13 @@ class Progress:
     Args:
         clock: gives the time.
         total: units in all (epochs, batches, samples); ``None`` where that is not known, and then nothing is estimated.
+        done: units that were done before: they tell nothing of the speed.
     """
 
-    def __init__(self, clock: Clock, total: Optional[float]) -> None:
+    def __init__(self, clock: Clock, total: Optional[float], done: float = 0.0) -> None:
         self._clock = clock
         self._total = total
-        self._done = 0.0
+        self._done = done
         self._last = clock.monotonic()
         self._seconds = 0.0
         self._units = 0.0
@@ -42,13 +44,16 @@ class Progress:
         """Units in all, where known."""
         return self._total
 
-    def update(self, done: float, total: Optional[float] = None) -> None:
-        """Say how many units are done in all; going back (a restart from a checkpoint) starts the estimate anew."""
-        if total is not None:
-            self._total = total
+    def update(self, done: Any, total: Any = None) -> None:
+        """Say how many units are done in all; going back (a restart from a checkpoint) starts the estimate anew.
+
+        Raises:
+            ValueError: one of the two is no finite number of 0 or more; then nothing has changed.
+        """
+        done, total = _amount(done), self._total if total is None else _amount(total)
         now = self._clock.monotonic()
         units, seconds = done - self._done, now - self._last
-        self._done = done
+        self._done, self._total = done, total
         if units < 0 or seconds < 0:
             self._seconds = self._units = 0.0
             self._last = now
@@ -70,3 +75,14 @@ class Progress:
         if remaining is None:
             return None
         return self._clock.time() - (self._clock.monotonic() - self._last) + remaining
+
+
+def _amount(value: Any) -> float:
+    try:
+        number = to_float(value)
+    except Exception as why:
+        # A foreign object's __float__ may raise anything.
+        raise ValueError(f"it is no number ({type(why).__name__})") from why
+    if not 0 <= number < float("inf"):
+        raise ValueError("it must be a finite number of 0 or more")
+    return number

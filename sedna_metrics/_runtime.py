@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from typing import Any, Mapping, Optional
+from typing import Any, Callable, Mapping, Optional
 
 from prometheus_client import CollectorRegistry
 
@@ -20,6 +20,8 @@ from sedna_metrics.identity import WorkerIdentity
 _LOGGER = logging.getLogger("sedna_metrics")
 _lock = threading.RLock()
 _running: Optional[Worker] = None
+make_worker: Callable[..., Worker] = Worker
+"""What start() makes; in tests :mod:`sedna_metrics.testing` puts something else here."""
 _follows_forks = False
 
 
@@ -58,7 +60,7 @@ def start(
                 _LOGGER.warning("start() was called before: the running worker is kept, the new arguments are ignored")
             return _running._held()
         variables = os.environ if environ is None else environ
-        worker = Worker(
+        worker = make_worker(
             WorkerIdentity.from_env(variables),
             settings_module.load(variables, arguments),
             registry if registry is not None else CollectorRegistry(),

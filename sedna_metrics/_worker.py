@@ -58,6 +58,8 @@ class Worker:
         self._instruments.derived(library.INTERNAL_ERRORS, self._guard.errors)
         self._instruments.derived(library.REJECTED_VALUES, self._guard.rejected)
         self.under_way: List[Any] = []
+        self.unfinished: List[Callable[[], None]] = []
+        """What to call as the worker closes, before its last push; who adds to it takes it off again."""
         self._tasks: Dict[str, Any] = {}
         self._tasks_lock = threading.RLock()
         self._exports = Exports(
@@ -96,6 +98,11 @@ class Worker:
     def guard(self) -> Guard:
         """The failure boundary: takes what goes wrong in code that feeds this worker's metrics."""
         return self._guard
+
+    @property
+    def clock(self) -> Clock:
+        """Gives the time."""
+        return self._clock
 
     def takes_role(self, kind: str, worker_type: str) -> None:
         """Note what the class of Sedna's in use tells: the kind for certain, the role where no worker name told it."""
@@ -136,6 +143,9 @@ class Worker:
             if self._closed:
                 return
             self._closed = True
+        while self.unfinished:
+            with self._guard:
+                self.unfinished.pop()()
         self._on_close(self)
         atexit.unregister(self.close)
         with self._guard:
@@ -203,6 +213,7 @@ class Worker:
         """In a forked child: go on counting, and tell the parent."""
         self._guard.renew_lock()
         self._tasks_lock, self._closing = threading.RLock(), threading.RLock()
+        self.unfinished.clear()  # the parent's to end
         with self._guard:
             self._instruments.renew_locks()
             self._exports.become_child()

@@ -61,13 +61,20 @@ class Observation:
     Args:
         recorder: is told about start, end and failure.
         on_failure: called with the exception of work that failed; must not raise.
+        clock: gives seconds.
     """
 
-    __slots__ = ("_on_failure", "_recorder")
+    __slots__ = ("_clock", "_on_failure", "_recorder")
 
-    def __init__(self, recorder: Recorder, on_failure: Callable[[BaseException], None]) -> None:
+    def __init__(
+        self,
+        recorder: Recorder,
+        on_failure: Callable[[BaseException], None],
+        clock: Callable[[], float] = perf_counter,
+    ) -> None:
         self._recorder = recorder
         self._on_failure = on_failure
+        self._clock = clock
 
     @overload
     def __call__(self, function: F) -> F: ...
@@ -109,7 +116,7 @@ class Observation:
 
     def _wrap_function(self, function: Callable[..., Any]) -> Callable[..., Any]:
         recorder, failed = self._recorder, self._failed
-        start, finish, fold, clock = recorder.start, recorder.finish, recorder.fold, perf_counter
+        start, finish, fold, clock = recorder.start, recorder.finish, recorder.fold, self._clock
 
         def wrapper(*args: Any, **kwargs: Any) -> Any:
             if not start() & _FOLD_MASK:
@@ -127,7 +134,7 @@ class Observation:
 
     def _wrap_coroutine(self, function: Callable[..., Any]) -> Callable[..., Any]:
         recorder, failed = self._recorder, self._failed
-        start, finish, fold, clock = recorder.start, recorder.finish, recorder.fold, perf_counter
+        start, finish, fold, clock = recorder.start, recorder.finish, recorder.fold, self._clock
 
         async def wrapper(*args: Any, **kwargs: Any) -> Any:
             if not start() & _FOLD_MASK:
@@ -204,10 +211,11 @@ class Span:
         return self._observation(function)
 
     def __enter__(self) -> Span:
-        recorder = self._observation._recorder
+        observation = self._observation
+        recorder = observation._recorder
         if not recorder.start() & _FOLD_MASK:
             recorder.fold()
-        self._began.append(perf_counter())
+        self._began.append(observation._clock())
         return self
 
     def __exit__(
@@ -216,12 +224,13 @@ class Span:
         error: Optional[BaseException],
         trace: Optional[TracebackType],
     ) -> None:
+        observation = self._observation
         # Blocks of several threads may be mixed up here; their number and the sum of their durations are right even so.
         began = self._began.pop()
         if error is None or isinstance(error, GeneratorExit):
-            self._observation._recorder.finish(perf_counter() - began)
+            observation._recorder.finish(observation._clock() - began)
         else:
-            self._observation._failed(error)
+            observation._failed(error)
 
     async def __aenter__(self) -> Span:
         return self.__enter__()

@@ -18,23 +18,7 @@ from gateways import Gateway
 import sedna_metrics
 from sedna_metrics import _runtime
 from sedna_metrics._worker import Worker
-
-
-class FakeClock:
-    """Stands still until it is told otherwise."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-        self.offset = 1_700_000_000.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-    def time(self) -> float:
-        return self.now + self.offset
-
-    def advance(self, seconds: float) -> None:
-        self.now += seconds
+from sedna_metrics.testing import FakeClock
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from sedna_metrics._progress import Progress
+from sedna_metrics.testing import FakeClock
 
 
 def test_it_says_nothing_while_it_knows_nothing(clock):
@@ -58,8 +59,6 @@ def test_going_back_starts_the_estimate_anew(clock):
 
 @given(st.lists(st.tuples(st.floats(0, 1e9), st.floats(0, 1e6)), max_size=30), st.floats(0, 1e6))
 def test_it_is_never_negative_and_never_nan(steps, total):
-    from conftest import FakeClock
-
     clock = FakeClock()
     progress = Progress(clock, total)
     for seconds, done in steps:

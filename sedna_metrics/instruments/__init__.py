@@ -12,6 +12,7 @@ from sedna_metrics.instruments._cells import (
     State,
     last_of,
     mean_of,
+    to_float,
 )
 from sedna_metrics.instruments._exchange import Change, Snapshot, abandon, changes, merge, snapshot
 from sedna_metrics.instruments._instruments import Instruments, OurMetric
@@ -34,4 +35,5 @@ __all__ = [
     "mean_of",
     "merge",
     "snapshot",
+    "to_float",
 ]

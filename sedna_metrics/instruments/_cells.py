@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_right
+from collections import deque
 from itertools import count
 from math import fsum, isfinite
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
@@ -26,7 +27,7 @@ MAX_AMOUNT = 2**53
 """Most that a counter takes at once: above it a float does not tell whole numbers apart."""
 
 _ONE: Any = object()  # not None: that is what a miner gives that forgot to return its answer
-_SEQUENCES = (list, tuple)
+_SEQUENCES = (list, tuple, deque)
 _MAX_DEPTH = 8
 
 

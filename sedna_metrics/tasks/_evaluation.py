@@ -9,7 +9,8 @@ from sedna_metrics._progress import Progress
 from sedna_metrics._urls import strip_secrets
 from sedna_metrics.catalogue import learning as metrics
 from sedna_metrics.instruments import Gauge
-from sedna_metrics.tasks._context import TaskContext, length, reason
+from sedna_metrics.tasks._context import TaskContext, reason
+from sedna_metrics.tasks._time_left import TimeLeft
 
 T = TypeVar("T")
 
@@ -36,8 +37,8 @@ class Evaluation:
         self._progress = Progress(context.clock, None)
         self._fields: Dict[str, Any] = {}
         self._began = context.clock.monotonic()
-        for gauge in (series.samples, series.remaining, series.completion):
-            gauge.clear()
+        self._time_left = TimeLeft(context, metrics.EVAL_REMAINING, series.remaining, series.completion)
+        series.samples.clear()
         if samples is not None:
             series.samples.set(samples)
 
@@ -65,21 +66,16 @@ class Evaluation:
 
     def track(self, samples: Iterable[T], total: Optional[int] = None) -> Iterator[T]:
         """Go through the samples (or batches) of the evaluation; the time left comes from here."""
-        if total is None:
-            total = length(samples)
+        count = self._time_left.count(samples, total)
         for index, sample in enumerate(samples):
             yield sample
-            if total:
-                self.progress(index + 1, total)
+            if count:
+                self.progress(index + 1, count)
 
     def progress(self, done: float, total: float) -> None:
         """Say how far evaluation is, in units of your own."""
         with self._context.guard:
-            self._progress.update(done, total)
-            remaining, completion = self._progress.remaining_seconds(), self._progress.estimated_completion()
-            if remaining is not None and completion is not None:
-                self._series.remaining.set(remaining)
-                self._series.completion.set(completion)
+            self._time_left.tell(self._progress, done, total)
 
     def _score(self, model: str, url: object, scores: Optional[Mapping[str, Any]], more: Mapping[str, Any]) -> None:
         if scores is not None and not isinstance(scores, Mapping):
@@ -103,12 +99,10 @@ class Evaluation:
             "duration_seconds": self._context.clock.monotonic() - self._began,
         }
         if error is None:
-            self._series.remaining.set(0.0)
-            self._series.completion.set(self._context.clock.time())
+            self._time_left.nothing()
             self._context.emit("evaluation.completed", **common, **self._fields)
         else:
-            self._series.remaining.clear()
-            self._series.completion.clear()
+            self._time_left.unknown()
             self._context.emit("evaluation.failed", **common, error=type(error).__name__, reason=reason(error))
 
 

@@ -25,7 +25,8 @@ class InferenceLocation:
         instruments.derived(metrics.INFERENCES, self.latency.finished, location=location)
         instruments.derived(metrics.ERRORS, self.latency.failed, location=location)
         instruments.derived(metrics.IN_PROGRESS, self.latency.in_progress, location=location)
-        self.observe = Observation(self.latency, FailureEvents(context, location, self.latency.failed))
+        failures = FailureEvents(context, location, self.latency.failed)
+        self.observe = Observation(self.latency, failures, context.clock.monotonic)
 
 
 class FailureEvents:

@@ -9,8 +9,10 @@ from sedna_metrics._progress import Progress
 from sedna_metrics._urls import strip_secrets
 from sedna_metrics.catalogue import learning as metrics
 from sedna_metrics.decorators import Observation
-from sedna_metrics.instruments import Gauge, Info
-from sedna_metrics.tasks._context import TaskContext, length, reason
+from sedna_metrics.instruments import Gauge, Info, Latency
+from sedna_metrics.tasks._context import TaskContext, reason
+from sedna_metrics.tasks._loops import Epochs, Steps
+from sedna_metrics.tasks._time_left import TimeLeft, whole_number
 
 T = TypeVar("T")
 
@@ -27,7 +29,8 @@ class TrainingSeries:
         self.completion: Gauge = instruments.gauge(metrics.TRAINING_COMPLETION)
         self.epoch: Gauge = instruments.gauge(metrics.TRAINING_EPOCH)
         self.epochs: Gauge = instruments.gauge(metrics.TRAINING_EPOCHS)
-        self.step = Observation(instruments.latency(metrics.STEP_DURATION), lambda error: None)
+        self.step_durations: Latency = instruments.latency(metrics.STEP_DURATION)
+        self.step = Observation(self.step_durations, lambda error: None, context.clock.monotonic)
         self.output_model: Info = instruments.info(metrics.TRAINING_OUTPUT_MODEL)
 
 
@@ -43,26 +46,26 @@ class Training:
 
     loss: Callable[[Any], None]
     step: Observation
+    _done: int  # epochs
+    _index: int  # of the epoch under way, from 0
 
-    def __init__(
-        self, context: TaskContext, series: TrainingSeries, samples: Optional[int], epochs: Optional[int]
-    ) -> None:
+    def __init__(self, context: TaskContext, series: TrainingSeries, samples: Any, epochs: Any) -> None:
         self._context = context
         self._series = series
         self._emit = context.emit
-        self._planned = epochs
+        self._clock = context.clock
         self._began = context.clock.monotonic()
-        self._progress = Progress(context.clock, epochs if _is_count(epochs) else None)
-        self._epoch = 0
+        self._time_left = TimeLeft(context, metrics.TRAINING_REMAINING, series.remaining, series.completion)
         self._url = ""
         self.loss = series.loss.set
         self.step = series.step
-        for gauge in (series.remaining, series.completion, series.epoch, series.epochs, series.samples, series.loss):
+        for gauge in (series.epoch, series.epochs, series.samples, series.loss):
             gauge.clear()  # what the last run said no longer holds
         if samples is not None:
             series.samples.set(samples)
+        self._count_epochs(None)
         if epochs is not None:
-            series.epochs.set(epochs)
+            self.plan(epochs)
 
     def samples(self, count: int) -> None:
         """Say how many samples are trained on (TrainSampleNum), where that was not known at the start."""
@@ -74,13 +77,12 @@ class Training:
         return self._planned
 
     def plan(self, epochs: int) -> None:
-        """Say how many epochs are planned, where that was not known at the start."""
+        """Say how many epochs are planned, where that was not known at the start; they are counted from here."""
         with self._context.guard:
-            self._series.epochs.set(epochs)
-            if _is_count(epochs):
-                self._planned = epochs
-                self._epoch = 0
-                self._progress.update(0, epochs)
+            count = whole_number(epochs)
+            self._series.epochs.set(epochs if count is None else count)
+            if count is not None:
+                self._count_epochs(count)
 
     def epochs(self) -> Iterator[int]:
         """Count through the planned epochs, from 0, as ``range(epochs)`` does; progress and time left come from here.
@@ -88,56 +90,79 @@ class Training:
         Raises:
             ValueError: no number of epochs was planned (``training(epochs=...)``).
         """
-        if not _is_count(self._planned):
+        if self._planned is None:
             raise ValueError("training.epochs() needs to know how many: say training(epochs=10)")
-        assert self._planned is not None
-        for epoch in range(self._planned):
-            with self.epoch(epoch):
-                yield epoch
+        return Epochs(self, range(self._planned))
 
     @contextmanager
     def epoch(self, number: Optional[int] = None) -> Iterator[int]:
-        """One epoch, for loops of your own.
+        """One epoch, for loops of your own; one that raises, or is left by ``break``, is not done.
 
         Args:
             number: the epoch's number, from 0; the one after the last where it is not given, or no number.
         """
-        index = number if isinstance(number, int) and number >= 0 else self._epoch
-        self._series.epoch.set(index + 1)
-        self._emit.bind(epoch=index + 1)
-        yield index
-        # Reached only if the body ended well: an epoch that raised, or was left by "break", is not done.
+        yield self.epoch_begins(number)
+        self.epoch_ends()
+
+    def epoch_begins(self, number: Optional[int] = None) -> int:
+        """An epoch begins, where no block fits around it: in a callback. Gives its number, as for :meth:`epoch`."""
+        given = whole_number(number)
+        self._index = self._done if given is None else given
+        if self._index != self._done:  # goes on from a checkpoint: what was skipped took no time
+            self._in_epochs = Progress(self._clock, self._planned, self._index)
+        self._series.epoch.set(self._index + 1)
+        self._emit.bind(epoch=self._index + 1)
+        return self._index
+
+    def epoch_ends(self, *, is_event: bool = True) -> None:
+        """The epoch that :meth:`epoch_begins` began is done, which is an event unless ``is_event`` says otherwise."""
         with self._context.guard:
-            self._epoch = index + 1
-            self._advance(float(self._epoch), None)
-            self._emit(
-                "training.epoch",
-                epoch=self._epoch,
-                epochs=self._planned,
-                loss=self._series.loss.value(),
-                remaining_seconds=self._series.remaining.value(),
-            )
+            self._index = self._done = self._index + 1
+            self.within_epoch(0.0)
+            if is_event:
+                self._emit(
+                    "training.epoch",
+                    epoch=self._done,
+                    epochs=self._planned,
+                    loss=self._series.loss.value(),
+                    remaining_seconds=self._time_left.seconds(),
+                )
+
+    def within_epoch(self, part: float) -> None:
+        """Say how far the epoch under way is: a number from 0 to 1."""
+        with self._context.guard:
+            if self._in_own_units.total is None:
+                self._time_left.tell(self._in_epochs, self._index + min(1.0, part))
 
     def steps(self, batches: Iterable[T], total: Optional[int] = None) -> Iterator[T]:
         """Go through the batches of an epoch; each step is timed and moves the progress on.
+
+        A step is done when the next batch is asked for: one that is left by ``break`` or raises is not timed.
 
         Args:
             batches: what the loop goes over.
             total: how many batches there are, where ``len(batches)`` does not tell.
         """
-        if total is None:
-            total = length(batches)
-        for index, batch in enumerate(batches):
-            with self.step():
-                yield batch
-            if total:
-                with self._context.guard:
-                    self._advance(self._epoch + min(1.0, (index + 1) / total), None)
+        return self._steps(batches, total, lambda done, count: self.within_epoch(done / count))
+
+    def track(self, batches: Iterable[T], total: Optional[int] = None) -> Iterator[T]:
+        """Go through the batches as :meth:`steps` does; where no epochs are planned, this one pass is all of training.
+
+        ``for batch in training.track(loader)`` tells the time left in either case.
+        """
+        return self.steps(batches, total) if self._planned is not None else self._steps(batches, total, self.progress)
+
+    def step_took(self, seconds: float) -> None:
+        """Say how long a step took, where neither a block nor a loop fits around it: in a callback."""
+        self._series.step_durations.observe(seconds)
 
     def progress(self, done: float, total: float) -> None:
-        """Say how far training is in units of your own, for loops that know neither epochs nor steps."""
+        """Say how far training is in units of your own, for loops that know neither epochs nor steps.
+
+        From then on the time left comes from these alone, until epochs are planned: the two are not mixed.
+        """
         with self._context.guard:
-            self._advance(done, total)
+            self._time_left.tell(self._in_own_units, done, total)
 
     def output_model(self, url: object) -> None:
         """Say where the trained model is (TrainOutputModelUrl); credentials and query do not become a label."""
@@ -145,27 +170,34 @@ class Training:
             self._url = strip_secrets(url)
             self._series.output_model.set({"url": self._url})
 
-    def _advance(self, done: float, total: Optional[float]) -> None:
-        self._progress.update(done, total)
-        remaining, completion = self._progress.remaining_seconds(), self._progress.estimated_completion()
-        if remaining is not None and completion is not None:
-            self._series.remaining.set(remaining)
-            self._series.completion.set(completion)
+    def _count_epochs(self, planned: Optional[int]) -> None:
+        self._planned = planned
+        self._index = self._done = 0
+        self._in_epochs = Progress(self._clock, planned)
+        self._in_own_units = Progress(self._clock, None)
+
+    def _steps(self, batches: Iterable[T], total: Any, advance: Callable[[int, int], None]) -> Iterator[T]:
+        count = self._time_left.count(batches, total)
+
+        def on_step(done: int, seconds: float) -> None:
+            self._series.step_durations.observe(seconds)
+            if count:
+                advance(done, count)
+
+        return Steps(batches, self._clock.monotonic, on_step)
 
     def _ended(self, error: Optional[BaseException]) -> None:
         fields = {
             "samples": self._series.samples.value(),
-            "epochs": self._epoch,
+            "epochs": self._done,
             "loss": self._series.loss.value(),
-            "duration_seconds": self._context.clock.monotonic() - self._began,
+            "duration_seconds": self._clock.monotonic() - self._began,
         }
         if error is None:
-            self._series.remaining.set(0.0)
-            self._series.completion.set(self._context.clock.time())
+            self._time_left.nothing()
             self._emit("training.completed", **fields, model_url=self._url or None)
         else:
-            self._series.remaining.clear()
-            self._series.completion.clear()
+            self._time_left.unknown()
             self._emit("training.failed", **fields, error=type(error).__name__, reason=reason(error))
         self._emit.bind(epoch=None)
 
@@ -189,7 +221,3 @@ def training_run(
     with context.guard:
         training._ended(None)
         context.on_success()
-
-
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and value >= 0

@@ -60,7 +60,8 @@ class JointInference:
         served = instruments.latency(metrics.SERVED_DURATION)
         instruments.derived(metrics.SERVED, served.finished)
         instruments.derived(metrics.SERVED_ERRORS, served.failed)
-        return Observation(served, FailureEvents(self._context, "served", served.failed))
+        failures = FailureEvents(self._context, "served", served.failed)
+        return Observation(served, failures, self._context.clock.monotonic)
 
     @cached_property
     def _edge(self) -> InferenceLocation:

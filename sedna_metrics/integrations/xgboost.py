@@ -1,0 +1,79 @@
+"""XGBoost: a callback for ``xgboost.train`` and its scikit-learn classes.
+
+Source: ``xgboost.callback.TrainingCallback``.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Iterator, Mapping, Optional, Tuple
+
+from sedna_metrics.integrations._boosting import loss_of
+from sedna_metrics.integrations._fit import Fit, callback_of, framework_class, guarded
+
+
+def xgboost_callback(rounds: Optional[int] = None, samples: Optional[int] = None, output_model: object = None) -> Any:
+    """A callback for boosting: ``xgboost.train(..., callbacks=[xgboost_callback(rounds=100)])``.
+
+    A boosting round is a step, and an epoch: each goes over all samples. The loss is that of the training data where
+    ``evals`` has it. XGBoost does not tell that training raised: a ``with`` block around it does.
+
+    Args:
+        rounds: how many are planned: XGBoost does not tell.
+        samples: how many samples are trained on: XGBoost does not tell.
+        output_model: where the model is once training has ended.
+
+    Raises:
+        ImportError: there is no XGBoost.
+    """
+    base = framework_class("TrainingCallback", "xgboost.callback")
+    callback = callback_of(base, _Hooks, Fit(samples, output_model))
+    callback.rounds = rounds
+    return callback
+
+
+class _Hooks:
+    """The methods of the callback that tell something; what XGBoost takes from them stays as it is."""
+
+    fit: Fit
+    rounds: Optional[int]
+
+    def before_training(self, model: Any) -> Any:
+        self._begins()
+        return model
+
+    def before_iteration(self, model: Any, epoch: int, evals_log: Mapping[str, Any]) -> bool:
+        self._round_begins(epoch)
+        return False
+
+    def after_iteration(self, model: Any, epoch: int, evals_log: Mapping[str, Any]) -> bool:
+        self._round_ends(evals_log)
+        return False
+
+    def after_training(self, model: Any) -> Any:
+        self._ends()
+        return model
+
+    @guarded
+    def _begins(self) -> None:
+        self.fit.begins(self.rounds)
+
+    @guarded
+    def _round_begins(self, number: int) -> None:
+        self.fit.round_begins(number)
+        self.fit.step_begins()
+
+    @guarded
+    def _round_ends(self, evals_log: Mapping[str, Any]) -> None:
+        self.fit.round_ends(loss_of(_latest(evals_log)))
+
+    @guarded
+    def _ends(self) -> None:
+        self.fit.ends()
+
+
+def _latest(evals_log: Mapping[str, Any]) -> Iterator[Tuple[str, str, Any]]:
+    for data, metrics in evals_log.items():
+        for metric, history in metrics.items():
+            value = history[-1]
+            # In a cross-validation it is mean and standard deviation.
+            yield data, metric, value[0] if isinstance(value, tuple) else value

@@ -1,0 +1,178 @@
+"""One contract for the callbacks of all frameworks.
+
+It runs against the real libraries where they are installed (``make test-frameworks``), and against small stand-ins that
+call back as the libraries' documentation says.
+"""
+
+from __future__ import annotations
+
+import gc
+import math
+import os
+import subprocess
+import sys
+
+import pytest
+import requests
+from conftest import eventually, value, values
+from frameworks import real, standins
+
+import sedna_metrics
+from sedna_metrics import integrations
+
+pytestmark = pytest.mark.filterwarnings("default")  # those of the libraries are their own
+
+EPOCHS, STEPS, SAMPLES = real.EPOCHS, real.STEPS, real.SAMPLES
+STEPS_OF = {"xgboost": 1, "lightgbm": 1}
+MISSING = real.missing()
+FITS = [
+    *((real, name) for name in real.MODULES if name not in MISSING),
+    *((standins, name) for name in real.MODULES),
+]
+
+
+def test_the_real_libraries_are_there():
+    if MISSING and os.environ.get("FRAMEWORKS") != "required":
+        pytest.skip(f"stand-ins alone for {', '.join(MISSING)}: make test-frameworks")
+    assert MISSING == []
+
+
+@pytest.fixture(params=FITS, ids=lambda fit: f"{fit[0].__name__.split('.')[-1]}-{fit[1]}")
+def framework(request, monkeypatch):
+    module, name = request.param
+    if module is standins:
+        standins.install(name, monkeypatch)
+    return name, getattr(module, name)
+
+
+@pytest.fixture
+def fit(framework):
+    name, fit_ = framework
+
+    def run(**options):
+        fit_(getattr(integrations, f"{name}_callback"), **options)
+
+    return run
+
+
+def stage(worker):
+    return [dict(labels)["status"] for labels, number in values(worker, "sedna_stage_status").items() if number == 1]
+
+
+def test_epochs_steps_samples_loss_and_model_are_told(worker, framework, fit):
+    with worker.incremental_learning.training():
+        fit()
+        assert value(worker, "sedna_training_epochs") == EPOCHS
+        assert value(worker, "sedna_training_epoch") == EPOCHS
+        assert math.isfinite(value(worker, "sedna_training_loss"))
+        assert value(worker, "sedna_training_remaining_seconds") == 0
+        assert value(worker, "sedna_training_samples") == SAMPLES
+        # LightGBM has one hook a round: its first one has no beginning.
+        steps = EPOCHS * STEPS_OF.get(framework[0], STEPS) - (framework[0] == "lightgbm")
+        assert value(worker, "sedna_training_step_duration_seconds_count") == steps
+        assert values(worker, "sedna_training_output_model_info") == {(("url", "/m"),): 1}
+    assert value(worker, "sedna_training_nonfinite_losses_total") == 0
+
+
+def test_a_loss_that_is_no_number_is_seen(worker, fit):
+    with worker.incremental_learning.training():
+        fit(nan=True)
+    assert math.isnan(value(worker, "sedna_training_loss"))
+    assert value(worker, "sedna_training_nonfinite_losses_total") >= EPOCHS
+
+
+def test_a_fit_is_a_training_of_its_own_where_none_is_under_way(worker, fit):
+    fit()
+    assert stage(worker) == ["completed"]
+    assert worker.under_way == []
+
+
+def test_a_fit_that_stops_early_is_completed(worker, fit):
+    fit(stop=True)
+    assert value(worker, "sedna_training_epoch") < EPOCHS
+    gc.collect()
+    assert stage(worker) == ["completed"]
+
+
+def test_a_fit_that_raises_has_failed_within_a_with_block(worker, fit):
+    with pytest.raises(real.Broken), worker.incremental_learning.training():
+        fit(fail=True)
+    assert stage(worker) == ["failed"]
+
+
+def test_a_fit_of_its_own_that_raises_has_failed_when_the_worker_closes_at_the_latest(worker, fit):
+    with pytest.raises(real.Broken):
+        fit(fail=True)
+    worker.close()
+    assert stage(worker) == ["failed"]
+    assert value(worker, "sedna_worker_last_success_timestamp_seconds") is None
+
+
+def test_a_fit_of_its_own_that_raised_does_not_swallow_the_next(worker, fit):
+    with pytest.raises(real.Broken):
+        fit(fail=True)
+    gc.collect()
+    fit()
+    assert stage(worker) == ["completed"]
+
+
+def test_without_a_worker_a_fit_is_as_it_was(fit):
+    fit()
+    with pytest.raises(real.Broken):
+        fit(fail=True)
+
+
+@pytest.mark.parametrize("name", ["xgboost", "lightgbm"])
+def test_a_cross_validation_is_a_training_too(worker, name):
+    pytest.importorskip(name)
+    getattr(real, f"{name}_cv")(getattr(integrations, f"{name}_callback"))
+    assert value(worker, "sedna_training_epoch") == EPOCHS
+    assert math.isfinite(value(worker, "sedna_training_loss"))
+    assert stage(worker) == ["completed"]
+
+
+def test_what_a_framework_hands_over_wrongly_does_not_reach_the_fit(monkeypatch):
+    standins.install("huggingface", monkeypatch)
+    callback = integrations.huggingface_callback()
+    with sedna_metrics.start(export="off", log="off", environ={}) as worker:
+        callback.on_train_begin(None, None, None)
+        callback.on_log(None, None, None, logs=[])
+        assert value(worker, "sedna_metrics_internal_errors_total") == 1
+
+
+@pytest.mark.parametrize("name", ["huggingface", "keras", "lightning", "xgboost"])
+def test_where_a_framework_is_missing_its_callback_says_which(monkeypatch, name):
+    for module in (
+        "keras.callbacks", "tensorflow.keras.callbacks", "tf_keras.callbacks", "transformers",
+        "lightning.pytorch.callbacks", "pytorch_lightning.callbacks", "xgboost.callback",
+    ):  # fmt: skip
+        monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(ImportError, match="needs one of"):
+        getattr(integrations, f"{name}_callback")()
+
+
+def test_no_framework_is_imported_before_it_is_asked_for():
+    script = (
+        "import sys, sedna_metrics.integrations; "
+        "print({'keras', 'torch', 'transformers', 'xgboost', 'lightgbm', 'sklearn', 'numpy'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    assert done.stdout == "set()\n"
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_the_processes_of_a_data_loader_do_not_disturb_the_metrics(method):
+    data = pytest.importorskip("torch.utils.data")
+    rows = real.Rows()
+    loader = data.DataLoader(rows, batch_size=4, num_workers=2, multiprocessing_context=method)
+    with sedna_metrics.start(export="pull", host="127.0.0.1", port="0", log="off") as worker:
+        for _ in sedna_metrics.epochs(2):
+            assert sum(len(batch) for batch in sedna_metrics.track(loader)) == len(rows)
+            assert stage(worker) == ["running"]
+        assert stage(worker) == ["completed"]
+        assert value(worker, "sedna_training_step_duration_seconds_count") == 2 * len(loader)
+        assert value(worker, "sedna_training_epoch") == 2
+        # What the data set itself counts, in whatever process, is the worker's.
+        count = 2 * len(rows)
+        eventually(lambda: requests.get(worker.url) and value(worker, "sedna_hard_samples_total") == count)
+        assert value(worker, "sedna_metrics_internal_errors_total") == 0

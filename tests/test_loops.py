@@ -1,0 +1,370 @@
+"""Loops that are left half way, and what is handed to them that is no number."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import multiprocessing
+import os
+import sys
+import traceback
+from collections import deque
+
+import numpy as np
+import pytest
+import requests
+from conftest import eventually, value, values
+
+import sedna_metrics
+
+
+def stage(worker):
+    return [dict(labels)["status"] for labels, number in values(worker, "sedna_stage_status").items() if number == 1]
+
+
+def step_count(worker):
+    return value(worker, "sedna_training_step_duration_seconds_count")
+
+
+def by_break(loop):
+    for _ in loop():
+        break
+
+
+def by_break_within_blocks(loop):
+    for _ in loop():
+        with contextlib.suppress(KeyError):
+            try:
+                break
+            finally:
+                print()
+
+
+def by_return(loop):
+    for _ in loop():
+        return print()
+    return None
+
+
+def by_break_where_an_error_was_handled(loop):
+    for _ in loop():
+        try:
+            int("x")
+        except ValueError:
+            break
+
+
+def by_break_through_enumerate(loop):
+    for _ in enumerate(loop()):
+        break
+
+
+def through(items):
+    for item in items():  # noqa: UP028 - as a progress bar does
+        yield item
+
+
+def by_break_through_a_generator(loop):
+    for _ in through(loop):
+        break
+
+
+def from_(items):
+    yield from items()
+
+
+def by_break_through_two_generators(loop):
+    for _ in through(lambda: from_(loop)):
+        break
+
+
+def by_break_in_a_coroutine(loop):
+    async def run():
+        for _ in loop():
+            await asyncio.sleep(0)
+            break
+
+    asyncio.run(run())
+
+
+def by_raise(loop):
+    for _ in loop():
+        raise OSError
+
+
+def by_an_error_of_a_call(loop):
+    for _ in loop():
+        os.stat("/nowhere/at/all")
+
+
+def by_an_error_within_blocks(loop):
+    for _ in loop():
+        with contextlib.suppress(KeyError):
+            try:
+                raise OSError
+            finally:
+                print()
+
+
+def by_an_error_that_is_raised_again(loop):
+    for _ in loop():
+        try:
+            raise OSError
+        except OSError:
+            raise
+
+
+def by_an_error_that_is_caught_outside(loop):
+    try:
+        for _ in loop():
+            raise OSError
+    except OSError:
+        pass
+
+
+def by_an_error_through_a_generator(loop):
+    for _ in through(loop):
+        raise OSError
+
+
+def by_an_error_in_a_generator(loop):
+    def run():
+        for each in loop():
+            yield each
+            raise OSError
+
+    for _ in run():
+        pass
+
+
+def by_an_error_in_a_coroutine(loop):
+    async def run():
+        for _ in loop():
+            await asyncio.sleep(0)
+            raise OSError
+
+    asyncio.run(run())
+
+
+def by_the_end_of_the_worker(loop):
+    kept = loop()
+    next(kept)
+    sedna_metrics.running().close()
+
+
+STOPPED = [
+    by_break, by_break_within_blocks, by_return, by_break_where_an_error_was_handled, by_break_through_enumerate,
+    by_break_through_a_generator, by_break_through_two_generators, by_break_in_a_coroutine,
+]  # fmt: skip
+FAILED = [
+    by_raise, by_an_error_of_a_call, by_an_error_within_blocks, by_an_error_that_is_raised_again,
+    by_an_error_that_is_caught_outside, by_an_error_through_a_generator, by_an_error_in_a_generator,
+    by_an_error_in_a_coroutine, by_the_end_of_the_worker,
+]  # fmt: skip
+LOOPS = [lambda: sedna_metrics.epochs(3), lambda: sedna_metrics.track(range(3))]
+
+
+@pytest.mark.parametrize("loop", LOOPS, ids=["epochs", "track"])
+@pytest.mark.parametrize("leave", STOPPED, ids=lambda leave: leave.__name__)
+def test_a_loop_that_is_left_in_peace_is_a_training_that_stopped_early(worker, loop, leave):
+    leave(loop)
+    assert stage(worker) == ["completed"]
+    assert worker.under_way == []
+
+
+@pytest.mark.parametrize("loop", LOOPS, ids=["epochs", "track"])
+@pytest.mark.parametrize("leave", FAILED, ids=lambda leave: leave.__name__)
+def test_a_loop_that_is_left_by_an_error_is_a_training_that_failed(worker, loop, leave):
+    with contextlib.suppress(OSError):
+        leave(loop)
+    assert stage(worker) == ["failed"]
+    assert worker.under_way == []
+    assert value(worker, "sedna_worker_last_success_timestamp_seconds") is None
+
+
+def test_the_last_push_tells_that_a_loop_left_half_way_has_failed(start, gateway):
+    worker = start(export="push", pushgateway_url=gateway.url, push_interval=3600)
+    kept = sedna_metrics.epochs(3)
+    next(kept)
+    worker.close()
+    statuses = [line for line in gateway.requests[-1].text.splitlines() if line.startswith("sedna_stage_status{")]
+    assert [line for line in statuses if line.endswith(" 1.0")] == [line for line in statuses if '"failed"' in line]
+    assert statuses
+
+
+def test_batches_that_raise_are_a_training_that_failed_and_the_error_is_the_users(worker):
+    error = OSError("unreadable")
+
+    def batches():
+        yield 1
+        raise error
+
+    with pytest.raises(OSError, match="unreadable") as caught:
+        list(sedna_metrics.track(batches()))
+    assert caught.value is error
+    assert error.__context__ is None
+    assert "training_run" not in [frame.name for frame in traceback.extract_tb(error.__traceback__)]
+    assert stage(worker) == ["failed"]
+
+
+def test_what_cannot_be_gone_through_is_the_users_error_not_ours(worker):
+    with pytest.raises(TypeError, match="not iterable"):
+        list(sedna_metrics.track(3))
+    assert stage(worker) == ["failed"]
+    assert value(worker, "sedna_metrics_internal_errors_total") == 0
+
+
+def test_a_step_that_is_left_is_neither_timed_nor_done(worker, clock):
+    with worker.incremental_learning.training(epochs=1) as training, training.epoch():
+        for step in training.steps(range(10)):
+            clock.advance(1)
+            if step == 2:
+                break
+        with contextlib.suppress(OSError):
+            for step in training.steps(range(10)):
+                clock.advance(1)
+                if step == 2:
+                    raise OSError
+    assert step_count(worker) == 4
+
+
+def test_loading_a_batch_is_not_part_of_the_step(worker, clock):
+    def batches():
+        for _ in range(3):
+            clock.advance(100)
+            yield
+
+    with worker.incremental_learning.training(epochs=1) as training:
+        for _ in training.steps(batches()):
+            clock.advance(2)
+    assert value(worker, "sedna_training_step_duration_seconds_sum") == pytest.approx(6)
+
+
+def test_track_tells_the_time_left_of_the_one_pass_where_no_epochs_are_planned(worker, clock):
+    left = []
+    with worker.incremental_learning.training() as training:
+        for _ in training.track("abcd"):
+            clock.advance(2)
+            left.append(value(worker, "sedna_training_remaining_seconds"))
+    assert left == [None, 6, 4, 2]
+
+
+def test_track_is_part_of_its_epoch_where_epochs_are_planned(worker, clock):
+    with worker.incremental_learning.training(epochs=2) as training:
+        for _ in training.epochs():
+            for _ in training.track(range(5)):
+                clock.advance(1)
+            break
+        assert value(worker, "sedna_training_remaining_seconds") == pytest.approx(5)
+
+
+def test_units_of_the_scripts_own_are_not_mixed_with_epochs(worker, clock):
+    with worker.incremental_learning.training(epochs=2) as training:
+        for epoch in training.epochs():
+            for batch in range(10):
+                clock.advance(1)
+                training.progress(10 * epoch + batch + 1, 20)
+            assert value(worker, "sedna_training_remaining_seconds") == pytest.approx(10 - 10 * epoch)
+
+
+def test_what_was_done_before_a_checkpoint_tells_nothing_of_the_speed(worker, clock):
+    with worker.incremental_learning.training(epochs=10) as training:
+        clock.advance(1)
+        for number in (8, 9):
+            with training.epoch(number):
+                clock.advance(5)
+            assert value(worker, "sedna_training_remaining_seconds") == pytest.approx(5 * (9 - number))
+
+
+@pytest.mark.parametrize("planned", [3, np.int64(3), 3.0, np.array(3), "3"], ids=repr)
+def test_a_whole_number_is_a_whole_number(worker, planned):
+    with worker.incremental_learning.training(epochs=planned) as training:
+        assert list(training.epochs()) == [0, 1, 2]
+    assert list(sedna_metrics.epochs(planned)) == [0, 1, 2]
+    assert value(worker, "sedna_training_epochs") == 3
+    assert value(worker, "sedna_metrics_rejected_values_total") == 0
+
+
+@pytest.mark.parametrize("planned", ["many", -1, object()], ids=["text", "negative", "object"])
+def test_what_is_no_number_of_epochs_is_refused_and_the_loop_over_it_says_so(worker, planned):
+    with worker.incremental_learning.training(epochs=planned) as training, pytest.raises(ValueError, match="epochs=10"):
+        training.epochs()
+    assert value(worker, "sedna_metrics_rejected_values_total") == 1
+    with pytest.raises(ValueError, match="number of epochs"):
+        sedna_metrics.epochs(planned)
+
+
+def test_a_plan_that_is_no_number_leaves_the_last_good_one(worker):
+    with worker.incremental_learning.training(epochs=3) as training:
+        training.plan("many")
+        assert training.planned == 3
+    assert value(worker, "sedna_training_epochs") == 3
+
+
+@pytest.mark.parametrize("total", [np.array([1, 2]), "all", float("nan"), -4, 2.5], ids=repr)
+def test_a_total_that_is_no_number_is_refused_and_no_batch_is_lost(worker, total):
+    with worker.incremental_learning.training(epochs=1) as training:
+        with training.epoch():
+            assert list(training.steps([1, 2], total=total)) == [1, 2]
+            assert list(training.track([1, 2], total=total)) == [1, 2]
+        assert step_count(worker) == 4
+    with worker.incremental_learning.evaluation() as evaluation:
+        assert list(evaluation.track([1, 2], total=total)) == [1, 2]
+    assert value(worker, "sedna_metrics_rejected_values_total") == 3
+
+
+@pytest.mark.parametrize("bad", ["half", None, float("nan"), float("inf"), -1, np.array([1, 2])], ids=repr)
+def test_progress_that_is_no_number_is_refused_and_the_estimate_stands(worker, clock, bad):
+    with worker.incremental_learning.training() as training:
+        clock.advance(10)
+        training.progress(1, 4)
+        training.progress(bad, 4)
+        if bad is not None:
+            training.progress(2, bad)
+        assert value(worker, "sedna_training_remaining_seconds") == 30
+        clock.advance(10)
+        training.progress(2, 4)
+        assert value(worker, "sedna_training_remaining_seconds") == pytest.approx(20)
+    assert value(worker, "sedna_metrics_rejected_values_total") == (1 if bad is None else 2)
+
+
+def test_a_history_may_be_a_deque(worker):
+    with worker.incremental_learning.training() as training:
+        training.loss(deque([3.0, 2.0, 1.5], maxlen=3))
+    assert value(worker, "sedna_training_loss") == 1.5
+
+
+def test_where_python_does_not_count_references_a_loop_that_is_left_has_stopped_early(worker, monkeypatch):
+    monkeypatch.setattr(sys.implementation, "name", "pypy")
+    with contextlib.suppress(OSError):
+        by_raise(LOOPS[0])
+    assert stage(worker) == ["completed"]
+
+
+def test_partial_fit_of_a_real_estimator(worker):
+    linear_model = pytest.importorskip("sklearn.neural_network")
+    generator = np.random.default_rng(1)
+    batches = [(generator.normal(size=(8, 2)), [0, 1] * 4) for _ in range(4)]
+    model = linear_model.MLPClassifier((2,))
+    fitted = sedna_metrics.integrations.partial_fit(model, batches, epochs=3, classes=[0, 1])
+    assert fitted is model
+    assert value(worker, "sedna_training_epoch") == 3
+    assert step_count(worker) == 12
+    assert value(worker, "sedna_training_loss") == pytest.approx(model.loss_)
+    assert stage(worker) == ["completed"]
+
+
+def test_a_process_that_loads_data_does_not_end_the_training(start):
+    worker = start(export="pull", port="0", host="127.0.0.1")
+    loads = multiprocessing.get_context("fork")
+    for epoch in sedna_metrics.epochs(2):
+        for _ in sedna_metrics.track(range(2)):
+            child = loads.Process(target=worker.joint_inference.hard_sample)
+            child.start()
+            child.join()
+            assert child.exitcode == 0
+        assert stage(worker) == ["running"]
+        assert value(worker, "sedna_training_epoch") == epoch + 1
+    assert stage(worker) == ["completed"]
+    assert step_count(worker) == 4
+    eventually(lambda: requests.get(worker.url) and value(worker, "sedna_hard_samples_total") == 4)
