@@ -21,6 +21,29 @@ from sedna_metrics._worker import Worker
 from sedna_metrics.testing import FakeClock
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Begin to build what takes long while other tests run."""
+    if any("kube_state_metrics" in item.fixturenames for item in session.items if isinstance(item, pytest.Function)):
+        session.config.stash[_BUILD] = servers.Build()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if _BUILD in config.stash:
+        config.stash[_BUILD].stop()
+
+
+_BUILD = pytest.StashKey[servers.Build]()
+
+
+@pytest.fixture(scope="session")
+def kube_state_metrics(request: pytest.FixtureRequest) -> str:
+    """Path of the real program."""
+    try:
+        return request.config.stash[_BUILD].wait()
+    except RuntimeError as reason:
+        pytest.skip(f"kube-state-metrics: {reason}")
+
+
 @pytest.fixture
 def clock() -> FakeClock:
     return FakeClock()

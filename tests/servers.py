@@ -1,7 +1,8 @@
 """Finds the real servers that the tests and the demo run against: Prometheus, promtool, Pushgateway.
 
 From PATH; else from Debian's (or Ubuntu's) packages, unpacked into ``.cache/servers``, which needs no root and starts
-nothing. Run as a script it fetches them and says what it found.
+nothing. Run as a script it fetches them and says what it found. kube-state-metrics is in no package; Go builds it where
+Go is at hand.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ PACKAGES = {
     "promtool": "prometheus",
     "prometheus-pushgateway": "prometheus-pushgateway",
 }
+KUBE_STATE_METRICS = "k8s.io/kube-state-metrics/v2"  # its version is in kube_state_metrics/go.mod
 _ALIASES = {"prometheus-pushgateway": ("prometheus-pushgateway", "pushgateway")}
 
 
@@ -41,6 +43,45 @@ def fetch() -> Dict[str, str]:
     missing = sorted({PACKAGES[name] for name in PACKAGES if find(name) is None})
     problem = _unpack(missing) if missing else ""
     return {name: problem or "not in the package" for name in PACKAGES if find(name) is None}
+
+
+class Build:
+    """Go builds kube-state-metrics, beside whatever else goes on: it takes minutes, and gets what CPU is left over."""
+
+    def __init__(self) -> None:
+        go = shutil.which("go") or shutil.which("go", path="/usr/local/go/bin")
+        self._target = CACHE / "go" / "kube-state-metrics"
+        self._process: Optional[subprocess.Popen[str]] = None
+        self._problem = "" if go else "there is no Go to build it with"
+        if go and not self._target.exists():
+            self._process = subprocess.Popen(
+                ["nice", "-n", "19", go, "build", "-o", str(self._target), KUBE_STATE_METRICS],
+                cwd=Path(__file__).with_name("kube_state_metrics"),
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+
+    def wait(self) -> str:
+        """Path of the program.
+
+        Raises:
+            RuntimeError: it is not to be had, with the reason.
+        """
+        if found := shutil.which("kube-state-metrics"):
+            return found
+        if self._process:
+            _, output = self._process.communicate()
+            self._problem = f"Go cannot build it: {output.strip()[-300:]}" if self._process.returncode else ""
+            self._process = None
+        if self._problem:
+            raise RuntimeError(self._problem)
+        return str(self._target)
+
+    def stop(self) -> None:
+        """Leave it, where nobody waited for it."""
+        if self._process:
+            self._process.kill()
+            self._process.communicate()
 
 
 def _unpack(packages: List[str]) -> str:

@@ -1,4 +1,4 @@
-"""Writes those of ``../files`` that rest on the metric catalogue.
+"""Writes those of ``../files`` that rest on the metric catalogue, or on Sedna's kinds of custom resources.
 
 Run by ``make stack``; needs the extra ``generate``. Each module gives ``FILES``: contents by path.
 """
@@ -7,6 +7,6 @@ from __future__ import annotations
 
 from typing import Dict
 
-from sedna_metrics.stack.generate import rules, scrape
+from sedna_metrics.stack.generate import kube_state_metrics, rules, scrape
 
-FILES: Dict[str, str] = {**rules.FILES, **scrape.FILES}
+FILES: Dict[str, str] = {**kube_state_metrics.FILES, **rules.FILES, **scrape.FILES}
