@@ -12,6 +12,7 @@ from conftest import program
 
 from sedna_metrics.catalogue import ALL
 from sedna_metrics.stack import export
+from sedna_metrics.stack.generate._kinds import KINDS
 from sedna_metrics.stack.generate.rules import ALERTS, RECORDINGS
 
 ID = 'namespace="n",task="t",worker="w"'
@@ -79,6 +80,21 @@ CASES = {
             'push_time_seconds{job="sedna-worker",task="live"}': "0+60x120",
         },
     ),
+    "SednaStageFailed": (
+        {f'sedna_stage_status{{{ID},task_stage="train",status="failed"}}': "0x90 1x29"},
+        {
+            f'sedna_stage_status{{{ID},task_stage="train",status="failed"}}': "1x50 0x69",
+            f'sedna_train_status{{{ID},status="failed"}}': flat(0),
+            f'sedna_train_status{{{ID},status="waiting"}}': flat(1),
+        },
+    ),
+    "SednaResourceFailed": (
+        {'sedna_joint_inference_service_condition{namespace="n",name="t",condition="Failed"}': flat(1)},
+        {
+            'sedna_joint_inference_service_condition{namespace="n",name="t",condition="Failed"}': "1x50 0x69",
+            'sedna_joint_inference_service_condition{namespace="n",name="t",condition="Running"}': flat(1),
+        },
+    ),
     "SednaSpoolNotDrained": (
         {f"sedna_metrics_spool_entries{{{ID}}}": flat(2)},
         {f"sedna_metrics_spool_entries{{{ID}}}": "2x90 0x29"},
@@ -111,6 +127,25 @@ VALUES = {
             f'sedna_eval_score{{{ID},model="old",metric="f1"}}': flat(0.5),
         }, 0.25, {f'sedna_eval_score{{{ID},model="new",metric="f1"}}': flat(0.75)},
     ),
+    "sedna:pods:info": (
+        {
+            'kube_pod_labels{namespace="n",pod="p",label_reidjob_sedna_io_name="t"}': flat(1),
+            'kube_pod_labels{namespace="n",pod="other",label_app="x"}': flat(1),
+        }, 1, {'kube_pod_labels{namespace="n",pod="other",label_app="x"}': flat(1)},
+    ),
+    **{
+        f"sedna_{kind}_completion_time_seconds": (
+            {
+                f'sedna_{kind}_condition{{namespace="n",name="t",task_stage="deploy",condition="Completed"}}': flat(1),
+                f'sedna_{kind}_condition_since_seconds{{namespace="n",name="t"}}': flat(1762137480),
+            }, 1762137480, {
+                f'sedna_{kind}_condition{{namespace="n",name="t",task_stage="deploy",condition="Completed"}}': flat(0),
+                f'sedna_{kind}_condition{{namespace="n",name="t",task_stage="train",condition="Completed"}}': flat(1),
+                f'sedna_{kind}_condition_since_seconds{{namespace="n",name="t"}}': flat(1762137480),
+            },
+        )
+        for kind in ("incremental_learning_job", "lifelong_learning_job")
+    },
 }  # fmt: skip
 
 
@@ -179,12 +214,27 @@ def test_a_loss_that_is_infinite_or_was_counted_fires_too(folder, series):
     assert not stays_silent(folder, "SednaLossNotFinite", series)
 
 
+@pytest.mark.parametrize(
+    "under_way",
+    ['sedna_stage_status{task_stage="eval",status="running",%s}', 'sedna_train_status{status="waiting",%s}'],
+)
+def test_a_group_whose_work_was_under_way_is_stale_though_something_ended_well_before(folder, under_way):
+    group = 'job="sedna-worker",namespace="n",task="t",worker_type="train",instance="i"'
+    series = {
+        f"push_time_seconds{{{group}}}": flat(600),
+        f'sedna_worker_last_success_timestamp_seconds{{{group},worker="w"}}': flat(590),
+        under_way % f'{group},worker="w"': flat(1),
+    }
+    assert not stays_silent(folder, "SednaPushGroupStale", series)
+
+
 @pytest.mark.parametrize("name", ["prometheus.yml", "standalone.yml"])
 def test_promtool_accepts_the_configuration(folder, name):
-    # Debian's Prometheus is built without Kubernetes' discovery: all but that is checked.
+    # Debian's Prometheus is built without Kubernetes' discovery, and a pod's secrets are not here: all else is checked.
     document = yaml.safe_load((folder / name).read_text())
     for job in document["scrape_configs"]:
-        job.pop("kubernetes_sd_configs", None)
+        for key in ("kubernetes_sd_configs", "tls_config", "authorization"):
+            job.pop(key, None)
     (folder / name).write_text(yaml.safe_dump(document))
     check = [program("promtool"), "check", "config", str(folder / name)]
     assert "SUCCESS: 1 rule files found" in subprocess.run(check, check=True, capture_output=True, text=True).stdout
@@ -194,4 +244,5 @@ def test_each_metric_of_ours_in_an_expression_is_in_the_catalogue():
     known = {metric.name for metric in ALL}
     known |= {f"{metric.name}_bucket" for metric in ALL if metric.form == "histogram"}
     used = {name for rule in RECORDINGS + ALERTS for name in re.findall(r"\bsedna_\w+", rule.expr)}
-    assert used - known == set()
+    of_resources = {f"sedna_{kind.snake}_" for kind in KINDS}
+    assert {name for name in used - known if not name.startswith(tuple(of_resources))} == set()

@@ -17,7 +17,9 @@ def add_to(commands: Any) -> None:
     writing = actions.add_parser("export", help="write the files into a folder")
     writing.add_argument("folder", type=Path, metavar="DIR")
     for server, address in ADDRESSES.items():
-        writing.add_argument(f"--{server}", default=address, metavar="HOST:PORT", help=f"default: {address}")
+        writing.add_argument(
+            f"--{server.replace('_', '-')}", default=address, metavar="HOST:PORT", help=f"default: {address}"
+        )
     writing.add_argument("--force", action="store_true", help="overwrite files that this command did not write")
     writing.set_defaults(run=run)
 

@@ -13,6 +13,7 @@ MANIFEST = ".sedna-metrics.json"
 
 ADDRESSES: Dict[str, str] = {
     "pushgateway": "pushgateway.monitoring:9091",
+    "kube_state_metrics": "kube-state-metrics.monitoring:8080",
     "prometheus": "prometheus.monitoring:9090",
     "loki": "loki.monitoring:3100",
 }

@@ -7,6 +7,6 @@ from __future__ import annotations
 
 from typing import Dict
 
-from sedna_metrics.stack.generate import kube_state_metrics, rules, scrape
+from sedna_metrics.stack.generate import kube_state_metrics, operator, rules, scrape
 
-FILES: Dict[str, str] = {**kube_state_metrics.FILES, **rules.FILES, **scrape.FILES}
+FILES: Dict[str, str] = {**kube_state_metrics.FILES, **operator.FILES, **rules.FILES, **scrape.FILES}

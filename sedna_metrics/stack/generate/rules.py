@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Dict, Tuple
 
 from sedna_metrics.catalogue import federated, inference, learning, library, worker
+from sedna_metrics.stack.generate._kinds import GROUP, KINDS, Kind
 from sedna_metrics.stack.generate._yaml import dump
 
 _TASK = "namespace, task"
@@ -39,11 +40,33 @@ def _quantile(quantile: str, name: str, by: str) -> str:
     return f"histogram_quantile({quantile}, sum by ({by}, le) (rate({name}_bucket[5m])))"
 
 
+def _completion(kind: Kind) -> Recording:
+    """Of a kind whose controller never sets it: when its last stage was completed, until the next round begins."""
+    resource = f"sedna_{kind.snake}"
+    done = f'{resource}_condition{{task_stage=~"(?i:deploy)",condition="Completed"}} == 1'
+    return Recording(
+        f"{resource}_completion_time_seconds",  # CompletionTime; the name is the one of the kinds that have it
+        f"max by (namespace, name) ({resource}_condition_since_seconds and on (namespace, name) {done})",
+    )
+
+
+def _pods_of(kind: Kind) -> str:
+    label = f"label_{kind.lower}_{GROUP.replace('.', '_')}"
+    named = f'label_replace(kube_pod_labels{{{label}_name!=""}}, "task", "$1", "{label}_name", "(.*)")'
+    typed = f'label_replace({named}, "worker_type", "$1", "{label}_worker_type", "(.*)")'
+    return f'label_replace({typed}, "kind", "{kind.lower}", "", "")'
+
+
 _SAMPLES = _rate(inference.SAMPLES.name)
 _SCORE = learning.EVAL_SCORE.name
 _LOSS = learning.TRAINING_LOSS.name
 _REMAINING = learning.TRAINING_REMAINING.name
 _NODES = federated.TRAIN_NODES.name
+_GROUP = f"{_TASK}, worker_type, instance"  # what pushes are grouped by
+_UNDER_WAY = (
+    f'{learning.STAGE_STATUS.name}{{status=~"starting|running"}} == 1 or '
+    f'{federated.TRAIN_STATUS.name}{{status=~"waiting|running"}} == 1'
+)
 
 RECORDINGS: Tuple[Recording, ...] = (
     Recording("sedna:inferences:rate5m", _rate(inference.INFERENCES.name, f"{_TASK}, location")),
@@ -65,6 +88,11 @@ RECORDINGS: Tuple[Recording, ...] = (
         "sedna:eval_score:gain",
         f'max by ({_TASK}, metric) ({_SCORE}{{model="new"}}) - max by ({_TASK}, metric) ({_SCORE}{{model="old"}})',
     ),
+    Recording(
+        "sedna:pods:info",
+        f"max by (namespace, pod, kind, task, worker_type) ({' or '.join(_pods_of(kind) for kind in KINDS)})",
+    ),
+    *(_completion(kind) for kind in KINDS if kind.has_stages),
 )
 
 ALERTS: Tuple[Alert, ...] = (
@@ -122,13 +150,30 @@ ALERTS: Tuple[Alert, ...] = (
     ),
     Alert(
         "SednaPushGroupStale",
-        # The group of a worker that ended well stays until its next run replaces it: that is no fault.
-        f'time() - push_time_seconds{{job="sedna-worker"}} > 300 '
-        f"unless on ({_TASK}, worker_type, instance) {worker.LAST_SUCCESS.name} > 0",
+        # The group of a worker that ended well stays until its next run replaces it: that is no fault. Who says that
+        # work is under way has not ended, whatever went well before.
+        f'time() - push_time_seconds{{job="sedna-worker"}} > 300 unless on ({_GROUP}) '
+        f"({worker.LAST_SUCCESS.name} > 0 unless on ({_GROUP}) ({_UNDER_WAY}))",
         "1m",
         "warning",
         "A worker stopped pushing without having ended well",
         "Task {{ $labels.task }}, {{ $labels.worker_type }} on {{ $labels.instance }}.",
+    ),
+    Alert(
+        "SednaStageFailed",
+        f'{{__name__=~"{learning.STAGE_STATUS.name}|{federated.TRAIN_STATUS.name}",status="failed"}} == 1',
+        "0s",
+        "warning",
+        "A stage of a task has failed",
+        "Task {{ $labels.task }}, worker {{ $labels.worker }}: {{ $labels.task_stage }}.",
+    ),
+    Alert(
+        "SednaResourceFailed",
+        '{__name__=~"sedna_.+_condition",condition="Failed"} == 1',
+        "1m",
+        "warning",
+        "Sedna's controller says Failed",
+        "{{ $labels.customresource_kind }} {{ $labels.namespace }}/{{ $labels.name }}: {{ $labels.task_stage }}.",
     ),
     Alert(
         "SednaSpoolNotDrained",
