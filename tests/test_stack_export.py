@@ -7,7 +7,6 @@ import pytest
 from sedna_metrics.cli import main
 from sedna_metrics.stack import ADDRESSES, ForeignFiles, export
 from sedna_metrics.stack._export import FILES as SHIPPED
-from sedna_metrics.stack.generate import FILES as GENERATED
 
 
 def written(folder):
@@ -19,7 +18,10 @@ def written(folder):
 
 
 def test_what_is_shipped_is_what_the_catalogue_gives():
-    for name, text in GENERATED.items():
+    pytest.importorskip("grafana_foundation_sdk", reason="the dashboards' builders need Python 3.11")
+    from sedna_metrics.stack.generate._all import FILES
+
+    for name, text in FILES.items():
         assert (SHIPPED / name).read_text(encoding="utf-8") == text, f"{name} is out of date: run make stack"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sedna_metrics.stack._export import FILES as FOLDER
-from sedna_metrics.stack.generate import FILES
+from sedna_metrics.stack.generate._all import FILES
 
 for name, text in FILES.items():
     path = FOLDER / name

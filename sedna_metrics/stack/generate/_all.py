@@ -1,0 +1,15 @@
+"""All files that are written: contents by path."""
+
+from __future__ import annotations
+
+from typing import Dict
+
+from sedna_metrics.stack.generate import dashboards, kube_state_metrics, operator, rules, scrape
+
+FILES: Dict[str, str] = {
+    **dashboards.FILES,
+    **kube_state_metrics.FILES,
+    **operator.FILES,
+    **rules.FILES,
+    **scrape.FILES,
+}

@@ -1,0 +1,91 @@
+"""Queries of the panels. Names come from the catalogue's entries, so a metric that is gone breaks the import.
+
+Grafana fills in ``$namespace``, ``$task`` and ``$worker``, which the reader chooses, and ``$__rate_interval``.
+"""
+
+from __future__ import annotations
+
+from typing import Iterable, Tuple
+
+from sedna_metrics.catalogue import Metric
+
+CHOSEN = 'namespace=~"$namespace",task=~"$task",worker=~"$worker"'
+RESOURCE = 'namespace=~"$namespace",name=~"$task"'
+"""Selects custom resources: kube-state-metrics calls the task by the resource's name."""
+
+_LINES = '{job="sedna-worker",namespace=~"$namespace",task=~"$task"} | worker=~"$worker" |~ `(?i)$search`'
+
+
+def of(metric: Metric, **labels: str) -> str:
+    """The metric's series of what is chosen."""
+    return f"{metric.name}{{{', '.join([CHOSEN, *(f'{key}={_quoted(value)}' for key, value in labels.items())])}}}"
+
+
+def total(metric: Metric, by: str = "", **labels: str) -> str:
+    """Sum over all workers, or by labels."""
+    return f"sum{_by(by)}({of(metric, **labels)})"
+
+
+def highest(metric: Metric, by: str = "", **labels: str) -> str:
+    """The highest value by labels, for what is the same number on several workers, or only the latest."""
+    return f"max{_by(by)}({of(metric, **labels)})"
+
+
+def rate(metric: Metric, by: str = "", **labels: str) -> str:
+    """How fast a counter grows, a second."""
+    return f"sum{_by(by)}(rate({of(metric, **labels)}[$__rate_interval]))"
+
+
+def increase(metric: Metric, by: str = "", **labels: str) -> str:
+    """How much a counter grew in the time that the dashboard shows."""
+    return f"sum{_by(by)}(increase({of(metric, **labels)}[$__range]))"
+
+
+def ratio(above: Metric, below: Metric, by: str = "", **labels: str) -> str:
+    """Of the rates of two counters; nothing while the lower one stands still, rather than NaN."""
+    return f"{rate(above, by, **labels)} / ({rate(below, by)} > 0)"
+
+
+def quantile(q: float, metric: Metric, by: str = "", **labels: str) -> str:
+    """Estimated from a histogram's buckets."""
+    buckets = of(metric, **labels).replace(metric.name, f"{metric.name}_bucket", 1)
+    return f"histogram_quantile({q}, sum by (le{', ' + by if by else ''}) (rate({buckets}[$__rate_interval])))"
+
+
+def buckets(metric: Metric, **labels: str) -> str:
+    """How fast each bucket of a histogram grows, for a heat map."""
+    selected = of(metric, **labels).replace(metric.name, f"{metric.name}_bucket", 1)
+    return f"sum by (le) (increase({selected}[$__rate_interval]))"
+
+
+def state(metric: Metric, by: str) -> str:
+    """The state's number, counted from 1 as in ``metric.states``: one line for each ``by``."""
+    return numbered((of(metric, **{metric.state_label: each}) for each in metric.states), by)
+
+
+def resource_state(name: str, label: str, states: Tuple[str, ...], by: str) -> str:
+    """As :func:`state`, of what kube-state-metrics tells of custom resources."""
+    return numbered((f'{name}{{{RESOURCE},{label}="{each}"}}' for each in states), by)
+
+
+def numbered(series: Iterable[str], by: str) -> str:
+    """Of 0/1 series the number of the one that is 1, counted from 1."""
+    return f"sum by ({by}) ({' or '.join(f'{each} * {index}' for index, each in enumerate(series, 1))})"
+
+
+def lines() -> str:
+    """LogQL: the lines of what is chosen."""
+    return _LINES
+
+
+def lines_by_level() -> str:
+    """LogQL: how many lines there are, by level."""
+    return f"sum by (level) (count_over_time({_LINES} [$__auto]))"
+
+
+def _by(labels: str) -> str:
+    return f" by ({labels}) " if labels else " "
+
+
+def _quoted(value: str) -> str:
+    return f'"{value}"'
