@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 .PHONY: help test test-sedna test-frameworks servers versions bench reference stack demo lint clean
 
 help:
-	@echo "make demo      three real tasks on real data, checked against what really happened"
+	@echo "make demo      four real tasks on real data, checked against what really happened"
 	@echo "make test      linters, types and all tests, against real Prometheus and Pushgateway; oldest and newest Python"
 	@echo "make test-sedna SEDNA_LIB=.../lib  real Sedna workers, of a checkout of kubeedge/sedna"
 	@echo "make test-frameworks  the callbacks with the real Keras, Lightning, ... (downloads 3 GB)"

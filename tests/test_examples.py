@@ -1,4 +1,4 @@
-"""The demo: three real tasks, what they emit compared with what really happened."""
+"""The demo: four real tasks, what they emit compared with what really happened."""
 
 from __future__ import annotations
 
@@ -27,6 +27,6 @@ def test_the_demo_shows_what_happened(embedded):
         timeout=150,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "55 of 55 values are as they should be" in done.stdout
+    assert "70 of 70 values are as they should be" in done.stdout
     assert "DIFFERENT" not in done.stdout
     assert ("embedded" if embedded else "a real Prometheus") in done.stdout

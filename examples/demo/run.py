@@ -1,4 +1,4 @@
-"""Three real tasks as separate processes; what they emit is compared with what really happened.
+"""Four real tasks as separate processes; what they emit is compared with what really happened.
 
 With a real Prometheus and Pushgateway where they can be had, else with an embedded scraper and receiver.
 """
@@ -55,6 +55,8 @@ class Demo:
         self._start("joint_inference/edge_worker.py", "edgeworker-demo", {**ji, **self._scraped(edge_metrics)})
         il = {"JOB_NAME": "digits-incremental", "NODE_NAME": "edge-node"}
         self._start("incremental_learning/worker.py", "train-worker-demo", il)
+        ll = {"JOB_NAME": "digits-lifelong", "KB_SERVER": "http://kb:9020", "NODE_NAME": "edge-node"}
+        self._start("lifelong_learning/worker.py", "train-worker-demo-ll", ll)
         fl = {"JOB_NAME": "digits-federated", "AGG_BIND_PORT": str(aggregator), "AGG_PORT": str(aggregator)}
         self._start("federated_learning/aggregator.py", "aggworker-demo", {**fl, "NODE_NAME": "cloud-node"})
         for number, part in enumerate(("0:300", "300:700", "700:1500"), start=1):
@@ -110,6 +112,7 @@ class Demo:
 BARS = (
     ("digits-joint-inference", "sedna_inference_samples_total", 897),
     ("digits-incremental", "sedna_training_step_duration_seconds_count", 3 * 12 * 8),
+    ("digits-lifelong", "sedna_training_step_duration_seconds_count", 3 * 10 * 4),
     ("digits-federated", "sedna_aggregation_round", 5),
 )
 
