@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 from types import ModuleType
-from typing import Callable, Dict, Iterator, List
+from typing import Callable, Dict, Iterator, List, Tuple
 
 import pytest
 import requests
@@ -23,7 +23,8 @@ from sedna_metrics.testing import FakeClock
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Begin to build what takes long while other tests run."""
-    if any("kube_state_metrics" in item.fixturenames for item in session.items if isinstance(item, pytest.Function)):
+    functions = [item for item in session.items if isinstance(item, pytest.Function)]
+    if any("kube_state_metrics_or_reason" in function.fixturenames for function in functions):
         session.config.stash[_BUILD] = servers.Build()
 
 
@@ -36,12 +37,21 @@ _BUILD = pytest.StashKey[servers.Build]()
 
 
 @pytest.fixture(scope="session")
-def kube_state_metrics(request: pytest.FixtureRequest) -> str:
-    """Path of the real program."""
+def kube_state_metrics_or_reason(request: pytest.FixtureRequest) -> Tuple[str, str]:
+    """Path of the real program, or why it is not at hand."""
     try:
-        return request.config.stash[_BUILD].wait()
+        return request.config.stash[_BUILD].wait(), ""
     except RuntimeError as reason:
+        return "", str(reason)
+
+
+@pytest.fixture(scope="session")
+def kube_state_metrics(kube_state_metrics_or_reason: Tuple[str, str]) -> str:
+    """Path of the real program."""
+    found, reason = kube_state_metrics_or_reason
+    if reason:
         pytest.skip(f"kube-state-metrics: {reason}")
+    return found
 
 
 @pytest.fixture

@@ -4,164 +4,24 @@ from __future__ import annotations
 
 import copy
 import re
-import subprocess
-from pathlib import Path
 
 import pytest
-import requests
-import yaml
+from cluster import RESOURCES, cluster as running_cluster
 from conftest import eventually, free_port
-from kube_api import KubeApi, definition
-from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from sedna_metrics.stack import export
-from sedna_metrics.stack.generate._kinds import GROUP, KINDS, VERSION
-from sedna_metrics.stack.generate.kube_state_metrics import POD_LABELS, RULES
-
-RESOURCES = {
-    resource["kind"]: resource
-    for path in sorted((Path(__file__).parent / "kube_state_metrics" / "resources").glob("*.yaml"))
-    for resource in [yaml.load(path.read_text(), Loader=yaml.SafeLoader)]
-}
-WORKERS = [
-    {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {
-            "name": "helmet-detection-demo-train-x1",
-            "namespace": "default",
-            "uid": "1",
-            "labels": {
-                "incrementallearningjob.sedna.io/name": "helmet-detection-demo",
-                "incrementallearningjob.sedna.io/worker-type": "train",
-            },
-        },
-        "spec": {"nodeName": "edge-node", "containers": [{"name": "train-worker", "image": "x"}]},
-        "status": {
-            "phase": "Running",
-            "containerStatuses": [
-                {"name": "train-worker", "image": "x", "ready": True, "restartCount": 2, "state": {"running": {}}},
-            ],
-        },
-    },
-    {
-        "apiVersion": "batch/v1",
-        "kind": "Job",
-        "metadata": {"name": "prepare-data", "namespace": "default", "uid": "2"},
-        "spec": {"completions": 1, "template": {"spec": {"containers": []}}},
-        "status": {"succeeded": 1, "conditions": [{"type": "Complete", "status": "True"}]},
-    },
-]
-LIFELONG = {
-    "apiVersion": f"{GROUP}/{VERSION}",
-    "kind": "LifelongLearningJob",
-    "metadata": {"name": "atcii", "namespace": "edge", "uid": "3"},
-    "status": {
-        "startTime": "2025-11-03T02:00:05Z",
-        "conditions": [
-            {"stage": "Train", "type": "Waiting", "lastTransitionTime": "2025-11-03T02:00:05Z"},
-            {"stage": "Eval", "type": "Running", "lastTransitionTime": "2025-11-03T03:00:05Z"},
-        ],
-        "knowledgeBase": {
-            "AIClasses": {"numberOfAIClasses": 4},
-            "AIModels": {"numberOfAIModels": 3, "listOfAIModels": [{"modelID": "secret"}]},
-            "samples": {"numberOfUnseenSample": 20, "numberOfLabeledUnseenSample": 12},
-        },
-    },
-}  # fmt: skip
-TRACKING = {
-    "apiVersion": f"{GROUP}/{VERSION}",
-    "kind": "ObjectTrackingService",
-    "metadata": {"name": "tracking", "namespace": "edge", "uid": "4"},
-    "status": {"active": 1, "failed": 0, "conditions": [{"type": "Pending"}]},
-}
-REID = {
-    "apiVersion": f"{GROUP}/{VERSION}",
-    "kind": "ReidJob",
-    "metadata": {"name": "reid", "namespace": "edge", "uid": "5"},
-    "status": {"phase": "Running", "active": 1, "conditions": [{"type": "Running"}]},
-}
-
-# One series of each resource that is there: each is asked for by itself.
-FIRST = {
-    "kube_pod_labels",
-    "kube_job_status_succeeded",
-    "sedna_dataset_samples",
-    "sedna_model_update_time_seconds",
-    "sedna_incremental_learning_job_condition",
-    "sedna_federated_learning_job_condition",
-    "sedna_joint_inference_service_condition",
-    "sedna_lifelong_learning_job_condition",
-    "sedna_object_tracking_service_condition",
-    "sedna_reid_job_condition",
-}
-
-
-class Cluster:
-    """The stand-in for the API server, and the real kube-state-metrics that asks it."""
-
-    def __init__(self, api, url):
-        self.api = api
-        self.url = url
-
-    def samples(self):
-        """Values by name and labels; the labels that kube-state-metrics puts on every custom resource are left out."""
-        text = requests.get(f"{self.url}/metrics", timeout=10).text
-        return {
-            (sample.name, *sorted((k, v) for k, v in sample.labels.items() if not k.startswith("customresource_"))): (
-                sample.value
-            )
-            for family in parse_text(text)
-            for sample in family.samples
-        }
-
-    def value(self, metric, /, **labels):
-        return self.samples().get((metric, *sorted(labels.items())))
-
-    def states(self, metric, label, /, **labels):
-        """The states that are on."""
-        return [
-            dict(rest)[label]
-            for (each, *rest), value in self.samples().items()
-            if each == metric and value == 1 and labels.items() <= dict(rest).items()
-        ]
+from sedna_metrics.stack.generate.kube_state_metrics import RULES
 
 
 @pytest.fixture(scope="module")
 def cluster(kube_state_metrics, tmp_path_factory):
     folder = tmp_path_factory.mktemp("cluster")
     export(folder / "stack")
-    with KubeApi() as api:
-        for kind in ["Dataset", "Model", *(kind.camel for kind in KINDS)]:
-            api.put(definition(kind, GROUP, VERSION))
-        for resource in (*RESOURCES.values(), *WORKERS, LIFELONG, TRACKING, REID):
-            api.put(resource)
-        port = free_port()
-        command = [
-            kube_state_metrics, "--apiserver", api.url, "--resources", "pods,jobs",
-            "--metric-labels-allowlist", f"pods=[{POD_LABELS}]",
-            "--custom-resource-state-config-file", str(folder / "stack/kube-state-metrics/custom-resource-state.yml"),
-            "--host", "127.0.0.1", "--port", str(port),
-            "--telemetry-host", "127.0.0.1", "--telemetry-port", str(free_port()),
-        ]  # fmt: skip
-        with (folder / "log").open("w") as log:
-            process = subprocess.Popen(command, stdout=log, stderr=log)
-        cluster = Cluster(api, f"http://127.0.0.1:{port}")
-        try:
-
-            def everything_is_told():
-                assert process.poll() is None, (folder / "log").read_text()
-                try:
-                    return {name for name, *_ in cluster.samples()} >= FIRST
-                except requests.ConnectionError:
-                    return False
-
-            eventually(everything_is_told, 60)
-            yield cluster
-        finally:
-            process.kill()
-            process.wait()
-    assert "Failed to watch" not in (folder / "log").read_text()
+    config, log = folder / "stack" / "kube-state-metrics" / "custom-resource-state.yml", folder / "log"
+    with running_cluster(kube_state_metrics, config, free_port(), free_port(), log) as cluster:
+        eventually(cluster.is_complete, 60)
+        yield cluster
+    assert "Failed to watch" not in log.read_text()
 
 
 IL = {"namespace": "default", "name": "helmet-detection-demo"}

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import Dict, Optional, Sequence
+from itertools import accumulate
+from typing import Dict, List, Optional, Sequence
 
 from grafana_foundation_sdk.builders import dashboard
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import (
     DashboardCursorSync,
     DashboardLinkType,
+    GridPos,
     VariableOption,
     VariableRefresh,
     VariableSort,
@@ -21,6 +23,8 @@ from sedna_metrics.stack.generate.dashboards import _panels
 Rows = Dict[str, Sequence[_panels.Built]]
 
 _TAG = "sedna"
+_WIDTH = 24  # of Grafana's grid
+_OF_TASK = 'namespace=~"$namespace",task=~"$task"'
 _ALL = VariableOption(text="All", value="$__all", selected=True)
 
 
@@ -54,19 +58,40 @@ def board(uid: str, title: str, description: str, rows: Rows, tasks_from: Option
         )
         .with_variable(dashboard.DatasourceVariable("prometheus").label("Metrics").type("prometheus"))
         .with_variable(dashboard.DatasourceVariable("loki").label("Logs").type("loki"))
-        .with_variable(_choice("namespace", worker.WORKER_INFO.name))
-        .with_variable(_choice("task", tasks))
-        .with_variable(_choice("worker", f'{worker.WORKER_INFO.name}{{namespace=~"$namespace",task=~"$task"}}'))
+        .with_variable(_choice("namespace", worker.WORKER_INFO.name).all_value(".*"))
+        .with_variable(_choice("task", tasks))  # All is all of these: a board of one kind shows that kind alone
+        .with_variable(_choice("worker", f"{worker.WORKER_INFO.name}{{{_OF_TASK}}}").all_value(".*"))
         .with_variable(dashboard.TextBoxVariable("search").label("Log lines with").default_value(""))
     )
+    top = 0
     for name, panels in {**rows, "Logs": _panels.log_panels()}.items():
-        built = built.with_row(dashboard.Row(name))
+        built = built.with_row(dashboard.Row(name).grid_pos(GridPos(h=1, w=_WIDTH, x=0, y=top)))
+        top = _arrange(panels, top + 1)
         for panel in panels:
             built = built.with_panel(panel)
     made = built.build()
     for number, each in enumerate(made.panels or [], 1):
         each.id_val = number
     return json.dumps(made, cls=JSONEncoder, indent=1, sort_keys=True) + "\n"
+
+
+def _arrange(panels: Sequence[_panels.Built], top: int) -> int:
+    """Put the panels in lines of one height, each as wide as the dashboard; gives where the next row begins."""
+    lines: List[List[GridPos]] = []
+    for place in (panel.build().grid_pos for panel in panels):
+        assert place is not None  # each panel has a span and a height
+        line = lines[-1] if lines else []
+        if not line or line[0].h != place.h or sum(each.w for each in line) + place.w > _WIDTH:
+            lines.append([place])
+        else:
+            line.append(place)
+    for line in lines:
+        wanted = list(accumulate(place.w for place in line))
+        edges = [0, *(_WIDTH * width // wanted[-1] for width in wanted)]
+        for place, left, right in zip(line, edges, edges[1:]):
+            place.x, place.y, place.w = left, top, right - left
+        top += line[0].h
+    return top
 
 
 def _choice(label: str, series: str) -> dashboard.QueryVariable:
@@ -79,6 +104,5 @@ def _choice(label: str, series: str) -> dashboard.QueryVariable:
         .sort(VariableSort.ALPHABETICAL_ASC)
         .multi(True)
         .include_all(True)
-        .all_value(".*")
         .current(_ALL)
     )

@@ -152,7 +152,7 @@ def evaluation() -> Dict[str, Sequence[Built]]:
                 "dateTimeFromNow",
             ),
             side_by_side(
-                "AccuracyMetricForNewModel and OldModel",
+                "AccuracyMetricForNewModel, AccuracyMetricForOldModel",
                 "Scores of the new and the old model in the latest evaluation.",
                 {"new": new, "old": old},
                 by="metric",
@@ -183,7 +183,7 @@ def models(span: int = 12) -> Built:
         for name, metric in _MODELS.items()
     )
     return rows(
-        "Models",
+        "TrainOutputModelUrl, EvalNewModelUrl, DeployModelUrl",
         "The model that was trained, evaluated and deployed last.",
         {"models": " or ".join(named)},
         {"task": "Task", "worker": "Worker", "model": "Model", "url": "URL"},

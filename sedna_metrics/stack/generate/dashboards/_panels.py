@@ -63,7 +63,6 @@ def numbers(title: str, description: str, queries: Queries, unit: str = "short",
         .graph_mode(looks.BigValueGraphMode.AREA)
         .color_mode(looks.BigValueColorMode.VALUE)
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
-        .no_value("-")
     )
 
 
@@ -127,6 +126,7 @@ def rows(title: str, description: str, queries: Queries, names: Mapping[str, str
         panel.with_transformation(DataTransformerConfig("merge", options={}))
         .with_transformation(DataTransformerConfig("filterFieldsByName", options={"include": {"names": columns}}))
         .with_transformation(DataTransformerConfig("organize", options=organize))
+        .show_header(True)
     )
 
 
@@ -173,14 +173,14 @@ def log_panels() -> List[Built]:
     written = _placed(logs.Panel(), "Log lines", "Lines of the chosen tasks and workers, the newest first.", 24, 12)
     return [
         volume.datasource(LOKI)
-        .with_target(loki.Dataquery().expr(_queries.lines_by_level()).legend_format("{{level}}").datasource(LOKI))
+        .with_target(_logql(_queries.lines_by_level()).legend_format("{{level}}"))
         .unit("short")
         .draw_style(looks.GraphDrawStyle.BARS)
         .fill_opacity(60)
         .stacking(common.StackingConfig().mode(looks.StackingMode.NORMAL))
         .legend(_LEGEND),
         written.datasource(LOKI)
-        .with_target(loki.Dataquery().expr(_queries.lines()).datasource(LOKI))
+        .with_target(_logql(_queries.lines()))
         .show_time(True)
         .wrap_log_message(True)
         .enable_log_details(True),
@@ -198,7 +198,7 @@ _LEGEND = (
 
 def _placed(panel: P, title: str, description: str, span: int, height: int) -> P:
     placed: P = panel.title(title).description(description).datasource(PROMETHEUS).span(span).height(height)
-    return placed
+    return placed.no_value("-")  # type: ignore[no-any-return]
 
 
 def _filled(
@@ -220,6 +220,10 @@ def _tabular(panel: P, title: str, description: str, queries: Queries, span: int
 
 def _target(query: str, legend: str) -> Any:
     return prometheus.Dataquery().expr(query).legend_format(legend).datasource(PROMETHEUS)
+
+
+def _logql(query: str) -> Any:
+    return loki.Dataquery().expr(query).datasource(LOKI).ref_id("A")
 
 
 def _to_logs() -> Any:

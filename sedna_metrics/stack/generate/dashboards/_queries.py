@@ -13,7 +13,7 @@ CHOSEN = 'namespace=~"$namespace",task=~"$task",worker=~"$worker"'
 RESOURCE = 'namespace=~"$namespace",name=~"$task"'
 """Selects custom resources: kube-state-metrics calls the task by the resource's name."""
 
-_LINES = '{job="sedna-worker",namespace=~"$namespace",task=~"$task"} | worker=~"$worker" |~ `(?i)$search`'
+_LINES = '{job="sedna-worker",namespace=~"$namespace",task=~"$task"} |~ `(?i)$search` | worker=~"$worker"'
 
 
 def of(metric: Metric, **labels: str) -> str:

@@ -38,6 +38,7 @@ BOARD = board(
     {
         **_learning.stages("LifelongLearningJob"),
         "Knowledge": [*_KNOWLEDGE, _learning.models()],
+        "Iteration": _learning.iterations(),
         **_learning.training(),
         **_learning.evaluation(),
         **_inference.counts(),

@@ -1,0 +1,224 @@
+"""Every query of every dashboard and rule gives data, and the right one: the examples' tasks, in a real Prometheus.
+
+The configuration is the exported one; only addresses, paths and intervals are this machine's. kube-state-metrics is the
+real one too, where it is at hand, and asks a stand-in for the API server.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import requests
+import yaml
+from cluster import cluster as running_cluster
+from conftest import eventually, free_port, program
+from dashboards import filled, queries
+
+from sedna_metrics._exports import _target_labels
+from sedna_metrics.catalogue import ALL
+from sedna_metrics.exposition.discovery import Target
+from sedna_metrics.identity import WorkerIdentity
+from sedna_metrics.stack import export
+from sedna_metrics.stack.generate.rules import ALERTS, RECORDINGS
+
+pytest.importorskip("sklearn", reason="the examples need scikit-learn")
+EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+sys.path.insert(0, str(EXAMPLES / "demo"))
+import run as demo  # noqa: E402
+
+# Why a panel may have no data here. Each is: board (or *), part of the query, reason.
+WITHOUT_DATA = (
+    ("system", "container_", "containers' CPU and memory come from kubelets, of which there are none"),
+    ("overview", 'ALERTS{alertname=~"Sedna.+",alertstate="firing"}', "no alert fires, which is the point"),
+)
+BOARDS = {
+    "digits-joint-inference": "joint_inference",
+    "digits-incremental": "incremental_learning",
+    "digits-lifelong": "lifelong_learning",
+    "digits-federated": "federated_learning",
+}
+
+
+class Stack:
+    """Prometheus and Pushgateway with the exported files, as the demo's backend."""
+
+    name = "a real Prometheus with the exported files"
+    settle_seconds = 1.0
+
+    def __init__(self, folder, kube_state_metrics_port):
+        gateway, prometheus = free_port(), free_port()
+        self.push_url, self.url = f"http://127.0.0.1:{gateway}", f"http://127.0.0.1:{prometheus}"
+        self.targets = folder / "targets"
+        export(
+            folder / "stack",
+            pushgateway=f"127.0.0.1:{gateway}",
+            kube_state_metrics=f"127.0.0.1:{kube_state_metrics_port}",
+        )
+        config = folder / "stack" / "prometheus" / "prometheus.yml"
+        config.write_text(yaml.safe_dump(self._of_this_machine(yaml.safe_load(config.read_text()))))
+        self._session = requests.Session()
+        self._processes = [
+            subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            for command in (
+                [program("prometheus-pushgateway"), f"--web.listen-address=127.0.0.1:{gateway}"],
+                [
+                    program("prometheus"),
+                    f"--config.file={config}",
+                    f"--storage.tsdb.path={folder / 'tsdb'}",
+                    f"--web.listen-address=127.0.0.1:{prometheus}",
+                ],
+            )
+        ]
+        for url in (self.push_url, self.url):
+            eventually(lambda url=url: self._is_ready(url), 30)
+
+    def _of_this_machine(self, config):
+        config["global"] = {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"}
+        jobs = [job for job in config["scrape_configs"] if "kubernetes_sd_configs" not in job]  # Debian's has none
+        assert [job["job_name"] for job in jobs] == ["sedna-edge-workers", "pushgateway", "kube-state-metrics"]
+        jobs[0]["file_sd_configs"] = [{"files": [f"{self.targets}/sedna-*.json"], "refresh_interval": "1s"}]
+        return {**config, "scrape_configs": jobs}
+
+    @staticmethod
+    def _is_ready(url):
+        try:
+            return requests.get(f"{url}/-/ready", timeout=2).ok
+        except requests.ConnectionError:
+            return False
+
+    def query(self, expression):
+        """The result's series: labels and value."""
+        answer = self._session.get(f"{self.url}/api/v1/query", params={"query": expression}, timeout=30).json()
+        assert answer["status"] == "success", (expression, answer)
+        return [(each["metric"], float(each["value"][1])) for each in answer["data"]["result"]]
+
+    def value(self, series, labels):
+        matchers = ",".join(f'{name}="{value}"' for name, value in labels.items())
+        result = self.query(f"{series}{{{matchers}}}")
+        return result[0][1] if result else None
+
+    def close(self):
+        for process in self._processes:
+            process.terminate()
+        for process in self._processes:
+            process.wait(10)
+
+
+def _target_of_a_worker(folder, name, port):
+    """What the service's worker will say itself; Prometheus may take 10 s to notice, by when the example is over."""
+    environ = {"NAMESPACE": "demo", "SERVICE_NAME": "digits-joint-inference", "WORKER_NAME": name}
+    return Target(folder, f"127.0.0.1:{port}", _target_labels(WorkerIdentity.from_env(environ, "host")))
+
+
+@pytest.fixture(scope="module")
+def proof(kube_state_metrics_or_reason, tmp_path_factory):
+    """The examples have run, and Prometheus has seen it."""
+    folder = tmp_path_factory.mktemp("proof")
+    port, ports = free_port(), demo.free_ports(4)
+    (folder / "targets").mkdir()
+    held = [
+        _target_of_a_worker(folder / "targets", name, scraped)
+        for name, scraped in (("edgeworker-demo", ports[1]), ("cloudworker-demo", ports[2]))
+    ]
+    stack = Stack(folder, port)
+    patch = pytest.MonkeyPatch()
+    patch.setenv("SEDNA_METRICS_SD_DIR", str(stack.targets))
+    found, _ = kube_state_metrics_or_reason
+    config = folder / "stack" / "kube-state-metrics" / "custom-resource-state.yml"
+    beside = running_cluster(found, config, port, free_port(), folder / "log") if found else None
+    try:
+        if beside:
+            beside.__enter__()
+        eventually(lambda: len(stack.query('up{job="sedna-edge-workers"}')) == len(held), 60)
+        tasks = demo.Demo(folder, stack, ports)
+        try:
+            demo.watch(tasks)
+            demo.settle(tasks)
+            if beside:
+                eventually(lambda: stack.query("sedna:pods:info") and stack.query("sedna_dataset_samples"), 60)
+            time.sleep(3)  # rates need two scrapes of what was seen last, and rules their turn
+            yield stack, tasks
+        finally:
+            tasks.stop()
+    finally:
+        patch.undo()
+        if beside:
+            beside.__exit__(None, None, None)
+        stack.close()
+
+
+def test_each_query_of_each_dashboard_gives_data(proof, kube_state_metrics_or_reason):
+    stack, _ = proof
+    _, reason = kube_state_metrics_or_reason
+    empty = []
+    for query in queries("prometheus"):
+        if any(query.board == board and part in query.expr for board, part, _ in WITHOUT_DATA):
+            continue
+        if reason and re.search(r"kube_|sedna:pods|sedna_dataset|sedna_\w+_(job|service)_|sedna_\.\+", query.expr):
+            continue
+        if not stack.query(filled(query.expr)):
+            empty.append(f"{query.board}: {query.panel}: {query.expr}")
+    assert empty == []
+
+
+@pytest.mark.parametrize("exception", WITHOUT_DATA, ids=lambda exception: exception[1][:20])
+def test_an_exception_is_still_needed(proof, exception):
+    board, part, _ = exception
+    concerned = [query for query in queries("prometheus") if query.board == board and part in query.expr]
+    assert concerned
+    assert not all(proof[0].query(filled(query.expr)) for query in concerned)
+
+
+@pytest.mark.parametrize("task", BOARDS)
+def test_what_a_panel_with_a_name_of_the_proposal_shows_is_what_happened(proof, task):
+    stack, tasks = proof
+    wrong, looked_at = [], 0
+    for worker, rows in tasks.truth().items():
+        if tasks.processes[worker][0] != task:
+            continue
+        for row in rows:
+            shown = [query for query in queries("prometheus") if _shows(query, task, row)]
+            results = [stack.query(filled(query.expr, task=task, worker=worker)) for query in shown]
+            looked_at += bool(row["proposal"])
+            if row["proposal"] and not any(_is_there(row, result) for result in results):
+                wrong.append((row, results))
+    assert wrong == []
+    assert looked_at >= 3
+
+
+def _shows(query, task, row):
+    """Whether the panel is the one of the proposal's name, and the query about its metric."""
+    words = re.findall(r"\w+", query.panel)
+    return query.board == BOARDS[task] and row["proposal"] in words and row["series"] in query.expr
+
+
+def _is_there(row, result):
+    metric = next(metric for metric in ALL if metric.name == row["series"])
+    own = {name: value for name, value in row["labels"].items() if name != metric.state_label}
+    expected = metric.states.index(row["labels"][metric.state_label]) + 1 if metric.states else row["value"]
+    if metric.form == "info":
+        return any(own.items() <= labels.items() for labels, _ in result)
+    return any(
+        math.isclose(value, expected, rel_tol=1e-9, abs_tol=1e-9)
+        for labels, value in result
+        if all(labels.get(name, wanted) == wanted for name, wanted in own.items())
+    )
+
+
+def test_each_rule_is_evaluated_without_an_error_and_gives_data(proof, kube_state_metrics_or_reason):
+    stack, _ = proof
+    _, reason = kube_state_metrics_or_reason
+    groups = requests.get(f"{stack.url}/api/v1/rules", timeout=10).json()["data"]["groups"]
+    health = {rule["name"]: rule["health"] for group in groups for rule in group["rules"]}
+    assert set(health) == {rule.record for rule in RECORDINGS} | {alert.name for alert in ALERTS}
+    assert set(health.values()) == {"ok"}
+    of_cluster = {rule.record for rule in RECORDINGS if re.search(r"kube_|_(job|service)_", rule.expr)}
+    for rule in RECORDINGS:
+        if not (reason and rule.record in of_cluster):
+            assert stack.query(rule.record), rule.record
