@@ -1,7 +1,7 @@
 """The shipped pipelines for Promtail and Alloy read the fields that the formatter writes.
 
-The agents themselves cannot be had from a package registry: what is held against each other here are the fields, and
-what a line of a real worker has.
+What is held against each other here are the fields, and what a line of a real worker has. The agents themselves are in
+no package registry; ``test_stack_loki.py`` runs them where they are at hand.
 """
 
 from __future__ import annotations
@@ -20,17 +20,29 @@ LABELS = {"namespace", "task", "worker_type", "level"}
 
 
 def promtail():
-    (scrape,) = yaml.safe_load((FOLDER / "promtail.yml").read_text())["scrape_configs"]
+    scrape, controllers = yaml.safe_load((FOLDER / "promtail.yml").read_text())["scrape_configs"]
+    assert controllers["job_name"] == "sedna-controller"
     stages = {name: content for stage in scrape["pipeline_stages"] for name, content in stage.items()}
-    assert list(stages) == ["cri", "json", "timestamp", "labels", "labeldrop", "structured_metadata"]
+    names = [name for stage in scrape["pipeline_stages"] for name in stage]
+    assert names == [
+        "cri",
+        "regex",
+        "regex",
+        "json",
+        "timestamp",
+        "labels",
+        "labeldrop",
+        "structured_metadata",
+    ]
     assert stages["labeldrop"] == ["filename", "stream"]
     return stages["json"]["expressions"], set(stages["labels"]), set(stages["structured_metadata"]), stages["timestamp"]
 
 
 def alloy():
     text = re.sub(r"//.*", "", (FOLDER / "config.alloy").read_text().replace("http://", "http:"))
+    text, _ = re.split(r'local\.file_match "controllers"', text)
     names = re.findall(r"stage\.(\w+) \{", text)
-    assert names == ["cri", "json", "timestamp", "labels", "label_drop", "structured_metadata"]
+    assert names == ["cri", "regex", "regex", "json", "timestamp", "labels", "label_drop", "structured_metadata"]
     assert 'values = ["filename", "stream"]' in text
 
     def block(name):

@@ -170,7 +170,6 @@ def log_panels() -> List[Built]:
     volume = _placed(
         timeseries.Panel(), "Log lines by level", "How many lines the workers wrote, by level.", span=24, height=5
     )
-    written = _placed(logs.Panel(), "Log lines", "Lines of the chosen tasks and workers, the newest first.", 24, 12)
     return [
         volume.datasource(LOKI)
         .with_target(_logql(_queries.lines_by_level()).legend_format("{{level}}"))
@@ -179,12 +178,20 @@ def log_panels() -> List[Built]:
         .fill_opacity(60)
         .stacking(common.StackingConfig().mode(looks.StackingMode.NORMAL))
         .legend(_LEGEND),
-        written.datasource(LOKI)
-        .with_target(_logql(_queries.lines()))
+        written("Log lines", "Lines of the chosen tasks and workers, the newest first.", _queries.lines()),
+    ]
+
+
+def written(title: str, description: str, query: str) -> Built:
+    """Log lines."""
+    panel = _placed(logs.Panel(), title, description, span=24, height=12)
+    return (
+        panel.datasource(LOKI)
+        .with_target(_logql(query))
         .show_time(True)
         .wrap_log_message(True)
-        .enable_log_details(True),
-    ]
+        .enable_log_details(True)
+    )
 
 
 _LEGEND = (

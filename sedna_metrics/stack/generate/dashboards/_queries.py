@@ -83,6 +83,11 @@ def lines_by_level() -> str:
     return f"sum by (level) (count_over_time({_LINES} [$__auto]))"
 
 
+def controllers_lines() -> str:
+    """LogQL: the lines of the Global Manager, the Local Controllers and the knowledge base."""
+    return '{job="sedna-controller"} |~ `(?i)$search`'
+
+
 def _by(labels: str) -> str:
     return f" by ({labels}) " if labels else " "
 

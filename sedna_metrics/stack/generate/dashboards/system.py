@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from sedna_metrics.stack.generate._kinds import KINDS
 from sedna_metrics.stack.generate.dashboards._board import board
-from sedna_metrics.stack.generate.dashboards._panels import bars, lines, numbers, rows, states, times
-from sedna_metrics.stack.generate.dashboards._queries import RESOURCE, numbered
+from sedna_metrics.stack.generate.dashboards._panels import bars, lines, numbers, rows, states, times, written
+from sedna_metrics.stack.generate.dashboards._queries import RESOURCE, controllers_lines, numbered
 from sedna_metrics.stack.generate.dashboards._resource import condition
 
 _PHASES = ("Pending", "Running", "Succeeded", "Failed", "Unknown")
@@ -132,6 +132,11 @@ _POD_PANELS = [
         "Memory of the Global Manager and the Local Controllers.",
         {"{{pod}}": 'sum by (pod) (container_memory_working_set_bytes{namespace="sedna",container!=""})'},
         "bytes",
+    ),
+    written(
+        "Lines of Sedna's controllers",
+        "What the Global Manager, the Local Controllers and the knowledge base wrote, the newest first.",
+        controllers_lines(),
     ),
 ]
 
