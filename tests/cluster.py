@@ -17,7 +17,7 @@ from sedna_metrics.stack.generate.kube_state_metrics import POD_LABELS
 
 RESOURCES = {
     resource["kind"]: resource
-    for path in sorted((Path(__file__).parent / "kube_state_metrics" / "resources").glob("*.yaml"))
+    for path in sorted((Path(__file__).parent / "sedna_resources").glob("*.yaml"))
     for resource in [yaml.load(path.read_text(), Loader=yaml.SafeLoader)]
 }
 WORKERS = [

@@ -20,27 +20,26 @@ from sedna_metrics import _runtime
 from sedna_metrics._worker import Worker
 from sedna_metrics.testing import FakeClock
 
+_BUILDS = pytest.StashKey[Dict[str, servers.Build]]()
+
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Begin to build what takes long while other tests run."""
-    functions = [item for item in session.items if isinstance(item, pytest.Function)]
-    if any("kube_state_metrics_or_reason" in function.fixturenames for function in functions):
-        session.config.stash[_BUILD] = servers.Build()
+    fixtures = {name for item in session.items if isinstance(item, pytest.Function) for name in item.fixturenames}
+    wanted = {"kube-state-metrics": "kube_state_metrics_or_reason", "compose-go": "compose_go"}
+    session.config.stash[_BUILDS] = {name: servers.Build(name) for name in wanted if wanted[name] in fixtures}
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    if _BUILD in config.stash:
-        config.stash[_BUILD].stop()
-
-
-_BUILD = pytest.StashKey[servers.Build]()
+    for build in config.stash.get(_BUILDS, {}).values():
+        build.stop()
 
 
 @pytest.fixture(scope="session")
 def kube_state_metrics_or_reason(request: pytest.FixtureRequest) -> Tuple[str, str]:
     """Path of the real program, or why it is not at hand."""
     try:
-        return request.config.stash[_BUILD].wait(), ""
+        return request.config.stash[_BUILDS]["kube-state-metrics"].wait(), ""
     except RuntimeError as reason:
         return "", str(reason)
 
@@ -52,6 +51,15 @@ def kube_state_metrics(kube_state_metrics_or_reason: Tuple[str, str]) -> str:
     if reason:
         pytest.skip(f"kube-state-metrics: {reason}")
     return found
+
+
+@pytest.fixture(scope="session")
+def compose_go(request: pytest.FixtureRequest) -> str:
+    """Path of the program of the library that Docker Compose reads its files with."""
+    try:
+        return request.config.stash[_BUILDS]["compose-go"].wait()
+    except RuntimeError as reason:
+        pytest.skip(f"compose-go: {reason}")
 
 
 @pytest.fixture

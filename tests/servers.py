@@ -1,8 +1,7 @@
 """Finds the real servers that the tests and the demo run against: Prometheus, promtool, Pushgateway.
 
 From PATH; else from Debian's (or Ubuntu's) packages, unpacked into ``.cache/servers``, which needs no root and starts
-nothing. Run as a script it fetches them and says what it found. kube-state-metrics is in no package; Go builds it where
-Go is at hand.
+nothing. Run as a script it fetches them and says what it found. What is in no package Go builds, where Go is at hand.
 """
 
 from __future__ import annotations
@@ -20,7 +19,10 @@ PACKAGES = {
     "promtool": "prometheus",
     "prometheus-pushgateway": "prometheus-pushgateway",
 }
-KUBE_STATE_METRICS = "k8s.io/kube-state-metrics/v2"  # its version is in kube_state_metrics/go.mod
+GO_PROGRAMS = {  # their versions are in go_programs/go.mod
+    "kube-state-metrics": "k8s.io/kube-state-metrics/v2",
+    "compose-go": "github.com/compose-spec/compose-go/v2/cmd",
+}
 _ALIASES = {"prometheus-pushgateway": ("prometheus-pushgateway", "pushgateway")}
 
 
@@ -46,17 +48,18 @@ def fetch() -> Dict[str, str]:
 
 
 class Build:
-    """Go builds kube-state-metrics, beside whatever else goes on: it takes minutes, and gets what CPU is left over."""
+    """Go builds a program beside whatever else goes on: that may take minutes, and gets what CPU is left over."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
         go = shutil.which("go") or shutil.which("go", path="/usr/local/go/bin")
-        self._target = CACHE / "go" / "kube-state-metrics"
-        self._process: Optional[subprocess.Popen[str]] = None
+        self._found = shutil.which(name)
+        self._target = CACHE / "go" / name
         self._problem = "" if go else "there is no Go to build it with"
-        if go and not self._target.exists():
+        self._process: Optional[subprocess.Popen[str]] = None
+        if go and not self._found and not self._target.exists():
             self._process = subprocess.Popen(
-                ["nice", "-n", "19", go, "build", "-o", str(self._target), KUBE_STATE_METRICS],
-                cwd=Path(__file__).with_name("kube_state_metrics"),
+                ["nice", "-n", "19", go, "build", "-o", str(self._target), GO_PROGRAMS[name]],
+                cwd=Path(__file__).with_name("go_programs"),
                 stderr=subprocess.PIPE,
                 text=True,
             )
@@ -67,8 +70,8 @@ class Build:
         Raises:
             RuntimeError: it is not to be had, with the reason.
         """
-        if found := shutil.which("kube-state-metrics"):
-            return found
+        if self._found:
+            return self._found
         if self._process:
             _, output = self._process.communicate()
             self._problem = f"Go cannot build it: {output.strip()[-300:]}" if self._process.returncode else ""

@@ -46,7 +46,7 @@ def alloy():
     assert 'values = ["filename", "stream"]' in text
 
     def block(name):
-        body = re.search(rf"stage\.{name} \{{(.*?)\n  \}}", text, re.DOTALL).group(1)
+        body = re.search(rf"stage\.{name} \{{(.*?)\n\t\}}", text, re.DOTALL).group(1)
         return dict(re.findall(r'^\s*(\w+)\s*= "(.*?)"', body, re.MULTILINE))
 
     return block("json"), set(block("labels")), set(block("structured_metadata")), block("timestamp")

@@ -1,4 +1,4 @@
-"""``sedna-metrics stack export``: configuration for the operator's servers."""
+"""``sedna-metrics stack``: configuration for the operator's servers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from sedna_metrics.stack import ADDRESSES, ForeignFiles, export
+from sedna_metrics.stack import ADDRESSES, ForeignFiles, check, export
 
 
 def add_to(commands: Any) -> None:
@@ -21,10 +21,13 @@ def add_to(commands: Any) -> None:
             f"--{server.replace('_', '-')}", default=address, metavar="HOST:PORT", help=f"default: {address}"
         )
     writing.add_argument("--force", action="store_true", help="overwrite files that this command did not write")
-    writing.set_defaults(run=run)
+    writing.set_defaults(run=run_export)
+    looking = actions.add_parser("check", help="look whether an exported folder is whole, valid and up to date")
+    looking.add_argument("folder", type=Path, metavar="DIR")
+    looking.set_defaults(run=run_check)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run_export(arguments: argparse.Namespace) -> int:
     """Write the files and say which."""
     try:
         written = export(arguments.folder, arguments.force, **{name: getattr(arguments, name) for name in ADDRESSES})
@@ -34,3 +37,16 @@ def run(arguments: argparse.Namespace) -> int:
     for path in written:
         print(f"wrote {path}")
     return 0
+
+
+def run_check(arguments: argparse.Namespace) -> int:
+    """Print what was found; 1 where something is wrong."""
+    try:
+        findings = list(check(arguments.folder))
+    except OSError as problem:
+        print(f"sedna-metrics stack check: {problem}", file=sys.stderr)
+        return 1
+    for finding in findings:
+        said = finding.problem or finding.note
+        print(f"{'wrong' if finding.problem else 'ok   '} {finding.subject}{': ' if said else ''}{said}")
+    return 1 if any(finding.problem for finding in findings) else 0

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from sedna_metrics.stack._check import Finding, check
 from sedna_metrics.stack._export import ADDRESSES, ForeignFiles, export
 
-__all__ = ["ADDRESSES", "ForeignFiles", "export"]
+__all__ = ["ADDRESSES", "Finding", "ForeignFiles", "check", "export"]

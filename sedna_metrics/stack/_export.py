@@ -48,8 +48,8 @@ def export(folder: Path, force: bool = False, **addresses: str) -> List[Path]:
         KeyError: an address of a server that is unknown.
     """
     texts = render(addresses)
-    written = _manifest(folder)
-    in_the_way = [name for name in texts if (folder / name).exists() and _digest(folder / name) != written.get(name)]
+    written = manifest(folder)
+    in_the_way = [name for name in texts if (folder / name).exists() and digest(folder / name) != written.get(name)]
     in_the_way = [name for name in in_the_way if (folder / name).read_bytes() != texts[name].encode()]
     if in_the_way and not force:
         raise ForeignFiles(
@@ -60,12 +60,13 @@ def export(folder: Path, force: bool = False, **addresses: str) -> List[Path]:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(text.encode())
-    digests = {name: _digest(folder / name) for name in texts}
+    digests = {name: digest(folder / name) for name in texts}
     (folder / MANIFEST).write_text(json.dumps(digests, indent=1) + "\n", encoding="utf-8")
     return [folder / name for name in texts]
 
 
-def _manifest(folder: Path) -> Dict[str, str]:
+def manifest(folder: Path) -> Dict[str, str]:
+    """Digests of what an export wrote into the folder, by path."""
     try:
         content = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -73,5 +74,6 @@ def _manifest(folder: Path) -> Dict[str, str]:
     return content if isinstance(content, dict) else {}
 
 
-def _digest(path: Path) -> str:
+def digest(path: Path) -> str:
+    """Of the file's content."""
     return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Dict
 
-from sedna_metrics.stack.generate import dashboards, kube_state_metrics, operator, rules, scrape
+from sedna_metrics.stack.generate import dashboards, helm, kube_state_metrics, operator, rules, scrape
 
 FILES: Dict[str, str] = {
     **dashboards.FILES,
+    **helm.FILES,
     **kube_state_metrics.FILES,
     **operator.FILES,
     **rules.FILES,

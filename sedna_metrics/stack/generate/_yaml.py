@@ -21,7 +21,13 @@ def _sequence(dumper: _Dumper, items: Sequence[Any]) -> yaml.Node:
     )
 
 
+def _text(dumper: _Dumper, text: str) -> yaml.Node:
+    """What has several lines keeps them."""
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+
+
 _Dumper.add_representer(list, _sequence)
+_Dumper.add_representer(str, _text)
 
 
 def dump(document: Any, comment: str) -> str:

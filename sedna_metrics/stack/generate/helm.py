@@ -1,0 +1,102 @@
+"""Values for the usual Helm charts, from what the manifests rest on too."""
+
+from __future__ import annotations
+
+from typing import Any, Dict
+
+import yaml
+
+from sedna_metrics.stack._export import FILES as SHIPPED
+from sedna_metrics.stack.generate import kube_state_metrics
+from sedna_metrics.stack.generate._yaml import dump
+from sedna_metrics.stack.generate.operator import camel
+
+
+def _read(name: str) -> Any:
+    return yaml.safe_load((SHIPPED / name).read_text(encoding="utf-8"))
+
+
+_KUBE_STATE_METRICS: Dict[str, Any] = {
+    "metricLabelsAllowlist": [f"pods=[{kube_state_metrics.POD_LABELS}]"],
+    "rbac": {"extraRules": kube_state_metrics.RULES},
+    "customResourceState": {"enabled": True, "config": kube_state_metrics.CONFIG},
+    "prometheus": {
+        "monitor": {
+            "enabled": True,
+            "http": {
+                "honorLabels": True,
+                "metricRelabelings": camel(kube_state_metrics.STAGES_IN_LOWER_CASE),
+            },
+        }
+    },
+}
+_KUBE_PROMETHEUS_STACK: Dict[str, Any] = {
+    "kube-state-metrics": _KUBE_STATE_METRICS,
+    "prometheus": {
+        "prometheusSpec": {
+            # Takes monitors and rules of any release, hence those of prometheus-operator/ as well.
+            "podMonitorSelectorNilUsesHelmValues": False,
+            "ruleSelectorNilUsesHelmValues": False,
+            "scrapeConfigSelectorNilUsesHelmValues": False,
+            "enableRemoteWriteReceiver": True,  # for the agents on edge nodes
+        }
+    },
+    "grafana": {
+        "sidecar": {
+            "dashboards": {"enabled": True, "label": "grafana_dashboard"},
+            "datasources": {"enabled": True, "uid": "prometheus"},
+        },
+    },
+}
+
+_PUSHGATEWAY: Dict[str, Any] = {
+    "fullnameOverride": "pushgateway",
+    "serviceMonitor": {"enabled": True, "honorLabels": True},
+}
+_LOKI_CONFIG = _read("loki/loki.yml")
+_LOKI: Dict[str, Any] = {
+    "fullnameOverride": "loki",
+    "deploymentMode": "SingleBinary",
+    "loki": {
+        "auth_enabled": False,
+        "commonConfig": {"replication_factor": 1},
+        "storage": {"type": "filesystem"},
+        "schemaConfig": _LOKI_CONFIG["schema_config"],
+        "limits_config": _LOKI_CONFIG["limits_config"],
+        "compactor": {"retention_enabled": True, "delete_request_store": "filesystem"},
+    },
+    "singleBinary": {"replicas": 1, "persistence": {"size": "20Gi"}},
+    **{part: {"replicas": 0} for part in ("read", "write", "backend")},
+    **{part: {"enabled": False} for part in ("gateway", "chunksCache", "resultsCache", "lokiCanary", "test")},
+    "monitoring": {"selfMonitoring": {"enabled": False}},
+}
+_ALLOY: Dict[str, Any] = {
+    "alloy": {
+        "configMap": {"content": (SHIPPED / "loki" / "config.alloy").read_text(encoding="utf-8").expandtabs(2)},
+        "mounts": {"varlog": True, "dockercontainers": True},
+        "securityContext": {"runAsUser": 0},
+    },
+    "controller": {
+        "type": "daemonset",
+        "hostNetwork": True,
+        "dnsPolicy": "ClusterFirstWithHostNet",
+        "tolerations": [{"operator": "Exists"}],
+    },
+    "rbac": {"create": False},
+}
+_GRAFANA: Dict[str, Any] = {
+    "datasources": {"datasources.yaml": _read("grafana/provisioning/datasources/sedna.yml")},
+    "sidecar": {"dashboards": {"enabled": True, "label": "grafana_dashboard"}},
+}
+
+FILES = {
+    f"helm/{chart}.yml": dump(values, f"Values for the chart {chart}.")
+    for chart, values in {
+        "kube-state-metrics": _KUBE_STATE_METRICS,
+        "kube-prometheus-stack": _KUBE_PROMETHEUS_STACK,
+        "prometheus-pushgateway": _PUSHGATEWAY,
+        "loki": _LOKI,
+        "alloy": _ALLOY,
+        "grafana": _GRAFANA,
+    }.items()
+}

@@ -1,0 +1,72 @@
+"""``sedna-metrics stack check`` says what is wrong with a folder, and only that."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from conftest import program
+
+from sedna_metrics.cli import main
+from sedna_metrics.stack import check, export
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(Path(program("promtool")).parent), prepend=":")
+    export(tmp_path / "stack")
+    return tmp_path / "stack"
+
+
+def wrong(folder):
+    return {finding.subject: finding.problem for finding in check(folder) if finding.problem}
+
+
+def test_what_was_just_exported_is_in_order(folder, capsys):
+    assert wrong(folder) == {}
+    assert main(["stack", "check", str(folder)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert all(line.startswith("ok ") for line in lines)
+    assert any("promtool check rules" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "said"),
+    [
+        ("grafana/dashboards/overview.json", lambda text: text[:-20], "no dashboard"),
+        ("grafana/dashboards/overview.json", lambda text: json.dumps({**json.loads(text), "__inputs": []}), "__inputs"),
+        (
+            "grafana/dashboards/overview.json",
+            lambda text: text.replace("sedna_training_loss", "sedna_train_loss"),
+            "sedna_train_loss",
+        ),
+        ("prometheus/rules.yml", lambda text: text.replace("sum by (", "sum bye (", 1), "parse error"),
+        ("prometheus/standalone.yml", lambda text: text.replace("file_sd_configs", "file_sd"), "file_sd"),
+        ("prometheus/edge-agent.yml", lambda text: text + "rule_files: [x.yml]\n", "agent"),
+        ("loki/loki.yml", None, "missing"),
+    ],
+)
+def test_what_is_wrong_is_said(folder, capsys, name, change, said):
+    path = folder / name
+    if change:
+        path.write_text(change(path.read_text()))
+    else:
+        path.unlink()
+    problems = wrong(folder)
+    assert any(said in problem for problem in problems.values()), problems
+    assert main(["stack", "check", str(folder)]) == 1
+    assert "wrong" in capsys.readouterr().out
+
+
+def test_an_edited_file_may_be_so(folder, capsys):
+    path = folder / "loki" / "loki.yml"
+    path.write_text(path.read_text().replace("336h", "48h"))
+    assert main(["stack", "check", str(folder)]) == 0
+    assert "loki/loki.yml: edited" in capsys.readouterr().out
+
+
+def test_a_folder_that_is_none_or_nobodys(tmp_path, capsys):
+    assert main(["stack", "check", str(tmp_path / "none")]) == 1
+    assert "is no folder" in capsys.readouterr().err
+    assert "not written by" in wrong(tmp_path)["export"]

@@ -1,0 +1,114 @@
+"""Manifests, Helm values and compose file: valid as they stand, and of one mind with each other."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+
+import pytest
+import yaml
+
+from sedna_metrics.stack import export
+from sedna_metrics.stack._export import FILES
+from sedna_metrics.stack.generate.kube_state_metrics import POD_LABELS, RULES
+
+KUBERNETES = "1.31"
+IMAGE = re.compile(r"image: (\S+):(\S+)")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    export(tmp_path / "stack")
+    return tmp_path / "stack"
+
+
+def documents(path):
+    return [document for document in yaml.safe_load_all(path.read_text()) if document]
+
+
+def kustomized(folder):
+    """What kubectl would apply."""
+    if not shutil.which("kubectl"):
+        pytest.skip("kubectl is not on PATH")
+    done = subprocess.run(["kubectl", "kustomize", str(folder)], capture_output=True, text=True, check=True)
+    return list(yaml.safe_load_all(done.stdout))
+
+
+@pytest.mark.parametrize("path", sorted(FILES.glob("kubernetes/*.yml")) + [FILES / "kube-state-metrics" / "rbac.yml"])
+def test_a_manifest_is_valid_by_kubernetes_own_schema(path):
+    validate = pytest.importorskip("kubernetes_validate").validate
+    for document in documents(path):
+        validate(document, KUBERNETES, strict=True)
+
+
+def test_kustomize_puts_all_together(folder):
+    made = kustomized(folder)
+    kinds = [document["kind"] for document in made]
+    assert kinds.count("ConfigMap") == 8
+    assert {"Deployment", "StatefulSet", "DaemonSet", "ClusterRole", "ServiceAccount"} <= set(kinds)
+    dashboards = next(each for each in made if each["metadata"]["name"].startswith("grafana-dashboards"))
+    assert {*dashboards["data"]} == {path.name for path in FILES.glob("grafana/dashboards/*.json")}
+    assert sum(map(len, dashboards["data"].values())) < 1_000_000, "a ConfigMap holds 1 MiB"
+    # Each volume's ConfigMap is one of those that are made.
+    names = {each["metadata"]["name"] for each in made if each["kind"] == "ConfigMap"}
+    mounted = set(re.findall(r"'configMap': \{'name': '([^']+)'", str(made)))
+    assert mounted == names
+
+
+def test_the_operators_folder_is_a_kustomization_of_its_own(folder):
+    assert {each["kind"] for each in kustomized(folder / "prometheus-operator")} == {
+        "PodMonitor",
+        "ScrapeConfig",
+        "PrometheusRule",
+    }
+
+
+def test_the_compose_file_is_one(compose_go, folder, monkeypatch):
+    monkeypatch.chdir(folder / "compose")
+    done = subprocess.run([compose_go, "compose.yml"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    services = yaml.safe_load(done.stdout)["services"]
+    for name, service in services.items():
+        assert ("image" in service) != ("build" in service), name
+        for volume in service.get("volumes", []):
+            source = volume["source"]
+            assert volume["type"] == "volume" or source.startswith("/var/run") or (folder / source).exists(), source
+    (folder / "compose" / "compose.yml").write_text("services: {a: {imag: x}}")
+    assert subprocess.run([compose_go, "compose.yml"], capture_output=True).returncode != 0
+
+
+def test_the_same_version_of_a_server_stands_everywhere():
+    found = {}
+    for path in FILES.rglob("*.yml"):
+        for image, version in IMAGE.findall(path.read_text(encoding="utf-8")):
+            found.setdefault(image, set()).add(version)
+    assert len(found) >= 6
+    assert {image: versions for image, versions in found.items() if len(versions) > 1 or "latest" in versions} == {}
+
+
+def test_kube_state_metrics_is_started_as_the_tests_start_it():
+    text = (FILES / "kubernetes" / "kube-state-metrics.yml").read_text()
+    assert f"--metric-labels-allowlist=pods=[{POD_LABELS}]" in text
+    values = yaml.safe_load((FILES / "helm" / "kube-state-metrics.yml").read_text())
+    config = yaml.safe_load((FILES / "kube-state-metrics" / "custom-resource-state.yml").read_text())
+    assert values["customResourceState"] == {"enabled": True, "config": config}
+    assert values["rbac"]["extraRules"] == RULES
+    assert values["metricLabelsAllowlist"] == [f"pods=[{POD_LABELS}]"]
+
+
+def test_the_operators_rules_and_relabelling_are_prometheus_own():
+    rules = yaml.safe_load((FILES / "prometheus" / "rules.yml").read_text())
+    assert yaml.safe_load((FILES / "prometheus-operator" / "prometheusrule.yml").read_text())["spec"] == rules
+    jobs = yaml.safe_load((FILES / "prometheus" / "prometheus.yml").read_text())["scrape_configs"]
+    relabelling = next(job for job in jobs if job["job_name"] == "sedna-workers")["relabel_configs"]
+    monitor = yaml.safe_load((FILES / "prometheus-operator" / "podmonitor.yml").read_text())
+    (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
+    spelled = {"source_labels": "sourceLabels", "target_label": "targetLabel"}
+    expected = [{spelled.get(key, key): value for key, value in rule.items()} for rule in relabelling[1:]]
+    assert endpoint["relabelings"] == [*expected, {"targetLabel": "job", "replacement": "sedna-workers"}]
+    assert relabelling[0] == {
+        "source_labels": ["__meta_kubernetes_pod_container_port_name"],
+        "regex": endpoint["port"],
+        "action": "keep",
+    }
