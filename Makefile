@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help test test-sedna test-frameworks servers versions bench reference stack demo lint clean
+.PHONY: help test test-sedna test-frameworks servers versions bench scale reference stack demo lint clean
 
 help:
 	@echo "make demo      four real tasks on real data, checked against what really happened"
@@ -13,6 +13,7 @@ help:
 	@echo "make test-frameworks  the callbacks with the real Keras, Lightning, ... (downloads 3 GB)"
 	@echo "make lint      linters and types alone"
 	@echo "make bench     the cost of everything, beside the peers' (ten minutes)"
+	@echo "make scale     VictoriaMetrics in Prometheus' place: the same answers, and no gap when it was away"
 	@echo "make reference  write docs/metrics.md and docs/settings.md anew from the code"
 	@echo "make stack     write sedna_metrics/stack/files anew from the metric catalogue"
 	@echo "make clean     remove what the targets above made"
@@ -57,6 +58,11 @@ bench: servers
 	$(BIN)/python -m pip install --quiet --editable ".[bench]"
 	$(BIN)/python tests/benchmarks
 	$(BIN)/python tests/benchmarks/fleet.py
+
+# VictoriaMetrics and vmagent as receiver and agent: some minutes, and programs of a newer Debian.
+scale: servers
+	$(BIN)/python tests/servers.py newer
+	$(BIN)/python -m pytest tests/scale.py
 
 reference: $(STAMP)
 	$(BIN)/python docs/generate.py

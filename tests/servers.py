@@ -7,11 +7,12 @@ nothing. Run as a script it fetches them and says what it found. What is in no p
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Dict, List, Optional
+from typing import Dict, List, Optional, Sequence
 
 CACHE = Path(__file__).resolve().parent.parent / ".cache" / "servers"
 PACKAGES = {
@@ -34,6 +35,28 @@ def find(name: str) -> Optional[str]:
             return found
     unpacked = CACHE / "root" / "usr" / "bin" / name
     return str(unpacked) if unpacked.exists() else None
+
+
+NEWER = {"victoria-metrics": "victoria-metrics", "vmagent": "victoria-metrics"}
+"""In newer suites of Debian alone; fetched for ``make scale``."""
+
+
+def fetch_newer() -> str:
+    """Fetch the programs of newer suites, from the mirror that this machine's packages come from; gives a problem."""
+    if all(find(name) for name in NEWER):
+        return ""
+    sources = [Path("/etc/apt/sources.list"), *Path("/etc/apt/sources.list.d").glob("*")]
+    found = re.findall(r"(?:^deb |URIs: )(http\S+?debian/?)\s", "\n".join(map(_text, sources)), re.MULTILINE)
+    if not found:
+        return "this is no Debian"
+    own = CACHE / "newer.list"
+    own.parent.mkdir(parents=True, exist_ok=True)
+    own.write_text(f"deb {found[0]} sid main\n")
+    return _unpack(sorted(set(NEWER.values())), [f"Dir::Etc::sourcelist={own}", "Dir::Etc::sourceparts=/dev/null"])
+
+
+def _text(path: Path) -> str:
+    return path.read_text(errors="replace") if path.is_file() else ""
 
 
 def fetch() -> Dict[str, str]:
@@ -87,14 +110,15 @@ class Build:
             self._process.communicate()
 
 
-def _unpack(packages: List[str]) -> str:
+def _unpack(packages: List[str], more: Sequence[str] = ()) -> str:
     if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
         return "not on PATH, and this is no Debian or Ubuntu whose packages could be unpacked"
     lists, downloads = CACHE / "lists", CACHE / "downloads"
     for folder in (lists / "partial", downloads):
         folder.mkdir(parents=True, exist_ok=True)
     # A folder of our own for the package lists: no root is needed, and the machine's lists stay as they are.
-    options = ["-qq", "-o", f"Dir::State::lists={lists}", "-o", f"Dir::Cache={CACHE}", "-o", "APT::Sandbox::User=root"]
+    settings = [f"Dir::State::lists={lists}", f"Dir::Cache={CACHE}", "APT::Sandbox::User=root", *more]
+    options = ["-qq", *(option for setting in settings for option in ("-o", setting))]
     for command in (["apt-get", *options, "update"], ["apt-get", *options, "download", *packages]):
         done = subprocess.run(command, cwd=downloads, capture_output=True, text=True)
         if done.returncode:
@@ -106,6 +130,10 @@ def _unpack(packages: List[str]) -> str:
 
 def main() -> int:
     """Fetch, and say what there is."""
+    if sys.argv[1:] == ["newer"]:
+        problem = fetch_newer()
+        print(problem or ", ".join(f"{name}: {find(name)}" for name in NEWER))
+        return 1 if problem else 0
     reasons = fetch()
     for name in PACKAGES:
         print(f"{name}: {find(name) or 'missing: ' + reasons[name]}")

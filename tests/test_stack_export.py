@@ -34,12 +34,26 @@ def test_export_says_what_it_wrote(tmp_path, capsys):
 
 @pytest.mark.parametrize("server", ADDRESSES)
 def test_addresses_are_put_in(tmp_path, server):
-    assert main(["stack", "export", str(tmp_path), f"--{server.replace('_', '-')}", "elsewhere:1"]) == 0
+    assert main(["stack", "export", str(tmp_path), f"--{server.replace('_', '-')}", "http://elsewhere:1"]) == 0
     texts = written(tmp_path)
-    assert any("elsewhere:1" in text for text in texts.values())
+    assert any("http://elsewhere:1" in text for text in texts.values())
     assert not any(ADDRESSES[server] in text for text in texts.values())
     assert main(["stack", "export", str(tmp_path)]) == 0, "what an export wrote, another may replace"
     assert written(tmp_path) == written(SHIPPED)
+
+
+def test_edge_agents_write_to_prometheus_unless_told_otherwise(tmp_path):
+    export(tmp_path / "one", prometheus="here:1")
+    assert "url: http://here:1/api/v1/write" in (tmp_path / "one" / "prometheus" / "edge-agent.yml").read_text()
+    export(tmp_path / "two", prometheus="mimir:80/prometheus", remote_write="http://mimir:80/api/v1/push")
+    assert "url: http://mimir:80/api/v1/push" in (tmp_path / "two" / "prometheus" / "edge-agent.yml").read_text()
+    datasource = (tmp_path / "two" / "grafana" / "provisioning" / "datasources" / "sedna.yml").read_text()
+    assert "url: http://mimir:80/prometheus" in datasource
+
+
+def test_a_server_that_is_none_is_an_error(tmp_path):
+    with pytest.raises(KeyError, match="tempo"):
+        export(tmp_path, tempo="x:1")
 
 
 def test_files_that_are_foreign_or_were_edited_are_left_alone_unless_forced(tmp_path):

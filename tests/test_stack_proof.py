@@ -8,29 +8,17 @@ from __future__ import annotations
 
 import math
 import re
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
 import requests
-import yaml
 from cluster import cluster as running_cluster
-from conftest import eventually, free_port, program
+from conftest import eventually, free_port
 from dashboards import filled, queries
+from stack import Stack, demo, target_of_a_worker
 
-from sedna_metrics._exports import _target_labels
 from sedna_metrics.catalogue import ALL
-from sedna_metrics.exposition.discovery import Target
-from sedna_metrics.identity import WorkerIdentity
-from sedna_metrics.stack import export
 from sedna_metrics.stack.generate.rules import ALERTS, RECORDINGS
-
-pytest.importorskip("sklearn", reason="the examples need scikit-learn")
-EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
-sys.path.insert(0, str(EXAMPLES / "demo"))
-import run as demo  # noqa: E402
 
 # Why a panel may have no data here. Each is: board (or *), part of the query, reason.
 WITHOUT_DATA = (
@@ -45,77 +33,6 @@ BOARDS = {
 }
 
 
-class Stack:
-    """Prometheus and Pushgateway with the exported files, as the demo's backend."""
-
-    name = "a real Prometheus with the exported files"
-    settle_seconds = 1.0
-
-    def __init__(self, folder, kube_state_metrics_port):
-        gateway, prometheus = free_port(), free_port()
-        self.push_url, self.url = f"http://127.0.0.1:{gateway}", f"http://127.0.0.1:{prometheus}"
-        self.targets = folder / "targets"
-        export(
-            folder / "stack",
-            pushgateway=f"127.0.0.1:{gateway}",
-            kube_state_metrics=f"127.0.0.1:{kube_state_metrics_port}",
-        )
-        config = folder / "stack" / "prometheus" / "prometheus.yml"
-        config.write_text(yaml.safe_dump(self._of_this_machine(yaml.safe_load(config.read_text()))))
-        self._session = requests.Session()
-        self._processes = [
-            subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            for command in (
-                [program("prometheus-pushgateway"), f"--web.listen-address=127.0.0.1:{gateway}"],
-                [
-                    program("prometheus"),
-                    f"--config.file={config}",
-                    f"--storage.tsdb.path={folder / 'tsdb'}",
-                    f"--web.listen-address=127.0.0.1:{prometheus}",
-                ],
-            )
-        ]
-        for url in (self.push_url, self.url):
-            eventually(lambda url=url: self._is_ready(url), 30)
-
-    def _of_this_machine(self, config):
-        config["global"] = {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"}
-        jobs = [job for job in config["scrape_configs"] if "kubernetes_sd_configs" not in job]  # Debian's has none
-        assert [job["job_name"] for job in jobs] == ["sedna-edge-workers", "pushgateway", "kube-state-metrics"]
-        jobs[0]["file_sd_configs"] = [{"files": [f"{self.targets}/sedna-*.json"], "refresh_interval": "1s"}]
-        return {**config, "scrape_configs": jobs}
-
-    @staticmethod
-    def _is_ready(url):
-        try:
-            return requests.get(f"{url}/-/ready", timeout=2).ok
-        except requests.ConnectionError:
-            return False
-
-    def query(self, expression):
-        """The result's series: labels and value."""
-        answer = self._session.get(f"{self.url}/api/v1/query", params={"query": expression}, timeout=30).json()
-        assert answer["status"] == "success", (expression, answer)
-        return [(each["metric"], float(each["value"][1])) for each in answer["data"]["result"]]
-
-    def value(self, series, labels):
-        matchers = ",".join(f'{name}="{value}"' for name, value in labels.items())
-        result = self.query(f"{series}{{{matchers}}}")
-        return result[0][1] if result else None
-
-    def close(self):
-        for process in self._processes:
-            process.terminate()
-        for process in self._processes:
-            process.wait(10)
-
-
-def _target_of_a_worker(folder, name, port):
-    """What the service's worker will say itself; Prometheus may take 10 s to notice, by when the example is over."""
-    environ = {"NAMESPACE": "demo", "SERVICE_NAME": "digits-joint-inference", "WORKER_NAME": name}
-    return Target(folder, f"127.0.0.1:{port}", _target_labels(WorkerIdentity.from_env(environ, "host")))
-
-
 @pytest.fixture(scope="module")
 def proof(kube_state_metrics_or_reason, tmp_path_factory):
     """The examples have run, and Prometheus has seen it."""
@@ -123,7 +40,7 @@ def proof(kube_state_metrics_or_reason, tmp_path_factory):
     port, ports = free_port(), demo.free_ports(4)
     (folder / "targets").mkdir()
     held = [
-        _target_of_a_worker(folder / "targets", name, scraped)
+        target_of_a_worker(folder / "targets", name, scraped)
         for name, scraped in (("edgeworker-demo", ports[1]), ("cloudworker-demo", ports[2]))
     ]
     stack = Stack(folder, port)

@@ -17,9 +17,8 @@ def add_to(commands: Any) -> None:
     writing = actions.add_parser("export", help="write the files into a folder")
     writing.add_argument("folder", type=Path, metavar="DIR")
     for server, address in ADDRESSES.items():
-        writing.add_argument(
-            f"--{server.replace('_', '-')}", default=address, metavar="HOST:PORT", help=f"default: {address}"
-        )
+        kind = "URL" if "://" in address else "HOST:PORT"
+        writing.add_argument(f"--{server.replace('_', '-')}", metavar=kind, help=f"default: {address}")
     writing.add_argument("--force", action="store_true", help="overwrite files that this command did not write")
     writing.set_defaults(run=run_export)
     looking = actions.add_parser("check", help="look whether an exported folder is whole, valid and up to date")
@@ -29,8 +28,9 @@ def add_to(commands: Any) -> None:
 
 def run_export(arguments: argparse.Namespace) -> int:
     """Write the files and say which."""
+    given = {name: getattr(arguments, name) for name in ADDRESSES if getattr(arguments, name)}
     try:
-        written = export(arguments.folder, arguments.force, **{name: getattr(arguments, name) for name in ADDRESSES})
+        written = export(arguments.folder, arguments.force, **given)
     except (ForeignFiles, OSError) as problem:
         print(f"sedna-metrics stack export: {problem}", file=sys.stderr)
         return 1

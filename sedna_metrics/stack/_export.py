@@ -12,12 +12,13 @@ MANIFEST = ".sedna-metrics.json"
 """Says what was written, so that a later export can tell its own files from those that were edited since."""
 
 ADDRESSES: Dict[str, str] = {
+    "remote_write": "http://prometheus.monitoring:9090/api/v1/write",  # before prometheus, whose address it has
     "pushgateway": "pushgateway.monitoring:9091",
     "kube_state_metrics": "kube-state-metrics.monitoring:8080",
     "prometheus": "prometheus.monitoring:9090",
     "loki": "loki.monitoring:3100",
 }
-"""Where the files expect the servers (host:port)."""
+"""Where the files expect the servers: host:port, which may be followed by a path; a URL where edge agents write to."""
 
 
 class ForeignFiles(Exception):
@@ -29,8 +30,8 @@ def render(addresses: Mapping[str, str]) -> Dict[str, str]:
     texts = {}
     for path in sorted(each for each in FILES.rglob("*") if each.is_file()):
         text = path.read_text(encoding="utf-8")
-        for name, address in addresses.items():
-            text = text.replace(ADDRESSES[name], address)
+        for name in ADDRESSES:
+            text = text.replace(ADDRESSES[name], addresses.get(name, ADDRESSES[name]))
         texts[path.relative_to(FILES).as_posix()] = text
     return texts
 
@@ -41,12 +42,16 @@ def export(folder: Path, force: bool = False, **addresses: str) -> List[Path]:
     Args:
         folder: where to; made if it is missing.
         force: overwrite also what is not ours.
-        addresses: host:port of the servers named in :data:`ADDRESSES`, where they are not as there.
+        addresses: of the servers named in :data:`ADDRESSES`, where they are not as there. Without one for
+            ``remote_write`` edge agents write to ``prometheus``.
 
     Raises:
         ForeignFiles: files are in the way; nothing is written then.
         KeyError: an address of a server that is unknown.
     """
+    unknown = set(addresses) - set(ADDRESSES)
+    if unknown:
+        raise KeyError(f"there is no server {', '.join(sorted(unknown))}")
     texts = render(addresses)
     written = manifest(folder)
     in_the_way = [name for name in texts if (folder / name).exists() and digest(folder / name) != written.get(name)]

@@ -1,0 +1,175 @@
+"""VictoriaMetrics in Prometheus' place, vmagent in the edge agent's: by hand (``make scale``), since few have them.
+
+The receiver takes what Prometheus saw, by remote write, and answers the same queries.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import subprocess
+import time
+
+import pytest
+import requests
+import servers
+import yaml
+from conftest import eventually, free_port
+from dashboards import filled, queries
+from stack import Stack, demo, query, target_of_a_worker
+
+import sedna_metrics
+from sedna_metrics.stack import export
+from sedna_metrics.stack.generate.rules import RECORDINGS
+
+AWAY_SECONDS = 60
+# VictoriaMetrics counts what a counter begins with as growth, and does not extrapolate to the edges of a range: of what
+# lives for seconds only, as the examples do, Prometheus' rates are others.
+RATES = re.compile(r"\b(rate|increase)\(")
+
+
+def needed(name):
+    found = servers.find(name)
+    if found is None:
+        pytest.skip(f"{name} is not at hand: make scale fetches it where there is Debian")
+    return found
+
+
+class Receiver:
+    """A VictoriaMetrics that can be taken away and brought back."""
+
+    def __init__(self, folder):
+        self._command = [
+            needed("victoria-metrics"),
+            f"-storageDataPath={folder / 'victoria-metrics'}",
+            f"-httpListenAddr=127.0.0.1:{free_port()}",
+            "-search.latencyOffset=0s",
+            "-search.disableCache",
+        ]
+        self.url = f"http://{self._command[2].partition('=')[2]}"
+        self._process = None
+
+    def start(self):
+        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        eventually(self._is_ready, 30)
+
+    def _is_ready(self):
+        try:
+            return requests.get(f"{self.url}/health", timeout=2).ok
+        except requests.ConnectionError:
+            return False
+
+    def stop(self):
+        self._process.terminate()
+        self._process.wait(30)
+
+
+@pytest.fixture
+def receiver(tmp_path):
+    receiver = Receiver(tmp_path)
+    receiver.start()
+    yield receiver
+    receiver.stop()
+
+
+def by_labels(result):
+    """Values by labels, without NaN: a quantile of nothing is NaN to the one, and not there to the other."""
+    return {
+        tuple(sorted((name, text) for name, text in labels.items() if name != "__name__")): value
+        for labels, value in result
+        if not math.isnan(value)
+    }
+
+
+def test_the_same_queries_give_the_same_answers(receiver, tmp_path, monkeypatch, capsys):
+    ports = demo.free_ports(4)
+    (tmp_path / "targets").mkdir()
+    for name, port in (("edgeworker-demo", ports[1]), ("cloudworker-demo", ports[2])):
+        target_of_a_worker(tmp_path / "targets", name, port)
+    stack = Stack(tmp_path, free_port(), remote_write=f"{receiver.url}/api/v1/write")
+    monkeypatch.setenv("SEDNA_METRICS_SD_DIR", str(stack.targets))
+    eventually(lambda: len(stack.query('up{job="sedna-edge-workers"}')) == 2, 60)
+    tasks = demo.Demo(tmp_path, stack, ports)
+    try:
+        demo.watch(tasks)
+        demo.settle(tasks)
+        time.sleep(10)  # what was written has arrived
+        at = time.time() - 5
+        expressions = {filled(each.expr) for each in queries("prometheus")} | {rule.expr for rule in RECORDINGS}
+        equal = similar = 0
+        for expression in sorted(expressions):
+            if re.search(r"\bup\{|scrape_|time\(\)", expression):
+                continue  # of the scrape itself, or of the clock
+            ours = by_labels(query(stack.url, expression, time=at))
+            theirs = by_labels(query(receiver.url, expression, time=at))
+            assert theirs.keys() == ours.keys(), expression
+            if RATES.search(expression):
+                similar += len(ours)
+                continue
+            equal += len(ours)
+            for labels, value in ours.items():
+                assert math.isclose(theirs[labels], value, rel_tol=1e-9, abs_tol=1e-9), (expression, labels)
+        for name in ("sedna_inferences_total", "sedna_training_loss", "sedna_metrics_push_attempts_total"):
+            ours, theirs = (
+                by_labels(query(url, f"count_over_time({name}[1m])", time=at)) for url in (stack.url, receiver.url)
+            )
+            assert ours == theirs, "each sample has arrived, and once"
+        with capsys.disabled():
+            print(f"\n{len(expressions)} queries: {equal} values are the same, {similar} rates are of the same series")
+        assert equal > 100
+        assert similar > 100
+    finally:
+        tasks.stop()
+        stack.close()
+
+
+def test_a_receiver_that_was_away_has_no_gap(receiver, tmp_path, capsys):
+    (tmp_path / "targets").mkdir()
+    export(tmp_path / "stack", remote_write=f"{receiver.url}/api/v1/write")
+    config = tmp_path / "stack" / "prometheus" / "edge-vmagent.yml"
+    assert f"-remoteWrite.url={receiver.url}/api/v1/write" in config.read_text()
+    document = yaml.safe_load(config.read_text())
+    document["global"]["scrape_interval"] = "1s"
+    document["scrape_configs"][0]["file_sd_configs"][0]["files"] = [f"{tmp_path}/targets/sedna-*.json"]
+    config.write_text(yaml.safe_dump(document))
+    environ = {
+        "JOB_NAME": "digits",
+        "WORKER_NAME": "inferworker-x",
+        "SEDNA_METRICS_SD_DIR": str(tmp_path / "targets"),
+        "SEDNA_METRICS_HOST": "127.0.0.1",
+        "SEDNA_METRICS_PORT": "0",
+        "SEDNA_METRICS_LOG": "off",
+    }
+    with sedna_metrics.start(environ=environ) as worker, worker.incremental_learning.inference():
+        agent = subprocess.Popen(
+            [
+                needed("vmagent"),
+                f"-promscrape.config={config}",
+                "-promscrape.fileSDCheckInterval=1s",
+                f"-remoteWrite.url={receiver.url}/api/v1/write",
+                f"-remoteWrite.tmpDataPath={tmp_path / 'vmagent'}",
+                f"-httpListenAddr=127.0.0.1:{free_port()}",
+            ],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            count = 'count_over_time(sedna_inferences_in_progress{task="digits"}[10m])'
+            eventually(lambda: query(receiver.url, count), 60)
+            began = time.time()
+            time.sleep(5)
+            receiver.stop()
+            time.sleep(AWAY_SECONDS)
+            receiver.start()
+
+            def is_made_up_for():
+                since = int(time.time() - began)
+                got = query(receiver.url, count.replace("10m", f"{since}s"))
+                return got and got[0][1] >= since - 5 and (since, got[0][1])
+
+            since, got = eventually(is_made_up_for, 120)
+            with capsys.disabled():
+                print(f"\naway for {AWAY_SECONDS} s: {got:.0f} samples of {since} s, one a second")
+        finally:
+            agent.terminate()
+            agent.wait(30)
