@@ -84,6 +84,12 @@ def test_each_query_of_each_dashboard_gives_data(proof, kube_state_metrics_or_re
     assert empty == []
 
 
+def test_buckets_of_pushed_and_of_scraped_workers_are_the_same(proof):
+    found = proof[0].query("count by (le) (sedna_inference_duration_seconds_bucket)")
+    assert len(found) == 17
+    assert {value for _, value in found} == {4}, "a scraped worker's edge and cloud, and two pushed ones'"
+
+
 @pytest.mark.parametrize("exception", WITHOUT_DATA, ids=lambda exception: exception[1][:20])
 def test_an_exception_is_still_needed(proof, exception):
     board, part, _ = exception

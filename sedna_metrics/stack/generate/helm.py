@@ -10,6 +10,7 @@ from sedna_metrics.stack._export import FILES as SHIPPED
 from sedna_metrics.stack.generate import kube_state_metrics
 from sedna_metrics.stack.generate._yaml import dump
 from sedna_metrics.stack.generate.operator import camel
+from sedna_metrics.stack.generate.scrape import ONE_SPELLING
 
 
 def _read(name: str) -> Any:
@@ -51,7 +52,7 @@ _KUBE_PROMETHEUS_STACK: Dict[str, Any] = {
 
 _PUSHGATEWAY: Dict[str, Any] = {
     "fullnameOverride": "pushgateway",
-    "serviceMonitor": {"enabled": True, "honorLabels": True},
+    "serviceMonitor": {"enabled": True, "honorLabels": True, "metricRelabelings": camel(ONE_SPELLING)},
 }
 _LOKI_CONFIG = _read("loki/loki.yml")
 _LOKI: Dict[str, Any] = {

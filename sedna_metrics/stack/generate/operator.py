@@ -8,7 +8,7 @@ from typing import Any, Dict, List
 from sedna_metrics.stack._export import ADDRESSES
 from sedna_metrics.stack.generate._yaml import dump
 from sedna_metrics.stack.generate.rules import RULES
-from sedna_metrics.stack.generate.scrape import POD_RELABELLING, PORT_NAME
+from sedna_metrics.stack.generate.scrape import ONE_SPELLING, POD_RELABELLING, PORT_NAME
 
 
 def camel(rules: List[Dict[str, Any]]) -> List[Dict[str, Any]]:
@@ -41,6 +41,7 @@ _PUSHGATEWAY: Dict[str, Any] = {
         "honorLabels": True,
         "scrapeInterval": "15s",
         "staticConfigs": [{"targets": [ADDRESSES["pushgateway"]]}],
+        "metricRelabelings": camel(ONE_SPELLING),
     },
 }
 _RULE: Dict[str, Any] = {

@@ -12,6 +12,11 @@ from sedna_metrics.stack.generate._yaml import dump
 PORT_NAME = "metrics"
 _TOKEN = "/var/run/secrets/kubernetes.io/serviceaccount"
 
+ONE_SPELLING = [{"source_labels": ["le"], "regex": r"(\d+)", "target_label": "le", "replacement": "$1.0"}]
+"""Relabelling of what the Pushgateway has: it writes le="60" where a worker writes le="60.0", and Prometheus before 3
+takes these for two buckets.
+"""
+
 _GLOBAL = {
     "global": {"scrape_interval": "15s", "evaluation_interval": "15s"},
     "rule_files": ["rules.yml"],
@@ -26,6 +31,7 @@ _EVERYWHERE: List[Dict[str, Any]] = [
         "job_name": "pushgateway",
         "honor_labels": True,  # the labels are the workers' own
         "static_configs": [{"targets": [ADDRESSES["pushgateway"]]}],
+        "metric_relabel_configs": ONE_SPELLING,
     },
 ]
 
