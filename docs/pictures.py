@@ -23,6 +23,7 @@ import requests
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "tests")]
@@ -225,7 +226,7 @@ class Panel:
     def draw_table(self) -> bool:
         self.bare()
         organize = self.panel["transformations"][-1]["options"]
-        columns, headings = list(organize["indexByName"]), organize["renameByName"]
+        columns, headings = sorted(organize["indexByName"], key=organize["indexByName"].get), organize["renameByName"]
         rows: Dict[Tuple[str, ...], Dict[str, str]] = {}
         several = len(self.panel["targets"]) > 1
         for target, (_, expression) in zip(self.panel["targets"], self.queries()):
@@ -347,17 +348,19 @@ def main(only: Optional[str] = None) -> int:
         resources = stack.enter_context(cluster(program, config, port, free_port(), folder / "log"))
         eventually(resources.is_complete, 60)
         eventually(lambda: len(server.query('up{job="sedna-edge-workers"}')) == 2, 60)
-        began, log = time.time(), []
+        began = ended = time.time()
+        log: List[str] = []
         for run in range(RUNS):
             (folder / str(run)).mkdir()
             tasks = demo.Demo(folder / str(run), server, ports)
             try:
                 demo.watch(tasks)
+                ended = time.time()
             finally:
                 tasks.stop()
             for path in (folder / str(run)).glob("*.log"):
                 log += [line for line in path.read_text().splitlines() if line.startswith('{"timestamp"')]
-        source = Prometheus(server.url, began, time.time())
+        source = Prometheus(server.url, began, ended)
         for board in [only] if only else DASHBOARDS:
             print(draw(board, source, sorted(log)))
     return 0

@@ -115,6 +115,37 @@ def test_what_a_panel_with_a_name_of_the_proposal_shows_is_what_happened(proof, 
     assert looked_at >= 3
 
 
+# What is in the stand-in for the API server: board's panel, labels, value.
+OF_THE_CLUSTER = (
+    ("PodStatus", {"pod": "helmet-detection-demo-train-x1"}, 2),  # Running
+    ("ContainerStatus", {"pod": "helmet-detection-demo-train-x1", "container": "train-worker"}, 2),  # running
+    ("StageConditionStatus: IncrementalLearningJob", {"name": "helmet-detection-demo", "task_stage": "deploy"}, 1),
+    ("StageConditionStatus: LifelongLearningJob", {"name": "atcii", "task_stage": "eval"}, 4),  # Running
+    ("Condition: FederatedLearningJob", {"name": "surface-defect-detection"}, 2),  # Complete
+    ("Condition: JointInferenceService", {"name": "helmet-detection-inference-example"}, 2),  # Running
+    ("Phase of federated tasks", {"name": "surface-defect-detection"}, 3),  # Succeeded
+    ("StartTime and CompletionTime", {"name": "surface-defect-detection"}, 1762146600_000),
+    ("StartTime and CompletionTime", {"name": "surface-defect-detection"}, 1762148537_000),
+    ("StartTime and CompletionTime", {"name": "completed"}, 1762138805_000),  # by the rules
+    ("SampleNum", {"name": "incremental-dataset"}, 1200),
+    ("Pods", {}, 1),
+    ("Jobs succeeded", {}, 1),
+    ("Jobs failed", {}, 0),
+    ("Nodes not ready", {}, 1),
+)
+
+
+@pytest.mark.parametrize(("panel", "labels", "expected"), OF_THE_CLUSTER)
+def test_what_the_system_board_shows_is_what_the_cluster_has(proof, kube_state_metrics, panel, labels, expected):
+    shown = [
+        each
+        for query in queries("prometheus")
+        if (query.board, query.panel) == ("system", panel)
+        for each in proof[0].query(filled(query.expr))
+    ]
+    assert (expected, True) in [(value, labels.items() <= found.items()) for found, value in shown], shown
+
+
 def _shows(query, task, row):
     """Whether the panel is the one of the proposal's name, and the query about its metric."""
     words = re.findall(r"\w+", query.panel)

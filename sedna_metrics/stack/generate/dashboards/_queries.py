@@ -68,9 +68,12 @@ def resource_state(name: str, label: str, states: Tuple[str, ...], by: str) -> s
     return numbered((f'{name}{{{RESOURCE},{label}="{each}"}}' for each in states), by)
 
 
-def numbered(series: Iterable[str], by: str) -> str:
-    """Of 0/1 series the number of the one that is 1, counted from 1."""
-    return f"sum by ({by}) ({' or '.join(f'{each} * {index}' for index, each in enumerate(series, 1))})"
+def numbered(series: Iterable[str], by: str, join: str = "or") -> str:
+    """Of 0/1 series the number of the one that is 1, counted from 1.
+
+    Series that a label tells apart are joined by ``or``; those of several metrics, whose labels are the same, by ``+``.
+    """
+    return f"sum by ({by}) ({f' {join} '.join(f'{each} * {index}' for index, each in enumerate(series, 1))})"
 
 
 def lines() -> str:

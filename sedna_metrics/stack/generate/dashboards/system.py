@@ -105,7 +105,9 @@ _POD_PANELS = [
         "State of each container of the chosen tasks.",
         {
             "{{pod}} {{container}}": numbered(
-                (_of_pods(f"kube_pod_container_status_{state}") for state in _CONTAINER), "namespace, pod, container"
+                (_of_pods(f"kube_pod_container_status_{state}") for state in _CONTAINER),
+                "namespace, pod, container",
+                join="+",
             )
         },
         _CONTAINER,
