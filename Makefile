@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help test test-sedna test-frameworks servers versions bench scale reference stack demo lint clean
+.PHONY: help test test-sedna test-frameworks servers versions bench scale pictures reference stack demo lint clean
 
 help:
 	@echo "make demo      four real tasks on real data, checked against what really happened"
@@ -14,6 +14,7 @@ help:
 	@echo "make lint      linters and types alone"
 	@echo "make bench     the cost of everything, beside the peers' (ten minutes)"
 	@echo "make scale     VictoriaMetrics in Prometheus' place: the same answers, and no gap when it was away"
+	@echo "make pictures  draw the dashboards for the docs, from the examples' data"
 	@echo "make reference  write docs/metrics.md and docs/settings.md anew from the code"
 	@echo "make stack     write sedna_metrics/stack/files anew from the metric catalogue"
 	@echo "make clean     remove what the targets above made"
@@ -63,6 +64,11 @@ bench: servers
 scale: servers
 	$(BIN)/python tests/servers.py newer
 	$(BIN)/python -m pytest tests/scale.py
+
+# The dashboards as they would look, for the docs.
+pictures: servers
+	$(BIN)/python -m pip install --quiet matplotlib
+	$(BIN)/python docs/pictures.py
 
 reference: $(STAMP)
 	$(BIN)/python docs/generate.py
