@@ -7,7 +7,7 @@ import sys
 from typing import List, Optional
 
 from sedna_metrics._version import __version__
-from sedna_metrics.cli import _catalogue, _flush, _run, _stack
+from sedna_metrics.cli import _catalogue, _flush, _run, _stack, _top
 
 
 def main(argv: Optional[List[str]] = None) -> int:
@@ -19,6 +19,7 @@ def main(argv: Optional[List[str]] = None) -> int:
     _flush.add_to(commands)
     _run.add_to(commands)
     _stack.add_to(commands)
+    _top.add_to(commands)
     options, target = _run.split(sys.argv[1:] if argv is None else argv)
     arguments = parser.parse_args(options)
     arguments.target = target

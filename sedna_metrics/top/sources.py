@@ -1,0 +1,113 @@
+"""Where ``top`` looks: workers' /metrics, folders of file_sd entries, a Pushgateway."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Dict, FrozenSet, Iterable, Iterator, List, Mapping, Tuple
+
+import requests
+from prometheus_client.parser import text_string_to_metric_families as parse
+
+from sedna_metrics._urls import strip_secrets
+from sedna_metrics.catalogue import ALL, worker
+
+TIMEOUT_SECONDS = 3.0
+_THREADS = 16
+
+Labels = Tuple[Tuple[str, str], ...]
+Samples = Dict[Tuple[str, Labels], float]
+"""Values by name and labels, in the labels' order."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one source said: each worker's samples, or why there are none."""
+
+    source: str
+    workers: Mapping[Labels, Samples]
+    """By the labels that tell the worker apart."""
+    problem: str = ""
+
+
+def targets(sources: Iterable[str]) -> List[str]:
+    """The URLs to ask. A folder stands for its file_sd entries; a bare host:port for its /metrics.
+
+    Raises:
+        ValueError: what is neither a URL nor a folder.
+    """
+    found: Dict[str, None] = {}
+    for source in sources:
+        folder = Path(source)
+        if "://" in source:
+            found[source if source.count("/") > 2 else f"{source}/metrics"] = None
+        elif folder.is_dir():
+            found.update(dict.fromkeys(_entries(folder)))
+        elif source.rpartition(":")[2].isdigit():
+            found[f"http://{source}/metrics"] = None
+        else:
+            raise ValueError(f"{source} is neither a URL, nor host:port, nor a folder")
+    return list(found)
+
+
+def look(urls: List[str]) -> List[Look]:
+    """Ask all of them at once; gives their answers in the same order. None of them raises."""
+    if not urls:
+        return []
+    with ThreadPoolExecutor(min(_THREADS, len(urls))) as pool:
+        return list(pool.map(_ask, urls))
+
+
+def _entries(folder: Path) -> Iterator[str]:
+    for path in sorted(folder.glob("sedna-*.json")):
+        try:
+            for group in json.loads(path.read_text(encoding="utf-8")):
+                scheme = group.get("labels", {}).get("__scheme__", "http")
+                yield from (f"{scheme}://{target}/metrics" for target in group["targets"])
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            continue  # one that is being written or removed just now, or not ours: the next look will tell
+
+
+def _ask(url: str) -> Look:
+    name = strip_secrets(url)
+    try:
+        answer = requests.get(url, timeout=TIMEOUT_SECONDS)
+        answer.raise_for_status()
+        return Look(name, _by_worker(answer.text))
+    except requests.RequestException as error:
+        response = getattr(error, "response", None)
+        return Look(name, {}, f"answers {response.status_code}" if response is not None else _reason(error))
+    except ValueError:
+        return Look(name, {}, "answers what are no metrics")
+
+
+def _by_worker(text: str) -> Dict[Labels, Samples]:
+    workers: Dict[Labels, Samples] = {}
+    for family in parse(text):
+        for sample in family.samples:
+            own = _OWN_LABELS.get(sample.name)
+            if own is None or "worker" not in sample.labels:
+                continue
+            # In a Pushgateway two workers may have the same name on two nodes: the group's instance tells them apart.
+            who = tuple((name, sample.labels[name]) for name in ("instance", "task", "worker") if name in sample.labels)
+            # The group's other labels are on every sample there, and on none where a worker is asked itself.
+            labels = tuple(sorted((name, text) for name, text in sample.labels.items() if name in own))
+            workers.setdefault(who, {})[sample.name, labels] = sample.value
+    return {who: samples for who, samples in workers.items() if any(name == _IS_OURS for name, _ in samples)}
+
+
+_IS_OURS = worker.WORKER_INFO.name
+_OWN_LABELS: Dict[str, FrozenSet[str]] = {
+    metric.name + suffix: frozenset((*metric.labels, *more))
+    for metric in ALL
+    for suffix, more in ((("_bucket", ["le"]), ("_count", [])) if metric.form == "histogram" else (("", []),))
+}
+"""What a sample's name has of labels, those of every series left out."""
+
+
+def _reason(error: requests.RequestException) -> str:
+    if isinstance(error, requests.Timeout):
+        return f"no answer within {TIMEOUT_SECONDS:g} s"
+    return "refuses the connection" if "refused" in str(error) else type(error).__name__
