@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
 from urllib.parse import urlsplit
 
+from sedna_metrics._urls import strip_secrets
 from sedna_metrics.errors import SettingError
 
 PREFIX = "SEDNA_METRICS_"
@@ -237,6 +238,17 @@ def load(environ: Mapping[str, str], arguments: Optional[Mapping[str, object]] =
             shown = "hidden" if setting.secret or "@" in text else f"{text!r:.200}"
             raise SettingError(f"{source} is {shown}, but {why}") from None
     return Settings(**values)
+
+
+def shown(environ: Mapping[str, str]) -> List[Tuple[str, str, str]]:
+    """What is set in the environment: name, value and the variable that it comes from. Secrets are not shown."""
+    found = []
+    for setting in TABLE:
+        text, source = _source(setting, environ, {})
+        if source in environ:
+            value = strip_secrets(text) if setting.kind == "URL" or "@" in text else text
+            found.append((setting.name, "hidden" if setting.secret else value, source))
+    return found
 
 
 def unknown_variables(environ: Mapping[str, str]) -> List[str]:

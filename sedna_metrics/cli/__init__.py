@@ -7,7 +7,7 @@ import sys
 from typing import List, Optional
 
 from sedna_metrics._version import __version__
-from sedna_metrics.cli import _catalogue, _flush, _run, _stack, _top
+from sedna_metrics.cli import _catalogue, _doctor, _flush, _run, _stack, _top
 
 
 def main(argv: Optional[List[str]] = None) -> int:
@@ -16,6 +16,7 @@ def main(argv: Optional[List[str]] = None) -> int:
     parser.add_argument("--version", action="version", version=f"sedna-metrics {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     _catalogue.add_to(commands)
+    _doctor.add_to(commands)
     _flush.add_to(commands)
     _run.add_to(commands)
     _stack.add_to(commands)

@@ -29,12 +29,20 @@ class PushError(Exception):
     Attributes:
         refused: the gateway will not take this very content, however often it is sent (a 4xx answer).
         retry_after: seconds that the gateway asked to wait, if it did.
+        status: of the answer; ``None`` where there was none.
     """
 
-    def __init__(self, message: str, refused: bool = False, retry_after: Optional[float] = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        refused: bool = False,
+        retry_after: Optional[float] = None,
+        status: Optional[int] = None,
+    ) -> None:
         super().__init__(message)
         self.refused = refused
         self.retry_after = retry_after
+        self.status = status
 
 
 @dataclass(frozen=True)
@@ -213,6 +221,7 @@ class Pushgateway:
             # 408 and 429 say "not now", 401 and 403 may be mended by a renewed token; the others mean this content.
             refused=400 <= status < 500 and status not in (401, 403, 404, 408, 429),
             retry_after=_retry_after(answer.headers.get("Retry-After", "")),
+            status=status,
         )
 
 

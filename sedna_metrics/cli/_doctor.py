@@ -1,0 +1,266 @@
+"""``sedna-metrics doctor``: what a worker would find in this environment, and what is wrong with it."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from email.utils import parsedate_to_datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, Mapping, Optional
+
+import requests
+
+from sedna_metrics import settings as settings_module
+from sedna_metrics._exports import credentials, exports, open_spool
+from sedna_metrics._urls import strip_secrets
+from sedna_metrics._version import __version__
+from sedna_metrics.errors import SettingError
+from sedna_metrics.exposition.pushgateway import PushError, Pushgateway, group_path
+from sedna_metrics.identity import UNKNOWN, WorkerIdentity
+from sedna_metrics.settings import Settings
+
+_CLOCK_SECONDS = 5.0
+_PROBE_SECONDS = 120
+_PACKAGES = ("prometheus-client", "python-json-logger", "requests")
+# Runs in a process of its own: Sedna reads the environment and sets up logging as it is imported.
+_PROBE = """
+import importlib, json, sedna_metrics
+from sedna_metrics.auto import hooks
+found = {}
+with sedna_metrics.start(export="off", log="off") as worker:
+    for hook in hooks(worker):
+        try:
+            found[hook.name] = "" if hook.apply(importlib.import_module(hook.module)) else "has another shape"
+        except Exception as error:
+            found[hook.name] = f"{type(error).__name__}: {error}"
+print(json.dumps(found))
+"""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at. With a remedy it is a problem."""
+
+    topic: str
+    said: str
+    remedy: str = ""
+
+
+def add_to(commands: Any) -> None:
+    """Add this command to the parser."""
+    parser = commands.add_parser(
+        "doctor",
+        help="look at a worker's environment: identity, settings, port, Pushgateway, spool, clock, Sedna",
+        description="Looks at what a worker would find, where this command runs: in the worker's container or on its "
+        "node. A Pushgateway is tried with a group that is removed again. 1 if something is wrong.",
+    )
+    parser.add_argument("--format", choices=["text", "json"], default="text")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print what was found; 1 where something is wrong."""
+    findings = list(examine(os.environ))
+    if arguments.format == "json":
+        print(json.dumps([asdict(finding) for finding in findings], indent=2))
+    else:
+        width = max(len(finding.topic) for finding in findings)
+        for finding in findings:
+            print(f"{'!!' if finding.remedy else 'ok'}  {finding.topic:{width}}  {finding.said}")
+            if finding.remedy:
+                print(f"{'':{width + 4}}  {finding.remedy}")
+    return 1 if any(finding.remedy for finding in findings) else 0
+
+
+def examine(environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Look at everything, one by one."""
+    identity = WorkerIdentity.from_env(environ)
+    yield from _versions(environ)
+    yield from _identity(identity, environ)
+    for unknown in settings_module.unknown_variables(environ):
+        yield Finding("settings", unknown.partition(" ")[0], unknown)
+    try:
+        settings = settings_module.load(environ)
+    except SettingError as why:
+        yield Finding("settings", "cannot be used: start() would raise SettingError", str(why))
+        return
+    set_here = [f"{source}={value}" for _, value, source in settings_module.shown(environ)]
+    yield Finding("settings", ", ".join(set_here) or "all are the defaults")
+    yield from _ways_out(settings, identity)
+    yield from _sedna()
+
+
+def _versions(environ: Mapping[str, str]) -> Iterator[Finding]:
+    python = ".".join(map(str, sys.version_info[:3]))
+    yield Finding("version", f"sedna-metrics {__version__}, Python {python}, {', '.join(map(_version, _PACKAGES))}")
+    if environ.get("PROMETHEUS_MULTIPROC_DIR"):
+        yield Finding(
+            "version",
+            "PROMETHEUS_MULTIPROC_DIR is set",
+            "It makes prometheus_client's own metrics write files, and does nothing for these: child processes report "
+            "to their parent by themselves. Take it away unless you need it for metrics of your own.",
+        )
+
+
+def _version(package: str) -> str:
+    try:
+        return f"{package} {version(package)}"
+    except PackageNotFoundError:
+        return f"{package} (unknown version)"
+
+
+def _identity(identity: WorkerIdentity, environ: Mapping[str, str]) -> Iterator[Finding]:
+    def source(*variables: str, otherwise: str) -> str:
+        return next((f"from {name}" for name in variables if environ.get(name)), otherwise)
+
+    task = source("JOB_NAME", "SERVICE_NAME", otherwise="the script's name: this is not in Sedna")
+    yield Finding("task", f"{identity.task} ({task})")
+    yield Finding("worker", f"{identity.worker} ({source('WORKER_NAME', otherwise='the host')})")
+    yield Finding("namespace", f"{identity.namespace} ({source('NAMESPACE', otherwise='the default')})")
+    if identity.kind == UNKNOWN:
+        yield Finding("kind", "unknown from the environment: the class in use will tell")
+    else:
+        yield Finding("kind", f"{identity.kind}, {identity.worker_type} (from WORKER_NAME)")
+    if identity.node == UNKNOWN:
+        yield Finding("node", "unknown: the scrape may tell, or NODE_NAME by the downward API (spec.nodeName)")
+    else:
+        yield Finding("node", f"{identity.node} ({source('NODE_NAME', otherwise='the host')})")
+
+
+def _ways_out(settings: Settings, identity: WorkerIdentity) -> Iterator[Finding]:
+    try:
+        pulls, pushes = exports(settings, identity)
+    except SettingError as why:
+        yield Finding("export", "cannot be used: start() would raise SettingError", str(why))
+        return
+    said = " and ".join(word for word, is_so in (("scraped", pulls), ("pushed", pushes)) if is_so)
+    yield Finding("export", f"metrics are {said or 'kept to the process'} ({settings.export})")
+    if pulls:
+        yield _port(settings)
+        if settings.sd_dir:
+            yield _folder("sd_dir", Path(settings.sd_dir), "an agent will not find this worker")
+    if settings.pushgateway_url:
+        yield from _pushgateway(settings)
+        yield _spool(settings)
+
+
+def _port(settings: Settings) -> Finding:
+    for port in range(settings.port.first, settings.port.last + 1):
+        try:
+            family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+            with socket.socket(family, socket.SOCK_STREAM) as tried:
+                tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                tried.bind((settings.host, port))
+            return Finding("port", f"{port} is free on {settings.host}" if port else "any free one")
+        except OSError as why:
+            problem = why
+    return Finding(
+        "port",
+        f"none of {settings.port} can be had on {settings.host}: {problem.strerror or problem}",
+        "Set SEDNA_METRICS_PORT to a wider range, or to 0 with SEDNA_METRICS_SD_DIR.",
+    )
+
+
+def _pushgateway(settings: Settings) -> Iterator[Finding]:
+    name = strip_secrets(settings.pushgateway_url)
+    group = group_path({"job": "sedna-metrics-doctor", "instance": socket.gethostname()})
+    gateway = Pushgateway(settings.pushgateway_url, settings.push_timeout, credentials(settings))
+    try:
+        began = time.monotonic()
+        gateway.push(group, b"sedna_metrics_doctor 1\n")
+        gateway.delete(group)
+        yield Finding("pushgateway", f"{name} took a group and removed it, in {time.monotonic() - began:.2g} s")
+    except PushError as why:
+        unwilling = "It answers, but does not take pushes: see the URL and the credentials."
+        away = "Nobody answers there: can this node reach the address? At the edge a Service's name needs EdgeMesh."
+        yield Finding("pushgateway", str(why), away if why.status is None else unwilling)
+    finally:
+        gateway.close()
+    yield from _clock(gateway.base, settings)
+
+
+def _clock(url: str, settings: Settings) -> Iterator[Finding]:
+    """By the Date that the gateway's answer bears, whatever else it says."""
+    try:
+        verify: Any = settings.pushgateway_ca_file or True
+        answer = requests.get(f"{url}/-/healthy", timeout=settings.push_timeout, verify=verify, allow_redirects=False)
+        ahead = time.time() - parsedate_to_datetime(answer.headers["Date"]).timestamp()
+    except (requests.RequestException, OSError, KeyError, TypeError, ValueError):
+        yield Finding("clock", "not compared: the Pushgateway did not tell its time")
+        return
+    if abs(ahead) <= _CLOCK_SECONDS:
+        yield Finding("clock", f"within {_CLOCK_SECONDS:g} s of the Pushgateway's")
+    else:
+        yield Finding(
+            "clock",
+            f"{abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} the Pushgateway's",
+            "Times that workers tell (last success, estimated end) are off by as much: set up NTP on this node.",
+        )
+
+
+def _spool(settings: Settings) -> Finding:
+    if settings.spool_dir.lower() == "off":
+        return Finding("spool", "off: what cannot be pushed by the end is lost")
+    spool = open_spool(settings)
+    if spool is None:
+        remedy = "Set SEDNA_METRICS_SPOOL_DIR to a folder that this user can write."
+        return Finding("spool", f"{settings.spool_dir} cannot be used", remedy)
+    waiting = len(spool)
+    if waiting:
+        return Finding("spool", f"{waiting} pushes wait in {spool.folder}", "sedna-metrics flush delivers them.")
+    return _folder("spool", spool.folder, "what cannot be pushed by the end is lost")
+
+
+def _folder(topic: str, folder: Path, otherwise: str) -> Finding:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as tried:
+            tried.write(b"x")
+        return Finding(topic, f"{folder} can be written")
+    except OSError as why:
+        return Finding(topic, f"{folder}: {why.strerror}", f"Mount it for writing, or {otherwise}.")
+
+
+def _sedna() -> Iterator[Finding]:
+    place = _sedna_folder()
+    if place is None:
+        yield Finding("sedna", "not installed here: sedna-metrics run has nothing to observe")
+        return
+    if not (place / "core" / "base.py").exists():
+        said = f"{place} is not KubeEdge's Sedna but another package of that name"
+        yield Finding("sedna", said, "Put Sedna's lib/ first on PYTHONPATH.")
+        return
+    told = place / "VERSION"
+    yield Finding("sedna", f"{told.read_text().strip() if told.exists() else 'unknown version'} in {place}")
+    yield from _hooks()
+
+
+def _sedna_folder() -> Optional[Path]:
+    spec = importlib.util.find_spec("sedna")
+    places: List[str] = list(spec.submodule_search_locations or []) if spec else []
+    return Path(places[0]) if places else None
+
+
+def _hooks() -> Iterator[Finding]:
+    try:
+        done = subprocess.run([sys.executable, "-c", _PROBE], capture_output=True, text=True, timeout=_PROBE_SECONDS)
+        found: Dict[str, str] = json.loads(done.stdout.splitlines()[-1])
+    except (OSError, subprocess.TimeoutExpired, ValueError, IndexError) as why:
+        yield Finding("hooks", f"could not be tried: {type(why).__name__}", "Does python -c 'import sedna.core' work?")
+        return
+    by_reason: Dict[str, List[str]] = {}
+    for name, reason in found.items():
+        by_reason.setdefault(reason, []).append(name)
+    observed = len(by_reason.pop("", []))
+    yield Finding("hooks", f"{observed} of {len(found)} methods of Sedna's can be observed")
+    for reason, names in by_reason.items():
+        yield Finding("hooks", f"{len(names)} cannot: {reason} ({', '.join(names[:3])}{', ...' if names[3:] else ''})")
