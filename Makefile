@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help test test-sedna test-frameworks servers versions bench scale pictures reference stack demo lint clean
+.PHONY: help test test-sedna test-frameworks servers versions bench scale pictures docs reference stack demo lint clean
 
 help:
 	@echo "make demo      four real tasks on real data, checked against what really happened"
@@ -15,6 +15,7 @@ help:
 	@echo "make bench     the cost of everything, beside the peers' (ten minutes)"
 	@echo "make scale     VictoriaMetrics in Prometheus' place: the same answers, and no gap when it was away"
 	@echo "make pictures  draw the dashboards for the docs, from the examples' data"
+	@echo "make docs      the documentation as HTML, in build/docs"
 	@echo "make reference  write docs/metrics.md and docs/settings.md anew from the code"
 	@echo "make stack     write sedna_metrics/stack/files anew from the metric catalogue"
 	@echo "make clean     remove what the targets above made"
@@ -22,7 +23,7 @@ help:
 $(STAMP): setup.cfg pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip setuptools wheel
-	$(BIN)/python -m pip install --quiet --editable ".[cli,examples,generate,test,lint]"
+	$(BIN)/python -m pip install --quiet --editable ".[cli,docs,examples,generate,test,lint]"
 	@touch $@
 
 test: lint servers
@@ -69,6 +70,10 @@ scale: servers
 pictures: servers
 	$(BIN)/python -m pip install --quiet matplotlib
 	$(BIN)/python docs/pictures.py
+
+# Strict: a link that leads nowhere, or a page that no other leads to, ends it.
+docs: $(STAMP)
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/docs
 
 reference: $(STAMP)
 	$(BIN)/python docs/generate.py

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import runpy
 import subprocess
@@ -10,6 +11,11 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+import yaml
+from conftest import program
+
+from sedna_metrics.catalogue import ALL
+from sedna_metrics.cli import main
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")])
@@ -49,3 +55,47 @@ def test_a_code_block_runs(block, tmp_path):
 def test_links_lead_somewhere(page):
     targets = re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text())
     assert [target for target in targets if "://" not in target and not (page.parent / target).exists()] == []
+
+
+def test_promql_is_promql(tmp_path):
+    """Each block is parsed, and asks for what is emitted."""
+    found = [
+        (page.name, block)
+        for page in PAGES
+        for block in re.findall(r"^```promql\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE)
+    ]
+    assert len(found) > 15
+    rules = [{"record": f"r:{number}", "expr": block} for number, (_, block) in enumerate(found)]
+    (tmp_path / "rules.yml").write_text(json.dumps({"groups": [{"name": "docs", "rules": rules}]}))
+    check = [program("promtool"), "check", "rules", str(tmp_path / "rules.yml")]
+    done = subprocess.run(check, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    known = {metric.name + suffix for metric in ALL for suffix in ("", "_bucket", "_count", "_sum")}
+    asked = {name for _, block in found for name in re.findall(r"\bsedna_\w+", block)}
+    assert asked - known == set()
+
+
+def test_yaml_is_yaml_and_shell_names_commands_that_exist(capsys):
+    shell = []
+    for page in PAGES:
+        for block in re.findall(r"^```yaml\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE):
+            assert isinstance(yaml.safe_load(block), (dict, list)), page
+        for block in re.findall(r"^```sh\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE):
+            shell += re.findall(r"^sedna-metrics (\w+)", block, re.MULTILINE)
+            targets = re.findall(r"^make ([a-z-]+)", block, re.MULTILINE)
+            assert set(targets) <= set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)), page
+    assert set(shell) >= {"top", "doctor", "run", "flush", "stack"}
+    for command in set(shell):
+        with pytest.raises(SystemExit) as ended:
+            main([command, "--help"])
+        assert ended.value.code == 0, command
+    capsys.readouterr()
+
+
+def test_the_site_builds_without_a_warning(tmp_path):
+    """A link that leads nowhere and a page that is in no list are warnings."""
+    pytest.importorskip("sphinx")
+    command = [sys.executable, "-m", "sphinx", "-W", "-q", "-b", "html", str(ROOT / "docs"), str(tmp_path / "site")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "site" / "tutorial.html").exists()

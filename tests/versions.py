@@ -1,7 +1,7 @@
 """Runs the tests on the oldest and the newest Python that this machine has, each in an environment of its own.
 
-Interpreters come from PATH and from pyenv. Long runs with the real servers, the demo and the operator's files are left to
-the main run: what they show does not depend on the interpreter.
+Interpreters come from PATH and from pyenv. Long runs with the real servers, the demo and the operator's files are left
+to the main run: what they show does not depend on the interpreter.
 """
 
 from __future__ import annotations
