@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help test test-sedna test-frameworks servers versions bench scale pictures docs reference stack demo lint clean
+.PHONY: help test test-sedna test-frameworks servers versions bench scale pictures docs dist reference stack demo lint clean
 
 help:
 	@echo "make demo      four real tasks on real data, checked against what really happened"
@@ -16,6 +16,7 @@ help:
 	@echo "make scale     VictoriaMetrics in Prometheus' place: the same answers, and no gap when it was away"
 	@echo "make pictures  draw the dashboards for the docs, from the examples' data"
 	@echo "make docs      the documentation as HTML, in build/docs"
+	@echo "make dist      wheel and sdist in dist/, checked"
 	@echo "make reference  write docs/metrics.md and docs/settings.md anew from the code"
 	@echo "make stack     write sedna_metrics/stack/files anew from the metric catalogue"
 	@echo "make clean     remove what the targets above made"
@@ -74,6 +75,14 @@ pictures: servers
 # Strict: a link that leads nowhere, or a page that no other leads to, ends it.
 docs: $(STAMP)
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/docs
+
+# Wheel and sdist, checked, and tried where they are installed.
+dist: $(STAMP)
+	$(BIN)/python -m pip install --quiet build twine
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist .
+	$(BIN)/twine check --strict dist/*
+	$(BIN)/python tests/versions.py
 
 reference: $(STAMP)
 	$(BIN)/python docs/generate.py

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import subprocess
 import sys
 import threading
@@ -149,3 +150,9 @@ def test_what_start_cannot_read_is_an_error_that_says_so(wrong):
     with pytest.raises(TypeError, match=next(iter(wrong))):
         sedna_metrics.start(**wrong)
     assert _runtime.running() is None
+
+
+def test_what_is_tested_is_what_was_installed():
+    if os.environ.get("TESTED") != "wheel":
+        pytest.skip("the checkout is tested")
+    assert "site-packages" in sedna_metrics.__file__
