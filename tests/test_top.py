@@ -190,6 +190,12 @@ def test_order_and_columns():
     assert "refuses the connection" in rows[1]
 
 
+def test_what_others_wrote_does_not_reach_the_terminal_as_it_is():
+    hostile = Figures(task="a\nb", worker="\x1b]0;owned\x07w\x9b31m", source="")
+    _, line = screen.plain([hostile]).split("\n")
+    assert line.split() == ["a?b", "?]0;owned?w?31m"]
+
+
 def test_without_a_terminal_the_table_is_printed_once(served, capsys):
     assert main(["top", served[1], "--interval", "0.1"]) == 0
     heading, row = capsys.readouterr().out.splitlines()

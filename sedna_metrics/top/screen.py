@@ -44,9 +44,14 @@ def ordered(figures: Sequence[Figures], key: str) -> List[Figures]:
 
 def cells(figures: Sequence[Figures]) -> List[List[str]]:
     """The table's text, the headings first; of the columns after the third those that say nothing are left out."""
-    body = [[cell(each) for _, cell in COLUMNS] for each in figures]
+    body = [[_printable(cell(each)) for _, cell in COLUMNS] for each in figures]
     shown = [place for place in range(len(COLUMNS)) if place < 3 or any(row[place] for row in body)]
     return [[COLUMNS[place][0] for place in shown], *([row[place] for place in shown] for row in body)]
+
+
+def _printable(text: str) -> str:
+    # Labels are whatever somebody pushed: an escape sequence would be the terminal's command, a newline another row.
+    return "".join(each if each.isprintable() else "?" for each in text)
 
 
 def plain(figures: Sequence[Figures]) -> str:
