@@ -82,7 +82,8 @@ def test_a_real_pushgateway_is_as_it_was_before(look, tmp_path):
         found = look(SEDNA_METRICS_PUSHGATEWAY_URL=url)
         assert "took a group and removed it" in found["pushgateway"][0].said
         assert found["clock"][0].said.startswith("within 5 s")
-        assert found["spool"][0].said == f"{tmp_path / 'spool'} can be written"
+        assert found["spool"][0].said == f"{tmp_path / 'spool'} can be made"
+        assert not (tmp_path / "spool").exists(), "a look changes nothing"
         import requests
 
         assert requests.get(f"{url}/api/v1/metrics", timeout=5).json()["data"] == []
@@ -121,6 +122,8 @@ def test_what_waits_in_the_spool_and_folders_that_cannot_be(look, gateway, tmp_p
     inside = str(tmp_path / "file" / "folder")
     assert look(**with_gateway, SEDNA_METRICS_SPOOL_DIR=inside)["spool"][0].remedy
     assert look(SEDNA_METRICS_SD_DIR=inside)["sd_dir"][0].remedy
+    assert "can be made" in look(SEDNA_METRICS_SD_DIR=str(tmp_path / "sd"))["sd_dir"][0].said
+    (tmp_path / "sd").mkdir()
     assert "can be written" in look(SEDNA_METRICS_SD_DIR=str(tmp_path / "sd"))["sd_dir"][0].said
 
 

@@ -12,9 +12,10 @@ import time
 
 import pytest
 from conftest import eventually, free_port, program
+from gateways import answer, nonsense, trickle
 
 from sedna_metrics.cli import main
-from sedna_metrics.top import screen
+from sedna_metrics.top import screen, sources
 from sedna_metrics.top.figures import Figures, Watch, quantile
 from sedna_metrics.top.sources import Look, look, targets
 
@@ -164,6 +165,18 @@ def test_a_source_that_does_not_answer_is_shown_as_such(start, clock):
     worker = start(IL, export="pull", host="127.0.0.1", port=0)
     (missing,) = look([worker.url.replace("/metrics", "/nothing")])
     assert missing.problem == "answers 404"
+
+
+def test_who_trickles_or_lies_holds_nobody_up(start, gateway, monkeypatch):
+    monkeypatch.setattr(sources, "TIMEOUT_SECONDS", 0.3)
+    worker = start(IL, export="pull", host="127.0.0.1", port=0)
+    gateway.behaviour = trickle
+    slow, good = look([gateway.url + "/metrics", worker.url])
+    assert slow.problem.startswith("no answer within")
+    assert not good.problem
+    for behaviour in (answer("200 OK", body="<html>"), nonsense, answer("200 OK", body="a{b=1\n")):
+        gateway.behaviour = behaviour
+        assert look([gateway.url + "/metrics"])[0].problem
 
 
 def test_what_is_short_to_read():

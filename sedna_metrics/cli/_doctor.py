@@ -20,7 +20,7 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional
 import requests
 
 from sedna_metrics import settings as settings_module
-from sedna_metrics._exports import credentials, exports, open_spool
+from sedna_metrics._exports import credentials, default_spool_dir, exports, open_spool
 from sedna_metrics._urls import strip_secrets
 from sedna_metrics._version import __version__
 from sedna_metrics.errors import SettingError
@@ -210,22 +210,24 @@ def _clock(url: str, settings: Settings) -> Iterator[Finding]:
 def _spool(settings: Settings) -> Finding:
     if settings.spool_dir.lower() == "off":
         return Finding("spool", "off: what cannot be pushed by the end is lost")
-    spool = open_spool(settings)
-    if spool is None:
-        remedy = "Set SEDNA_METRICS_SPOOL_DIR to a folder that this user can write."
-        return Finding("spool", f"{settings.spool_dir} cannot be used", remedy)
-    waiting = len(spool)
-    if waiting:
-        return Finding("spool", f"{waiting} pushes wait in {spool.folder}", "sedna-metrics flush delivers them.")
-    return _folder("spool", spool.folder, "what cannot be pushed by the end is lost")
+    folder = default_spool_dir() if settings.spool_dir.lower() in ("", "auto") else Path(settings.spool_dir)
+    if folder.is_dir():
+        spool = open_spool(settings)
+        if spool is None:
+            remedy = "Set SEDNA_METRICS_SPOOL_DIR to a folder that is this user's."
+            return Finding("spool", f"{folder} cannot be used", remedy)
+        if len(spool):
+            return Finding("spool", f"{len(spool)} pushes wait in {folder}", "sedna-metrics flush delivers them.")
+    return _folder("spool", folder, "what cannot be pushed by the end is lost")
 
 
 def _folder(topic: str, folder: Path, otherwise: str) -> Finding:
+    """Whether it can be written, or made; nothing stays that was not there."""
+    there = next((each for each in (folder, *folder.parents) if each.exists()), folder)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder) as tried:
+        with tempfile.TemporaryFile(dir=there) as tried:
             tried.write(b"x")
-        return Finding(topic, f"{folder} can be written")
+        return Finding(topic, f"{folder} can be {'written' if there == folder else 'made'}")
     except OSError as why:
         return Finding(topic, f"{folder}: {why.strerror}", f"Mount it for writing, or {otherwise}.")
 

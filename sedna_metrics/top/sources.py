@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from concurrent.futures import ThreadPoolExecutor
+import queue
+import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, FrozenSet, Iterable, Iterator, List, Mapping, Tuple
 
 import requests
+import urllib3
 from prometheus_client.parser import text_string_to_metric_families as parse
 
 from sedna_metrics._urls import strip_secrets
@@ -16,6 +19,8 @@ from sedna_metrics.catalogue import ALL, worker
 
 TIMEOUT_SECONDS = 3.0
 _THREADS = 16
+_MOST_BYTES = 64 * 2**20
+_TOO_SLOW = f"no answer within {TIMEOUT_SECONDS:g} s"
 
 Labels = Tuple[Tuple[str, str], ...]
 Samples = Dict[Tuple[str, Labels], float]
@@ -53,11 +58,32 @@ def targets(sources: Iterable[str]) -> List[str]:
 
 
 def look(urls: List[str]) -> List[Look]:
-    """Ask all of them at once; gives their answers in the same order. None of them raises."""
-    if not urls:
-        return []
-    with ThreadPoolExecutor(min(_THREADS, len(urls))) as pool:
-        return list(pool.map(_ask, urls))
+    """Ask all of them at once; gives their answers in the same order. None of them raises, or holds the others up."""
+    waiting: queue.SimpleQueue[str] = queue.SimpleQueue()
+    answers: queue.SimpleQueue[Tuple[str, Look]] = queue.SimpleQueue()
+    for url in urls:
+        waiting.put(url)
+
+    def ask() -> None:
+        while True:
+            try:
+                url = waiting.get_nowait()
+            except queue.Empty:
+                return
+            answers.put((url, _ask(url)))
+
+    # Daemons: a limit on a socket is one for each wait, and who trickles must not keep us from quitting.
+    for _ in range(min(_THREADS, len(urls))):
+        threading.Thread(target=ask, daemon=True).start()
+    found: Dict[str, Look] = {}
+    deadline = time.monotonic() + (TIMEOUT_SECONDS + 1) * (1 + len(urls) // _THREADS)
+    while len(found) < len(urls):
+        try:
+            url, answer = answers.get(timeout=max(0.0, deadline - time.monotonic()))
+        except queue.Empty:
+            break
+        found[url] = answer
+    return [found.get(url) or Look(strip_secrets(url), {}, _TOO_SLOW) for url in urls]
 
 
 def _entries(folder: Path) -> Iterator[str]:
@@ -73,13 +99,14 @@ def _entries(folder: Path) -> Iterator[str]:
 def _ask(url: str) -> Look:
     name = strip_secrets(url)
     try:
-        answer = requests.get(url, timeout=TIMEOUT_SECONDS)
-        answer.raise_for_status()
-        return Look(name, _by_worker(answer.text))
+        with requests.get(url, timeout=TIMEOUT_SECONDS, stream=True) as answer:
+            answer.raise_for_status()
+            body = answer.raw.read(_MOST_BYTES, decode_content=True)
+        return Look(name, _by_worker(body.decode("utf-8")))
     except requests.RequestException as error:
         response = getattr(error, "response", None)
         return Look(name, {}, f"answers {response.status_code}" if response is not None else _reason(error))
-    except ValueError:
+    except (ValueError, urllib3.exceptions.HTTPError):  # the latter of a body that ends early
         return Look(name, {}, "answers what are no metrics")
 
 
@@ -109,5 +136,5 @@ _OWN_LABELS: Dict[str, FrozenSet[str]] = {
 
 def _reason(error: requests.RequestException) -> str:
     if isinstance(error, requests.Timeout):
-        return f"no answer within {TIMEOUT_SECONDS:g} s"
+        return _TOO_SLOW
     return "refuses the connection" if "refused" in str(error) else type(error).__name__
