@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help test test-sedna test-frameworks servers versions bench scale pictures docs dist reference stack demo lint clean
+.PHONY: help test test-sedna test-frameworks servers versions bench scale pictures trust docs dist reference stack demo lint clean
 
 help:
 	@echo "make demo      four real tasks on real data, checked against what really happened"
@@ -14,6 +14,7 @@ help:
 	@echo "make lint      linters and types alone"
 	@echo "make bench     the cost of everything, beside the peers' (ten minutes)"
 	@echo "make scale     VictoriaMetrics in Prometheus' place: the same answers, and no gap when it was away"
+	@echo "make trust     faults, load and soak at length, with figures for docs/reliability.md"
 	@echo "make pictures  draw the dashboards for the docs, from the examples' data"
 	@echo "make docs      the documentation as HTML, in build/docs"
 	@echo "make dist      wheel and sdist in dist/, checked"
@@ -66,6 +67,10 @@ bench: servers
 scale: servers
 	$(BIN)/python tests/servers.py newer
 	$(BIN)/python -m pytest tests/scale.py
+
+# Faults, load and soak at length; writes the tables of docs/reliability.md.
+trust: servers
+	$(BIN)/python tests/trust
 
 # The dashboards as they would look, for the docs.
 pictures: servers

@@ -10,8 +10,9 @@ import logging
 import os
 import sys
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, MutableMapping, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Mapping, MutableMapping, Optional, Tuple
 
 from prometheus_client import CollectorRegistry
 
@@ -99,9 +100,11 @@ class Exports:
                 "own; call start() there, before it starts processes, to have one for all of them"
             )
         if pull:
-            self._serve()
+            with _or_without("/metrics"):
+                self._serve()
         if push:
-            self._push()
+            with _or_without("pushes"):
+                self._push()
         with self._guard:
             self._children = Children(self._instruments, self._on_mentions, self._guard, self._who())
             # Only the process's own environment is what its children inherit.
@@ -238,6 +241,15 @@ class Exports:
             counts,
             self._guard,
         )
+
+
+@contextmanager
+def _or_without(part: str) -> Iterator[None]:
+    """The worker runs on where the machine has no thread or file descriptor left for a part of ours."""
+    try:
+        yield
+    except (OSError, RuntimeError) as why:
+        _LOGGER.warning("there are no %s: %s", part, why)
 
 
 def exports(settings: Settings, identity: WorkerIdentity) -> Tuple[bool, bool]:

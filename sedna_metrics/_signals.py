@@ -76,7 +76,11 @@ class Signals:
         if threading.current_thread() is not threading.main_thread():
             _LOGGER.info("start() was not called in the main thread: a signal ends the worker without a last push")
             return None
-        return cls(flush, leave, has_seen)
+        try:
+            return cls(flush, leave, has_seen)
+        except (OSError, RuntimeError) as why:  # the machine has no further thread or file descriptor
+            _LOGGER.warning("a signal ends the worker without a last push: %s", why)
+            return None
 
     def close(self) -> None:
         """Put the worker's handlers back; a signal that is still due takes its effect now.

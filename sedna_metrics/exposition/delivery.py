@@ -95,7 +95,11 @@ class Delivery:
         self._requests: Requests = queue.SimpleQueue()
         self._start_io()
         self._thread = threading.Thread(target=self._run, name="sedna-metrics-push", daemon=True)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError:  # the machine has no further thread
+            self._requests.put(None)
+            raise
 
     def flush(self) -> bool:
         """Push now; gives whether it arrived, or is safe in the spool, within the deadline."""

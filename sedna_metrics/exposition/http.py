@@ -328,6 +328,8 @@ def serve(
 
     Raises:
         SettingError: ``host`` is no address of this machine, or ``access`` cannot be set up.
+        OSError: the machine has no socket to give.
+        RuntimeError: it has no thread to give.
     """
     access = access or Access()
     try:
@@ -342,8 +344,14 @@ def serve(
         except OSError as why:
             if why.errno in (errno.EADDRINUSE, errno.EACCES):
                 continue
-            raise SettingError(f"cannot listen on {host!r} ({why}); 0.0.0.0 or :: listens everywhere") from why
-        return MetricsServer(server, host)
+            if why.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+                raise SettingError(f"cannot listen on {host!r} ({why}); 0.0.0.0 or :: listens everywhere") from why
+            raise
+        try:
+            return MetricsServer(server, host)
+        except RuntimeError:
+            server.server_close()
+            raise
     return None
 
 

@@ -106,12 +106,13 @@ class Training:
 
     def epoch_begins(self, number: Optional[int] = None) -> int:
         """An epoch begins, where no block fits around it: in a callback. Gives its number, as for :meth:`epoch`."""
-        given = whole_number(number)
-        self._index = self._done if given is None else given
-        if self._index != self._done:  # goes on from a checkpoint: what was skipped took no time
-            self._in_epochs = Progress(self._clock, self._planned, self._index)
-        self._series.epoch.set(self._index + 1)
-        self._emit.bind(epoch=self._index + 1)
+        with self._context.guard:
+            given = whole_number(number)
+            self._index = self._done if given is None else given
+            if self._index != self._done:  # goes on from a checkpoint: what was skipped took no time
+                self._in_epochs = Progress(self._clock, self._planned, self._index)
+            self._series.epoch.set(self._index + 1)
+            self._emit.bind(epoch=self._index + 1)
         return self._index
 
     def epoch_ends(self, *, is_event: bool = True) -> None:
@@ -180,9 +181,10 @@ class Training:
         count = self._time_left.count(batches, total)
 
         def on_step(done: int, seconds: float) -> None:
-            self._series.step_durations.observe(seconds)
-            if count:
-                advance(done, count)
+            with self._context.guard:
+                self._series.step_durations.observe(seconds)
+                if count:
+                    advance(done, count)
 
         return Steps(batches, self._clock.monotonic, on_step)
 

@@ -1,0 +1,205 @@
+"""What may go wrong around a worker: each case says what is broken, and is run with and without the library."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, Mapping, Tuple
+
+from gateways import Gateway, answer, good, hang, nonsense, reset, trickle
+
+VICTIM = Path(__file__).with_name("victim.py")
+TIMEOUT_SECONDS = 60
+COUNTED = {
+    "sedna_inferences_total{'location': 'edge'}": 6.0,  # five calls and a stream
+    "sedna_inferences_total{'location': 'cloud'}": 1.0,
+    "sedna_inference_errors_total{'location': 'edge'}": 2.0,
+    "sedna_hard_samples_total{}": 1.0,
+    "sedna_training_step_duration_seconds_count{}": 6.0,
+    "sedna_training_epoch{}": 3.0,
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One fault. ``environ`` is for the library alone; the code is run in the control as well."""
+
+    group: str
+    name: str
+    environ: Tuple[Tuple[str, str], ...] = ()
+    before: str = ""
+    after: str = ""
+    end: str = ""
+    options: Tuple[str, ...] = ()
+    """Of the interpreter."""
+    counts: bool = True
+    """Whether everything has to be counted. Without it the fault takes away what counting rests on."""
+
+
+def _case(group: str, name: str, environ: Mapping[str, str] = {}, **more: Any) -> Case:
+    return Case(group, name, tuple(environ.items()), **more)
+
+
+def _patched(target: str, body: str) -> str:
+    """Code that puts a function in the place of another."""
+    module = target.rpartition(".")[0]
+    return f"import {module.split('.')[0]}\ndef _fault(*a, **k):\n    {body}\n{target} = _fault\n"
+
+
+PUSHING = {"SEDNA_METRICS_EXPORT": "push", "SEDNA_METRICS_PUSH_DEADLINE": "1", "SEDNA_METRICS_PUSH_TIMEOUT": "0.5"}
+_TO = "SEDNA_METRICS_PUSHGATEWAY_URL"
+_NO_SPACE = "raise OSError(28, 'No space left on device')"
+
+CASES: List[Case] = [
+    *(
+        _case("network", name, {**PUSHING, _TO: url})
+        for name, url in {
+            "nobody listens": "http://127.0.0.1:9",
+            "a name that does not resolve": "http://nowhere.invalid:9091",
+            "TLS where there is none": "https://{gateway}",
+            "hangs": "http://{hangs}",
+            "resets amid the answer": "http://{resets}",
+            "trickles": "http://{trickles}",
+            "talks nonsense": "http://{nonsense}",
+            "answers 400": "http://{400}",
+            "answers 413": "http://{413}",
+            "answers 429": "http://{429}",
+            "answers 500": "http://{500}",
+            "redirects in circles": "http://{302}",
+            "takes it": "http://{gateway}",
+        }.items()
+    ),
+    _case("network", "no sockets at all", {**PUSHING, _TO: "http://127.0.0.1:9"}, after=_patched("socket.socket.connect", "raise OSError(101, 'unreachable')")),
+    _case("disk", "the spool is a file", {**PUSHING, _TO: "http://127.0.0.1:9", "SEDNA_METRICS_SPOOL_DIR": "{file}"}),
+    _case("disk", "the spool lies where nothing can be made", {**PUSHING, _TO: "http://127.0.0.1:9", "SEDNA_METRICS_SPOOL_DIR": "/proc/spool"}),
+    _case("disk", "full, for the spool", {**PUSHING, _TO: "http://127.0.0.1:9"}, after=_patched("os.write", _NO_SPACE)),
+    _case("disk", "no rename", {**PUSHING, _TO: "http://127.0.0.1:9"}, after=_patched("os.replace", "raise OSError(30, 'Read-only file system')")),
+    _case("disk", "no sync", {**PUSHING, _TO: "http://127.0.0.1:9"}, after=_patched("os.fsync", "raise OSError(5, 'Input/output error')")),
+    _case("disk", "the file_sd folder is a file", {"SEDNA_METRICS_SD_DIR": "{file}"}),
+    _case("disk", "stdout is full", {"SEDNA_METRICS_LOG": "json"}, before="import os; os.dup2(os.open('/dev/full', os.O_WRONLY), 1)"),
+    _case("disk", "stdout is closed", {"SEDNA_METRICS_LOG": "json"}, before="import os; os.close(1)"),
+    _case("disk", "the working directory is gone", before="import os, tempfile; d = tempfile.mkdtemp(); os.chdir(d); os.rmdir(d)"),
+    _case("port", "all are taken", {"SEDNA_METRICS_PORT": "{taken}"}),
+    _case("port", "no sockets to listen on", before=_patched("socket.socket.listen", "raise OSError(24, 'Too many open files')")),
+    _case("port", "no accept", after=_patched("socket.socket.accept", "raise OSError(24, 'Too many open files')")),
+    _case("clock", "time goes backwards", after="import time\n_t = [2e9]\ndef _fault():\n    _t[0] -= 60\n    return _t[0]\ntime.time = _fault"),
+    _case("clock", "time stands still", after=_patched("time.time", "return 1.7e9")),
+    _case("clock", "time leaps a year", after="import time\n_t = [2e9]\ndef _fault():\n    _t[0] += 3e7\n    return _t[0]\ntime.time = _fault"),
+    _case("clock", "time is before 1970", after=_patched("time.time", "return -1.0")),
+    _case("clock", "the monotonic clock stands still", before=_patched("time.monotonic", "return 5.0")),
+    _case("clock", "the performance counter stands still", before=_patched("time.perf_counter", "return 5.0")),
+    _case("clock", "the performance counter goes backwards", before="import time\n_t = [1e6]\ndef _fault():\n    _t[0] -= 1\n    return _t[0]\ntime.perf_counter = _fault"),
+    _case("memory", "none for the log", {"SEDNA_METRICS_LOG": "json"}, after=_patched("json.dumps", "raise MemoryError") + "import json.encoder\n", counts=False, end="import json, importlib; importlib.reload(json)"),
+    _case("memory", "few open files", before="import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (24, 24))"),
+    _case("threads", "none can be started", {**PUSHING, _TO: "http://{gateway}"}, before=_patched("threading.Thread.start", "raise RuntimeError(\"can't start new thread\")")),
+    _case("threads", "none for /metrics and the log", {"SEDNA_METRICS_LOG": "json"}, before=_patched("threading.Thread.start", "raise RuntimeError(\"can't start new thread\")")),
+    *(
+        _case("imports", f"{name} is missing", {"SEDNA_METRICS_LOG": "json"}, before=f"import sys; sys.modules[{name!r}] = None")
+        for name in ("numpy", "orjson", "rich", "multiprocessing", "sedna", "uvicorn", "requests")
+    ),
+    _case("imports", "an import hook of the worker's raises", before="import sys\nclass F:\n    def find_spec(self, name, path=None, target=None):\n        if name == 'sedna': raise OSError\nsys.meta_path.insert(0, F())"),
+    _case("shutdown", "an exit function infers", end="import atexit; atexit.register(lambda: note('late', infer(2)))"),
+    _case("shutdown", "an object's end infers", end="class D:\n    def __del__(self): infer(2)\nimport builtins; builtins.d = D()"),
+    _case("shutdown", "a daemon thread infers for ever", end="import threading\ndef f():\n    while True: infer(2)\nthreading.Thread(target=f, daemon=True).start()"),
+    _case("shutdown", "os._exit", end="import os; os._exit(7)"),
+    _case("shutdown", "sys.exit with a status", end="sys.exit(3)"),
+    _case("shutdown", "sys.exit with a text", end="sys.exit('why')"),
+    _case("shutdown", "an exception that nobody catches", end="raise ValueError('bad')"),
+    _case("shutdown", "an exception that cannot be printed", end="class E(Exception):\n    def __str__(self): raise RuntimeError\nraise E()"),
+    _case("shutdown", "an exit within an inference", end="import sys\nwith ji.edge_inference(): sys.exit(4)"),
+    _case("shutdown", "abort", end="import os; os.abort()"),
+    _case("recursion", "a function that calls itself for ever", end="@ji.edge_inference\ndef f(n): return f(n + 1)\ntry: f(0)\nexcept RecursionError as e: note('deep', type(e))"),
+    _case("recursion", "at the limit", end="import sys\n@ji.edge_inference\ndef f(n): return 0 if n == 0 else 1 + f(n - 1)\nsys.setrecursionlimit(5000); note('depth', f(1500))"),
+    *(
+        _case("signals", f"{name} with nobody's handler", {**PUSHING, _TO: "http://{gateway}"}, end=f"import os, signal; os.kill(os.getpid(), signal.{name})")
+        for name in ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGKILL")
+    ),
+    _case("signals", "a handler that infers, a thousand times", after="import signal\nsignal.signal(signal.SIGALRM, lambda *_: infer(1))\nsignal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)", end="signal.setitimer(signal.ITIMER_REAL, 0)", counts=False),
+    _case("signals", "a handler that raises into an inference", end="import signal, time\ndef h(*_): raise TimeoutError('late')\nsignal.signal(signal.SIGALRM, h); signal.setitimer(signal.ITIMER_REAL, 0.05)\n@ji.edge_inference\ndef slow(): time.sleep(5)\ntry: slow()\nexcept TimeoutError as e: note('interrupted', e)\nsignal.signal(signal.SIGALRM, signal.SIG_DFL)"),
+    _case("signals", "the worker's own handler of SIGTERM", before="import signal, sys; signal.signal(signal.SIGTERM, lambda *_: sys.exit(9))", end="import os, signal, time; os.kill(os.getpid(), signal.SIGTERM); time.sleep(1)"),
+    _case("forks", "a fork that infers", end="import os\npid = os.fork()\nif pid == 0:\n    infer(1); os._exit(0)\nnote('child', os.waitpid(pid, 0)[1])"),
+    _case("forks", "a fork amid a block", end="import os\nwith ji.edge_inference():\n    pid = os.fork()\n    if pid == 0: os._exit(5)\nnote('child', os.waitpid(pid, 0)[1])"),
+    _case("forks", "forks while a thread infers", end="import os, threading\ngo = [1]\ndef f():\n    while go: infer(2)\nt = threading.Thread(target=f); t.start()\nfor _ in range(20):\n    pid = os.fork()\n    if pid == 0:\n        infer(2); os._exit(0)\n    note('child', os.waitpid(pid, 0)[1])\ngo.clear(); t.join()"),
+    _case("forks", "subprocesses", end="import subprocess, sys; note('sub', subprocess.run([sys.executable, '-c', 'print(1)'], capture_output=True).stdout)"),
+    _case("asyncio", "a call that is cancelled", end="@ji.cloud_inference\nasync def long(): await asyncio.sleep(60)\nasync def main():\n    task = asyncio.ensure_future(long()); await asyncio.sleep(0.01); task.cancel()\n    try: await task\n    except asyncio.CancelledError as e: note('cancelled', type(e))\nasyncio.run(main())"),
+    _case("asyncio", "a generator that is closed half way", end="g = stream(9); next(g); g.close(); note('closed', list(g))"),
+    _case("python", "warnings are errors", options=("-W", "error")),
+    _case("python", "optimized", options=("-OO",)),
+    _case("python", "development mode", options=("-X", "dev")),
+    _case("python", "no site packages of the user, no environment's", options=("-s",)),
+    _case("python", "a C locale without UTF-8", {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "JOB_NAME": "h\u00e9lmet"}),
+    _case("python", "a trace function", after="import sys; sys.settrace(lambda *_: None)", end="sys.settrace(None)"),
+    _case("python", "a profile function", after="import sys; sys.setprofile(lambda *_: None)", end="sys.setprofile(None)"),
+    _case("python", "no garbage collection", before="import gc; gc.disable()"),
+    _case("python", "logging is shut down", end="import logging; logging.shutdown(); note('more', infer(2))"),
+    _case("python", "stdout is another object", {"SEDNA_METRICS_LOG": "json"}, before="import io, sys; sys.stdout = io.StringIO()"),
+]  # fmt: skip
+
+
+@contextmanager
+def places() -> Iterator[Dict[str, str]]:
+    """What the cases' settings name: gateways that behave each in its way, and a port that is taken."""
+    behaviours = {
+        "gateway": good,
+        "hangs": hang,
+        "resets": reset,
+        "trickles": trickle,
+        "nonsense": nonsense,
+        "400": answer("400 Bad Request", body="no"),
+        "413": answer("413 Payload Too Large"),
+        "429": answer("429 Too Many Requests", headers="Retry-After: 60\r\n"),
+        "500": answer("500 Internal Server Error"),
+        "302": answer("302 Found", headers="Location: /again\r\n"),
+    }
+    gateways = {name: Gateway(behaviour) for name, behaviour in behaviours.items()}
+    found = {name: gateway.url.partition("//")[2] for name, gateway in gateways.items()}
+    try:
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            yield {**found, "taken": str(taken.getsockname()[1])}
+    finally:
+        for gateway in gateways.values():
+            gateway.close()
+
+
+def _filled(value: str, places: Mapping[str, str]) -> str:
+    for name, place in places.items():
+        value = value.replace(f"{{{name}}}", place)
+    return value
+
+
+def run(case: Case, folder: Path, places: Mapping[str, str], control: bool) -> Dict[str, Any]:
+    """What the victim did: its exit status, its results and what was counted."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "file").write_text("")
+    environ = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("SEDNA_METRICS_")},
+        "JOB_NAME": "helmet",
+        "WORKER_NAME": "edgeworker-x2x5q",
+        "SEDNA_METRICS_LOG": "off",
+        "SEDNA_METRICS_HOST": "127.0.0.1",
+        "SEDNA_METRICS_PORT": "0",
+        "SEDNA_METRICS_SPOOL_DIR": str(folder / "spool"),
+        **{name: _filled(value, {**places, "file": str(folder / "file")}) for name, value in case.environ},
+        "RESULTS": str(folder / "results"),
+        "COUNTED": str(folder / "counted"),
+        "BEFORE": case.before,
+        "AFTER": case.after,
+        "END": case.end,
+        **({"CONTROL": "1"} if control else {}),
+    }
+    command = [sys.executable, *case.options, str(VICTIM)]
+    done = subprocess.run(command, env=environ, capture_output=True, cwd=folder, timeout=TIMEOUT_SECONDS)
+    read = {name: folder / name for name in ("results", "counted")}
+    return {
+        "status": done.returncode,
+        "stderr": done.stderr.decode(errors="replace"),
+        **{name: json.loads(path.read_text()) if path.exists() else None for name, path in read.items()},
+    }
