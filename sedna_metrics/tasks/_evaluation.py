@@ -38,9 +38,10 @@ class Evaluation:
         self._fields: Dict[str, Any] = {}
         self._began = context.clock.monotonic()
         self._time_left = TimeLeft(context, metrics.EVAL_REMAINING, series.remaining, series.completion)
-        series.samples.clear()
-        if samples is not None:
-            series.samples.set(samples)
+        with context.guard:
+            series.samples.clear()
+            if samples is not None:
+                series.samples.set(samples)
 
     def samples(self, count: int) -> None:
         """Say how many samples are evaluated on (EvalSampleNum), where that was not known at the start."""
@@ -110,7 +111,8 @@ class Evaluation:
 def evaluation_run(context: TaskContext, series: EvaluationSeries, samples: Optional[int]) -> Iterator[Evaluation]:
     """One evaluation, with its events."""
     evaluation = Evaluation(context, series, samples)
-    context.emit("evaluation.started", samples=series.samples.value())
+    with context.guard:
+        context.emit("evaluation.started", samples=series.samples.value())
     context.under_way.append(evaluation)
     try:
         yield evaluation

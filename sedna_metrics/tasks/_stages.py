@@ -28,10 +28,12 @@ class Stages:
             if not isinstance(value, str) or value not in metric.states:
                 self._context.guard.reject(metric.name, value, f"it must be one of {', '.join(metric.states)}")
                 return False
-        self._stage.set(stage)
-        self._context.instruments.state(metrics.STAGE_STATUS, task_stage=stage).set(status)
-        self._context.emit.bind(task_stage=stage)
-        return True
+        with self._context.guard:
+            self._stage.set(stage)
+            self._context.instruments.state(metrics.STAGE_STATUS, task_stage=stage).set(status)
+            self._context.emit.bind(task_stage=stage)
+            return True
+        return False
 
     @contextmanager
     def run(self, stage: str) -> Iterator[None]:

@@ -25,7 +25,8 @@ class TimeLeft:
         self._metric = metric
         self._remaining = remaining
         self._completion = completion
-        self.unknown()  # what the last run said no longer holds
+        with context.guard:
+            self.unknown()  # what the last run said no longer holds
 
     def seconds(self) -> Optional[float]:
         """The time left; ``None`` where it is not known."""

@@ -59,11 +59,12 @@ class Training:
         self._url = ""
         self.loss = series.loss.set
         self.step = series.step
-        for gauge in (series.epoch, series.epochs, series.samples, series.loss):
-            gauge.clear()  # what the last run said no longer holds
-        if samples is not None:
-            series.samples.set(samples)
         self._count_epochs(None)
+        with context.guard:
+            for gauge in (series.epoch, series.epochs, series.samples, series.loss):
+                gauge.clear()  # what the last run said no longer holds
+            if samples is not None:
+                series.samples.set(samples)
         if epochs is not None:
             self.plan(epochs)
 
@@ -210,7 +211,8 @@ def training_run(
 ) -> Iterator[Training]:
     """One run of training, with its events; what stage or status it means is the caller's to set."""
     training = Training(context, series, samples, epochs)
-    context.emit("training.started", samples=series.samples.value(), epochs=series.epochs.value())
+    with context.guard:
+        context.emit("training.started", samples=series.samples.value(), epochs=series.epochs.value())
     context.under_way.append(training)
     try:
         yield training
