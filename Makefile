@@ -47,7 +47,7 @@ test-frameworks:
 		tests/test_docs.py
 
 versions: $(STAMP)
-	$(BIN)/python tests/versions.py
+	$(BIN)/python tests/versions.py all
 
 servers: $(STAMP)
 	@$(BIN)/python tests/servers.py
@@ -71,6 +71,7 @@ scale: servers
 # Faults, load and soak at length; writes the tables of docs/reliability.md.
 trust: servers
 	$(BIN)/python tests/trust
+	FUZZ_EXAMPLES=5000 $(BIN)/python -m pytest tests/test_trust_fuzz.py
 
 # The dashboards as they would look, for the docs.
 pictures: servers
