@@ -12,6 +12,7 @@ from typing import Any, List, Optional, Set
 
 from sedna_metrics._worker import Worker
 from sedna_metrics.auto._hooks import Function, Hook, argument, length, observed_late
+from sedna_metrics.auto._learning import LearningWorker
 from sedna_metrics.auto._reports import Reports
 from sedna_metrics.tasks import IncrementalLearning
 
@@ -30,30 +31,21 @@ def hooks(worker: Worker, reports: Reports) -> List[Hook]:
     ]
 
 
-class _Worker:
+class _Worker(LearningWorker[IncrementalLearning]):
+    _kind = "incrementallearningjob"
+
     def __init__(self, worker: Worker, reports: Reports) -> None:
-        self._worker = worker
-        self._guard = worker.guard
-        self._reports = reports
+        super().__init__(worker, reports)
         self._serving: Set[int] = set()
         self._updates = 0
-        self._prepared = False
         reports.on_deployment[_CLASS] = self._hot_update
 
-    def _task(self, worker_type: str) -> IncrementalLearning:
-        self._worker.takes_role("incrementallearningjob", worker_type)
+    @property
+    def _own(self) -> IncrementalLearning:
         return self._worker.incremental_learning
 
-    def construction(self, original: Function) -> Function:
-        """An inference worker's series are there, at 0, before the first sample comes."""
-
-        def wrapper(job: Any, *arguments: Any, **keywords: Any) -> None:
-            original(job, *arguments, **keywords)
-            with self._guard:
-                if self._worker.identity.worker_type == "inference":
-                    self._prepare().stage("deploy", "starting")
-
-        return wrapper
+    def _mention(self, task: IncrementalLearning) -> None:
+        task.inference, task.hard_sample  # noqa: B018
 
     def train(self, original: Function) -> Function:
         """The train stage. Loss and model URL come with the report."""
@@ -62,17 +54,6 @@ class _Worker:
         def wrapper(job: Any, *arguments: Any, **keywords: Any) -> Any:
             samples = length(argument(0, "train_data", arguments, keywords))
             with trainings.run(job, lambda: self._task("train").training(samples)):
-                return original(job, *arguments, **keywords)
-
-        return wrapper
-
-    def evaluate(self, original: Function) -> Function:
-        """The eval stage. URLs and scores come with the report."""
-        evaluations = self._reports.evaluations
-
-        def wrapper(job: Any, *arguments: Any, **keywords: Any) -> Any:
-            samples = length(argument(0, "data", arguments, keywords))
-            with evaluations.run(job, lambda: self._task("eval").evaluation(samples)):
                 return original(job, *arguments, **keywords)
 
         return wrapper
@@ -97,15 +78,6 @@ class _Worker:
             return result
 
         return wrapper
-
-    def _prepare(self) -> IncrementalLearning:
-        task = self._task("inference")
-        if not self._prepared:
-            self._prepared = True
-            task.inference, task.hard_sample  # noqa: B018
-            if self._worker.identity.iteration is None:
-                task.iteration(0)
-        return task
 
     def _serve(self, job: Any) -> None:
         # The first inference ended well, so that the model that the job was given is loaded.

@@ -12,6 +12,7 @@ from typing import Any, List, Mapping
 
 from sedna_metrics._worker import Worker
 from sedna_metrics.auto._hooks import Function, Hook, argument, length, observed_late
+from sedna_metrics.auto._learning import LearningWorker
 from sedna_metrics.auto._reports import Reports, loss_of
 from sedna_metrics.instruments._cells import last_of
 from sedna_metrics.tasks import LifelongLearning
@@ -41,29 +42,20 @@ def hooks(worker: Worker, reports: Reports) -> List[Hook]:
     ]
 
 
-class _Worker:
+class _Worker(LearningWorker[LifelongLearning]):
+    _kind = "lifelonglearningjob"
+
     def __init__(self, worker: Worker, reports: Reports) -> None:
-        self._worker = worker
-        self._guard = worker.guard
-        self._reports = reports
+        super().__init__(worker, reports)
         self._deployments = 0
-        self._prepared = False
         self._met = threading.local()
 
-    def _task(self, worker_type: str) -> LifelongLearning:
-        self._worker.takes_role("lifelonglearningjob", worker_type)
+    @property
+    def _own(self) -> LifelongLearning:
         return self._worker.lifelong_learning
 
-    def construction(self, original: Function) -> Function:
-        """An inference worker's series are there, at 0, before the first sample comes."""
-
-        def wrapper(job: Any, *arguments: Any, **keywords: Any) -> None:
-            original(job, *arguments, **keywords)
-            with self._guard:
-                if self._worker.identity.worker_type == "inference":
-                    self._prepare().stage("deploy", "starting")
-
-        return wrapper
+    def _mention(self, task: LifelongLearning) -> None:
+        task.inference, task.sample, task.unseen_sample  # noqa: B018
 
     def train(self, original: Function) -> Function:
         """The train stage, which ``train`` or ``update`` is; the URL, of the knowledge base, comes with the report.
@@ -82,17 +74,6 @@ class _Worker:
                     if training is not None and losses:
                         training.loss(sum(losses) / len(losses))
                 return result
-
-        return wrapper
-
-    def evaluate(self, original: Function) -> Function:
-        """The eval stage. URL and scores come with the report; there is no old model."""
-        evaluations = self._reports.evaluations
-
-        def wrapper(job: Any, *arguments: Any, **keywords: Any) -> Any:
-            samples = length(argument(0, "data", arguments, keywords))
-            with evaluations.run(job, lambda: self._task("eval").evaluation(samples)):
-                return original(job, *arguments, **keywords)
 
         return wrapper
 
@@ -162,15 +143,6 @@ class _Worker:
             return result
 
         return wrapper
-
-    def _prepare(self) -> LifelongLearning:
-        task = self._task("inference")
-        if not self._prepared:
-            self._prepared = True
-            task.inference, task.sample, task.unseen_sample  # noqa: B018
-            if self._worker.identity.iteration is None:
-                task.iteration(0)
-        return task
 
 
 def _losses_of(trained: Any) -> List[float]:
