@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help test test-sedna test-frameworks servers versions bench scale pictures trust docs dist reference stack demo lint clean
+.PHONY: help test test-sedna test-frameworks servers versions bench scale pictures trust fuzz docs dist reference stack demo lint clean
 
 help:
 	@echo "make demo      four real tasks on real data, checked against what really happened"
@@ -15,6 +15,7 @@ help:
 	@echo "make bench     the cost of everything, beside the peers' (ten minutes)"
 	@echo "make scale     VictoriaMetrics in Prometheus' place: the same answers, and no gap when it was away"
 	@echo "make trust     faults, load and soak at length, with figures for docs/reliability.md"
+	@echo "make fuzz      coverage-guided fuzzing of the parsers, three minutes"
 	@echo "make pictures  draw the dashboards for the docs, from the examples' data"
 	@echo "make docs      the documentation as HTML, in build/docs"
 	@echo "make dist      wheel and sdist in dist/, checked"
@@ -72,6 +73,11 @@ scale: servers
 trust: servers
 	$(BIN)/python tests/trust
 	FUZZ_EXAMPLES=5000 $(BIN)/python -m pytest tests/test_trust_fuzz.py
+
+# Coverage-guided, on the parsers of our own; needs a Python that atheris has wheels for.
+fuzz: $(STAMP)
+	$(BIN)/python -m pip install --quiet atheris
+	$(BIN)/python tests/trust/coverage_guided.py
 
 # The dashboards as they would look, for the docs.
 pictures: servers
