@@ -98,9 +98,6 @@ class FederatedLearning:
             names = sorted({str(node) for node in nodes})
             self._nodes.set(len(names))
             self._node_info.set(*({"node": name} for name in names))
-            for node, samples in self._node_samples.items():
-                if node not in names:
-                    samples.clear()  # a node that left has none here
         else:
             self._nodes.set(nodes)
             self._node_info.set()  # which ones they are is not known any more
