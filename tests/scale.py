@@ -51,7 +51,11 @@ class Receiver:
 
     def start(self):
         self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        eventually(self._is_ready, 30)
+        try:
+            eventually(self._is_ready, 30)
+        except BaseException:
+            self.stop()
+            raise
 
     def _is_ready(self):
         try:

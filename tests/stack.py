@@ -54,8 +54,12 @@ class Stack:
                 ],
             )
         ]
-        for url in (self.push_url, self.url):
-            eventually(lambda url=url: self._is_ready(url), 30)
+        try:
+            for url in (self.push_url, self.url):
+                eventually(lambda url=url: self._is_ready(url), 30)
+        except BaseException:
+            self.close()
+            raise
 
     def _of_this_machine(self, config):
         config["global"] = {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"}

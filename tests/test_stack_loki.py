@@ -28,7 +28,10 @@ def grammar():
         pytest.skip("the grammar needs node and npm")
     folder = HERE.parent / ".cache" / "logql"
     shutil.copytree(HERE / "logql", folder, dirs_exist_ok=True)
-    subprocess.run(["npm", "ci", "--silent", "--no-audit", "--no-fund"], cwd=folder, check=True)
+    if not (folder / "node_modules").exists():
+        command = ["npm", "ci", "--silent", "--no-audit", "--no-fund"]
+        if subprocess.run(command, cwd=folder).returncode and os.environ.get("CI") != "true":
+            pytest.skip("npm cannot fetch the grammar")
 
     def parse(expressions):
         done = subprocess.run(
@@ -92,11 +95,13 @@ def loki(tmp_path):
         except requests.ConnectionError:
             return False
 
-    eventually(is_ready, 60)
-    yield query
-    for process in processes:
-        process.kill()
-        process.wait()
+    try:
+        eventually(is_ready, 60)
+        yield query
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
 
 
 def test_lines_arrive_with_labels_and_metadata_and_the_dashboards_find_them(loki, tmp_path):
