@@ -276,7 +276,14 @@ print(len(glob.glob({str(tmp_path / "sd")!r} + "/*.json")))
 port = int(worker.url.split(":")[2].split("/")[0])
 worker.close()
 import socket
-socket.create_server(("127.0.0.1", port)).close()  # the child does not keep it
+for attempt in range(300):  # the child does not keep it, but may not have come to that yet
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+        break
+    except OSError:
+        time.sleep(0.1)
+else:
+    print("taken")
 print(len(glob.glob({str(tmp_path / "sd")!r} + "/*.json")))
 process.kill()
 """
