@@ -36,7 +36,8 @@ def start(
 
     Args:
         registry: a registry of yours to be exposed along with ours; a new one where it is not given.
-        environ: where identity and settings are read from; the process's environment where it is not given.
+        environ: where identity and settings are read from; the process's environment where it is not given. Where it is
+            given, spawned children do not know their parent, and what they count is not added to its; forked ones do.
         clock: gives the time.
         arguments: settings, by the names of the settings reference (``port=0``, ``pushgateway_url="http://..."``); an
             argument wins over its environment variable.
