@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import runpy
 import subprocess
@@ -11,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+import requests
 import yaml
 from conftest import program
 
@@ -90,6 +92,24 @@ def test_yaml_is_yaml_and_shell_names_commands_that_exist(capsys):
             main([command, "--help"])
         assert ended.value.code == 0, command
     capsys.readouterr()
+
+
+def test_the_tutorials_job_pushes_as_its_shell_block_says(pushgateway, tmp_path):
+    page = (ROOT / "docs" / "tutorial.md").read_text()
+    blocks = re.findall(r"^```(python|sh)\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    (trains,) = (text for language, text in blocks if language == "python" and "il.training" in text)
+    (pushes,) = (text for language, text in blocks if language == "sh" and "flush" in text)
+    named = "http://pushgateway.monitoring:9091"
+    assert named in pushes
+    (tmp_path / "train.py").write_text(trains)
+    environment = {
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), "/usr/bin", "/bin"]),
+        "SEDNA_METRICS_SPOOL_DIR": str(tmp_path / "spool"),
+    }
+    command = ["sh", "-e", "-c", pushes.replace(named, pushgateway.url)]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "sedna_training_epoch{" in requests.get(f"{pushgateway.url}/metrics", timeout=10).text
 
 
 def test_the_site_builds_without_a_warning(tmp_path):
