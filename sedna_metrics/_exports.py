@@ -288,15 +288,22 @@ def open_spool(settings: Settings) -> Optional[Spool]:
     """The spool that the settings name; ``None``, with a warning, where it cannot be used."""
     from sedna_metrics.exposition.spool import Spool
 
-    if settings.spool_dir.lower() == "off":
+    folder = spool_folder(settings)
+    if folder is None:
         return None
-    is_default = settings.spool_dir.lower() in ("", "auto")
-    folder = default_spool_dir() if is_default else Path(settings.spool_dir)
+    is_public = folder == default_spool_dir()
     try:
-        return Spool(folder, settings.spool_max_bytes, settings.spool_max_age, in_public=is_default)
+        return Spool(folder, settings.spool_max_bytes, settings.spool_max_age, in_public=is_public)
     except OSError as why:
         _LOGGER.warning("spool_dir %s cannot be used (%s): what cannot be pushed by the end is lost", folder, why)
         return None
+
+
+def spool_folder(settings: Settings) -> Optional[Path]:
+    """The folder of the spool that the settings name; ``None`` where there is to be none."""
+    if settings.spool_dir.lower() == "off":
+        return None
+    return default_spool_dir() if settings.spool_dir.lower() in ("", "auto") else Path(settings.spool_dir)
 
 
 def default_spool_dir() -> Path:

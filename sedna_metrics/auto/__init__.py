@@ -69,7 +69,7 @@ class Observed:
 
     def _imported(self, module: ModuleType) -> None:
         with _lock, self._guard:
-            if self._closed or not _is_kubeedge_sedna():
+            if self._closed or not is_kubeedge_sedna(getattr(sys.modules.get("sedna"), "__path__", None)):
                 return
             for hook in self._hooks:
                 if hook.module == module.__name__:
@@ -120,9 +120,8 @@ def observe_sedna(worker: Optional[Worker] = None) -> Observed:
         return observed
 
 
-def _is_kubeedge_sedna() -> bool:
-    """Whether the package called sedna is KubeEdge's: PyPI has another one, for geometry."""
-    path: Any = getattr(sys.modules.get("sedna"), "__path__", None)
+def is_kubeedge_sedna(path: Any) -> bool:
+    """Whether the package called sedna with this ``__path__`` is KubeEdge's: PyPI has another one, for geometry."""
     for package, module in (("sedna.common", "sedna.common.config"), ("sedna.service", "sedna.service.client")):
         spec = PathFinder.find_spec(package, path)
         if spec is None or PathFinder.find_spec(module, spec.submodule_search_locations) is None:

@@ -20,9 +20,10 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional
 import requests
 
 from sedna_metrics import settings as settings_module
-from sedna_metrics._exports import credentials, default_spool_dir, exports, open_spool
+from sedna_metrics._exports import credentials, exports, open_spool, spool_folder
 from sedna_metrics._urls import strip_secrets
 from sedna_metrics._version import __version__
+from sedna_metrics.auto import is_kubeedge_sedna
 from sedna_metrics.errors import SettingError
 from sedna_metrics.exposition.pushgateway import PushError, Pushgateway, group_path
 from sedna_metrics.identity import UNKNOWN, WorkerIdentity
@@ -208,9 +209,9 @@ def _clock(url: str, settings: Settings) -> Iterator[Finding]:
 
 
 def _spool(settings: Settings) -> Finding:
-    if settings.spool_dir.lower() == "off":
+    folder = spool_folder(settings)
+    if folder is None:
         return Finding("spool", "off: what cannot be pushed by the end is lost")
-    folder = default_spool_dir() if settings.spool_dir.lower() in ("", "auto") else Path(settings.spool_dir)
     if folder.is_dir():
         spool = open_spool(settings)
         if spool is None:
@@ -237,7 +238,7 @@ def _sedna() -> Iterator[Finding]:
     if place is None:
         yield Finding("sedna", "not installed here: sedna-metrics run has nothing to observe")
         return
-    if not (place / "core" / "base.py").exists():
+    if not is_kubeedge_sedna([str(place)]):
         said = f"{place} is not KubeEdge's Sedna but another package of that name"
         yield Finding("sedna", said, "Put Sedna's lib/ first on PYTHONPATH.")
         return

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Iterator, Set
 
 from sedna_metrics.catalogue import ALL
-from sedna_metrics.stack._export import FILES, digest, manifest
+from sedna_metrics.stack._export import digest, manifest, shipped
 
 _NAME = re.compile(r"\bsedna_[a-z_]+[a-z]\b")
 
@@ -46,7 +46,7 @@ def _whole(folder: Path) -> Iterator[Finding]:
     written = manifest(folder)
     if not written:
         yield Finding("export", f"{folder} was not written by sedna-metrics stack export, or an old one")
-    for name in sorted(path.relative_to(FILES).as_posix() for path in FILES.rglob("*") if path.is_file()):
+    for name in shipped():
         path = folder / name
         if not path.exists():
             yield Finding(name, "is missing: export again, or leave it out of what you apply")
@@ -70,7 +70,7 @@ def _dashboard(path: Path, name: str) -> Finding:
 def _metrics(folder: Path) -> Iterator[Finding]:
     """Names that neither this version's metrics nor its own files have."""
     known = {metric.name for metric in ALL} | {f"{metric.name}_bucket" for metric in ALL}
-    known |= {name for path in FILES.rglob("*") if path.is_file() for name in _names(path)}
+    known |= {name for path in shipped().values() for name in _names(path)}
     for pattern in ("prometheus/rules.yml", "grafana/dashboards/*.json", "prometheus-operator/prometheusrule.yml"):
         for path in sorted(folder.glob(pattern)):
             unknown = sorted(_names(path) - known)

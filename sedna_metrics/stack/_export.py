@@ -25,14 +25,19 @@ class ForeignFiles(Exception):
     """Files that are in the way: not ours, or edited since we wrote them."""
 
 
+def shipped() -> Dict[str, Path]:
+    """The files that come with this package, by their paths in the folder."""
+    return {path.relative_to(FILES).as_posix(): path for path in sorted(FILES.rglob("*")) if path.is_file()}
+
+
 def render(addresses: Mapping[str, str]) -> Dict[str, str]:
     """The files' contents by their paths in the folder."""
     texts = {}
-    for path in sorted(each for each in FILES.rglob("*") if each.is_file()):
+    for name, path in shipped().items():
         text = path.read_text(encoding="utf-8")
-        for name in ADDRESSES:
-            text = text.replace(ADDRESSES[name], addresses.get(name, ADDRESSES[name]))
-        texts[path.relative_to(FILES).as_posix()] = text
+        for server in ADDRESSES:
+            text = text.replace(ADDRESSES[server], addresses.get(server, ADDRESSES[server]))
+        texts[name] = text
     return texts
 
 

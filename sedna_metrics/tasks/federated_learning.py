@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from functools import cached_property
-from typing import Dict, Iterable, Iterator, List, Optional, Tuple, Union
+from typing import Iterable, Iterator, List, Optional, Tuple, Union
 
 from sedna_metrics._clock import Clock
 from sedna_metrics._guard import Guard
 from sedna_metrics.catalogue import federated
-from sedna_metrics.instruments import Counter, Gauge, Latency
+from sedna_metrics.instruments import Counter, Latency
 from sedna_metrics.tasks._context import TaskContext, reason
 from sedna_metrics.tasks._iteration import Iteration
 from sedna_metrics.tasks._training import Training, TrainingSeries, training_run
@@ -25,7 +25,6 @@ class FederatedLearning:
         self._iteration = Iteration(context)
         self._nodes = instruments.gauge(federated.TRAIN_NODES)
         self._node_info = instruments.info(federated.TRAIN_NODE)
-        self._node_samples: Dict[str, Gauge] = {}
         self._was_told_nodes = False
         self._round = instruments.gauge(federated.AGGREGATION_ROUND)
 
@@ -113,10 +112,7 @@ class FederatedLearning:
         """
         with self._context.guard:
             name = self._context.node if node is None else str(node)
-            gauge = self._node_samples.get(name)
-            if gauge is None:
-                gauge = self._node_samples[name] = self._context.instruments.gauge(federated.NODE_SAMPLES, node=name)
-            gauge.set(samples)
+            self._context.instruments.gauge(federated.NODE_SAMPLES, node=name).set(samples)
 
     @contextmanager
     def aggregation(self, number: Optional[int] = None) -> Iterator[Aggregation]:

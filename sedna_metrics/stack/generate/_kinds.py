@@ -35,6 +35,11 @@ class Kind:
         """As in the Global Manager's labels of pods, and in the label ``kind``."""
         return self.camel.lower()
 
+    @property
+    def label(self) -> str:
+        """The prefix of those labels as Prometheus writes it: ``<label>_name``, ``<label>_worker_type``."""
+        return f"{self.lower}_{GROUP.replace('.', '_')}"
+
 
 def _service(camel: str, snake: str) -> Kind:
     return Kind(camel, snake, _OF_SERVICES, pods=("active", "failed"))

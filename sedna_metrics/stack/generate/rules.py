@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Dict, Tuple
 
 from sedna_metrics.catalogue import federated, inference, learning, library, worker
-from sedna_metrics.stack.generate._kinds import GROUP, KINDS, Kind
+from sedna_metrics.stack.generate._kinds import KINDS, Kind
 from sedna_metrics.stack.generate._yaml import dump
 
 _TASK = "namespace, task"
@@ -51,7 +51,7 @@ def _completion(kind: Kind) -> Recording:
 
 
 def _pods_of(kind: Kind) -> str:
-    label = f"label_{kind.lower}_{GROUP.replace('.', '_')}"
+    label = f"label_{kind.label}"
     named = f'label_replace(kube_pod_labels{{{label}_name!=""}}, "task", "$1", "{label}_name", "(.*)")'
     typed = f'label_replace({named}, "worker_type", "$1", "{label}_worker_type", "(.*)")'
     return f'label_replace({typed}, "kind", "{kind.lower}", "", "")'

@@ -6,7 +6,7 @@ from typing import Any, Dict, List
 
 from sedna_metrics.stack._export import ADDRESSES
 from sedna_metrics.stack.generate import kube_state_metrics
-from sedna_metrics.stack.generate._kinds import GROUP, KINDS, Kind
+from sedna_metrics.stack.generate._kinds import KINDS, Kind
 from sedna_metrics.stack.generate._yaml import dump
 
 PORT_NAME = "metrics"
@@ -37,7 +37,7 @@ _EVERYWHERE: List[Dict[str, Any]] = [
 
 
 def _of_kind(kind: Kind) -> List[Dict[str, Any]]:
-    label = f"__meta_kubernetes_pod_label_{kind.lower}_{GROUP.replace('.', '_')}"
+    label = f"__meta_kubernetes_pod_label_{kind.label}"
     return [
         {"source_labels": [f"{label}_name"], "regex": ".+", "target_label": "kind", "replacement": kind.lower},
         {"source_labels": [f"{label}_worker_type"], "regex": "(.+)", "target_label": "worker_type"},

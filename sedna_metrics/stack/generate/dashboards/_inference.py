@@ -56,8 +56,7 @@ def counts() -> Dict[str, Sequence[Built]]:
                 "cloud does not answer them all.",
                 {
                     "{{task}} hard": ratio(inference.HARD_SAMPLES, inference.SAMPLES, "task"),
-                    "{{task}} uploaded": f"{rate(inference.INFERENCES, 'task', location='cloud')} "
-                    f"/ ({rate(inference.SAMPLES, 'task')} > 0)",
+                    "{{task}} uploaded": ratio(inference.INFERENCES, inference.SAMPLES, "task", location="cloud"),
                 },
                 "percentunit",
                 span=6,

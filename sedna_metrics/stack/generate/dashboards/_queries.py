@@ -5,7 +5,8 @@ Grafana fills in ``$namespace``, ``$task`` and ``$worker``, which the reader cho
 
 from __future__ import annotations
 
-from typing import Iterable, Tuple
+import json
+from typing import Iterable, Mapping, Tuple
 
 from sedna_metrics.catalogue import Metric
 
@@ -18,7 +19,7 @@ _LINES = '{job="sedna-worker",namespace=~"$namespace",task=~"$task"} |~ `(?i)$se
 
 def of(metric: Metric, **labels: str) -> str:
     """The metric's series of what is chosen."""
-    return f"{metric.name}{{{', '.join([CHOSEN, *(f'{key}={_quoted(value)}' for key, value in labels.items())])}}}"
+    return _series(metric.name, labels)
 
 
 def total(metric: Metric, by: str = "", **labels: str) -> str:
@@ -48,14 +49,13 @@ def ratio(above: Metric, below: Metric, by: str = "", **labels: str) -> str:
 
 def quantile(q: float, metric: Metric, by: str = "", **labels: str) -> str:
     """Estimated from a histogram's buckets."""
-    buckets = of(metric, **labels).replace(metric.name, f"{metric.name}_bucket", 1)
-    return f"histogram_quantile({q}, sum by (le{', ' + by if by else ''}) (rate({buckets}[$__rate_interval])))"
+    grown = f"rate({_series(f'{metric.name}_bucket', labels)}[$__rate_interval])"
+    return f"histogram_quantile({q}, sum by (le{', ' + by if by else ''}) ({grown}))"
 
 
 def buckets(metric: Metric, **labels: str) -> str:
     """How fast each bucket of a histogram grows, for a heat map."""
-    selected = of(metric, **labels).replace(metric.name, f"{metric.name}_bucket", 1)
-    return f"sum by (le) (increase({selected}[$__rate_interval]))"
+    return f"sum by (le) (increase({_series(f'{metric.name}_bucket', labels)}[$__rate_interval]))"
 
 
 def state(metric: Metric, by: str) -> str:
@@ -95,5 +95,5 @@ def _by(labels: str) -> str:
     return f" by ({labels}) " if labels else " "
 
 
-def _quoted(value: str) -> str:
-    return f'"{value}"'
+def _series(name: str, labels: Mapping[str, str]) -> str:
+    return f"{name}{{{', '.join([CHOSEN, *(f'{key}=' + json.dumps(value) for key, value in labels.items())])}}}"
