@@ -31,7 +31,7 @@ import servers  # noqa: E402
 from cluster import cluster  # noqa: E402
 from conftest import eventually, free_port  # noqa: E402
 from dashboards import DASHBOARDS, filled  # noqa: E402
-from stack import Stack, demo, target_of_a_worker  # noqa: E402
+from stack import Stack, demo  # noqa: E402
 
 OUTPUT = ROOT / "docs" / "pictures"
 RUNS = 3
@@ -336,23 +336,19 @@ def main(only: Optional[str] = None) -> int:
     """Run the examples, then draw."""
     OUTPUT.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
-        folder, port, ports = Path(name), free_port(), demo.free_ports(4)
-        (folder / "targets").mkdir()
-        os.environ["SEDNA_METRICS_SD_DIR"] = str(folder / "targets")
-        for worker, scraped in (("edgeworker-demo", ports[1]), ("cloudworker-demo", ports[2])):
-            target_of_a_worker(folder / "targets", worker, scraped)
+        folder, port = Path(name), free_port()
         server = Stack(folder, port)
+        os.environ["SEDNA_METRICS_SD_DIR"] = str(server.targets)
         stack.callback(server.close)
         config = folder / "stack" / "kube-state-metrics" / "custom-resource-state.yml"
         program = servers.Build("kube-state-metrics").wait()
         resources = stack.enter_context(cluster(program, config, port, free_port(), folder / "log"))
         eventually(resources.is_complete, 60)
-        eventually(lambda: len(server.query('up{job="sedna-edge-workers"}')) == 2, 60)
         began = ended = time.time()
         log: List[str] = []
         for run in range(RUNS):
             (folder / str(run)).mkdir()
-            tasks = demo.Demo(folder / str(run), server, ports)
+            tasks = server.demo(folder / str(run))
             try:
                 demo.watch(tasks)
                 ended = time.time()

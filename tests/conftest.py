@@ -131,16 +131,16 @@ def program(name: str) -> str:
 
 
 class Server:
-    """A server's process and where it answers."""
+    """A server's process and where it answers; made, it is ready. A context manager closes it."""
 
-    def __init__(self, command: List[str], port: int, log: Path) -> None:
+    def __init__(self, command: List[str], port: int, log: Path, ready: str = "/-/ready", seconds: float = 30) -> None:
         self.url = f"http://127.0.0.1:{port}"
         with log.open("w") as output:
             self._process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + seconds
         while True:
             try:
-                if requests.get(f"{self.url}/-/ready", timeout=2).ok:
+                if requests.get(self.url + ready, timeout=2).ok:
                     return
             except requests.ConnectionError:
                 pass
@@ -151,7 +151,20 @@ class Server:
 
     def close(self) -> None:
         self._process.terminate()
-        self._process.wait(10)
+        self._process.wait(30)
+
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def running_pushgateway(folder: Path) -> Server:
+    """A real Pushgateway; its log is in the folder."""
+    port = free_port()
+    command = [program("prometheus-pushgateway"), f"--web.listen-address=127.0.0.1:{port}"]
+    return Server(command, port, folder / "pushgateway.log")
 
 
 @pytest.fixture
@@ -164,12 +177,8 @@ def gateway() -> Iterator[Gateway]:
 
 @pytest.fixture
 def pushgateway(tmp_path: Path) -> Iterator[Server]:
-    port = free_port()
-    server = Server(
-        [program("prometheus-pushgateway"), f"--web.listen-address=127.0.0.1:{port}"], port, tmp_path / "gateway.log"
-    )
-    yield server
-    server.close()
+    with running_pushgateway(tmp_path) as server:
+        yield server
 
 
 @pytest.fixture

@@ -11,12 +11,11 @@ import subprocess
 import time
 
 import pytest
-import requests
 import servers
 import yaml
-from conftest import eventually, free_port
+from conftest import Server, eventually, free_port
 from dashboards import filled, queries
-from stack import Stack, demo, query, target_of_a_worker
+from stack import Stack, demo, query
 
 import sedna_metrics
 from sedna_metrics.stack import export
@@ -39,39 +38,28 @@ class Receiver:
     """A VictoriaMetrics that can be taken away and brought back."""
 
     def __init__(self, folder):
-        self._command = [
-            needed("victoria-metrics"),
-            f"-storageDataPath={folder / 'victoria-metrics'}",
-            f"-httpListenAddr=127.0.0.1:{free_port()}",
+        self._folder, self._port = folder, free_port()
+        self._program = needed("victoria-metrics")
+        self.start()
+        self.url = self._server.url
+
+    def start(self):
+        command = [
+            self._program,
+            f"-storageDataPath={self._folder / 'victoria-metrics'}",
+            f"-httpListenAddr=127.0.0.1:{self._port}",
             "-search.latencyOffset=0s",
             "-search.disableCache",
         ]
-        self.url = f"http://{self._command[2].partition('=')[2]}"
-        self._process = None
-
-    def start(self):
-        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        try:
-            eventually(self._is_ready, 30)
-        except BaseException:
-            self.stop()
-            raise
-
-    def _is_ready(self):
-        try:
-            return requests.get(f"{self.url}/health", timeout=2).ok
-        except requests.ConnectionError:
-            return False
+        self._server = Server(command, self._port, self._folder / "victoria-metrics.log", ready="/health")
 
     def stop(self):
-        self._process.terminate()
-        self._process.wait(30)
+        self._server.close()
 
 
 @pytest.fixture
 def receiver(tmp_path):
     receiver = Receiver(tmp_path)
-    receiver.start()
     yield receiver
     receiver.stop()
 
@@ -86,14 +74,9 @@ def by_labels(result):
 
 
 def test_the_same_queries_give_the_same_answers(receiver, tmp_path, monkeypatch, capsys):
-    ports = demo.free_ports(4)
-    (tmp_path / "targets").mkdir()
-    for name, port in (("edgeworker-demo", ports[1]), ("cloudworker-demo", ports[2])):
-        target_of_a_worker(tmp_path / "targets", name, port)
     stack = Stack(tmp_path, free_port(), remote_write=f"{receiver.url}/api/v1/write")
     monkeypatch.setenv("SEDNA_METRICS_SD_DIR", str(stack.targets))
-    eventually(lambda: len(stack.query('up{job="sedna-edge-workers"}')) == 2, 60)
-    tasks = demo.Demo(tmp_path, stack, ports)
+    tasks = stack.demo(tmp_path)
     try:
         demo.watch(tasks)
         demo.settle(tasks)

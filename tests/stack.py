@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 import requests
 import yaml
-from conftest import eventually, free_port, program
+from conftest import Server, eventually, free_port, program, running_pushgateway
 
 from sedna_metrics._exports import _target_labels
 from sedna_metrics.exposition.discovery import Target
@@ -20,7 +20,7 @@ pytest.importorskip("sklearn", reason="the examples need scikit-learn")
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "examples" / "demo"))
 import run as demo
 
-__all__ = ["Stack", "demo", "query", "target_of_a_worker"]
+__all__ = ["Stack", "demo", "query"]
 
 
 class Stack:
@@ -31,35 +31,46 @@ class Stack:
 
     def __init__(self, folder, kube_state_metrics_port, remote_write=None):
         self._remote_write = remote_write
-        gateway, prometheus = free_port(), free_port()
-        self.push_url, self.url = f"http://127.0.0.1:{gateway}", f"http://127.0.0.1:{prometheus}"
         self.targets = folder / "targets"
+        self.targets.mkdir(exist_ok=True)
+        self.ports = demo.free_ports(4)
+        self._session = requests.Session()
+        self._held = []
+        with ExitStack() as started:
+            gateway = started.enter_context(running_pushgateway(folder))
+            prometheus = started.enter_context(self._prometheus(folder, gateway, kube_state_metrics_port))
+            self.push_url, self.url = gateway.url, prometheus.url
+            self._wait_for_the_service()
+            self.close = started.pop_all().close
+
+    def _prometheus(self, folder, gateway, kube_state_metrics_port):
         export(
             folder / "stack",
-            pushgateway=f"127.0.0.1:{gateway}",
+            pushgateway=gateway.url[7:],
             kube_state_metrics=f"127.0.0.1:{kube_state_metrics_port}",
         )
         config = folder / "stack" / "prometheus" / "prometheus.yml"
         config.write_text(yaml.safe_dump(self._of_this_machine(yaml.safe_load(config.read_text()))))
-        self._session = requests.Session()
-        self._processes = [
-            subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            for command in (
-                [program("prometheus-pushgateway"), f"--web.listen-address=127.0.0.1:{gateway}"],
-                [
-                    program("prometheus"),
-                    f"--config.file={config}",
-                    f"--storage.tsdb.path={folder / 'tsdb'}",
-                    f"--web.listen-address=127.0.0.1:{prometheus}",
-                ],
-            )
+        port = free_port()
+        command = [
+            program("prometheus"),
+            f"--config.file={config}",
+            f"--storage.tsdb.path={folder / 'tsdb'}",
+            f"--web.listen-address=127.0.0.1:{port}",
         ]
-        try:
-            for url in (self.push_url, self.url):
-                eventually(lambda url=url: self._is_ready(url), 30)
-        except BaseException:
-            self.close()
-            raise
+        return Server(command, port, folder / "prometheus.log")
+
+    def _wait_for_the_service(self):
+        """Until Prometheus scrapes where its workers will be: it may take 10 s to notice, longer than they live."""
+        for name, port in (("edgeworker-demo", self.ports[1]), ("cloudworker-demo", self.ports[2])):
+            environ = {"NAMESPACE": "demo", "SERVICE_NAME": "digits-joint-inference", "WORKER_NAME": name}
+            labels = _target_labels(WorkerIdentity.from_env(environ, "host"))
+            self._held.append(Target(self.targets, f"127.0.0.1:{port}", labels))
+        eventually(lambda: len(self.query('up{job="sedna-edge-workers"}')) == len(self._held), 60)
+
+    def demo(self, folder):
+        """The examples' tasks, which Prometheus will see."""
+        return demo.Demo(folder, self, self.ports)
 
     def _of_this_machine(self, config):
         config["global"] = {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"}
@@ -70,13 +81,6 @@ class Stack:
             config["remote_write"] = [{"url": self._remote_write}]
         return {**config, "scrape_configs": jobs}
 
-    @staticmethod
-    def _is_ready(url):
-        try:
-            return requests.get(f"{url}/-/ready", timeout=2).ok
-        except requests.ConnectionError:
-            return False
-
     def query(self, expression):
         """The result's series: labels and value."""
         return query(self.url, expression, self._session)
@@ -86,21 +90,9 @@ class Stack:
         result = self.query(f"{series}{{{matchers}}}")
         return result[0][1] if result else None
 
-    def close(self):
-        for process in self._processes:
-            process.terminate()
-        for process in self._processes:
-            process.wait(10)
-
 
 def query(url, expression, session=requests, **more):
     """What Prometheus, or who speaks its language, answers: labels and value of each series."""
     answer = session.get(f"{url}/api/v1/query", params={"query": expression, **more}, timeout=30).json()
     assert answer["status"] == "success", (expression, answer)
     return [(each["metric"], float(each["value"][1])) for each in answer["data"]["result"]]
-
-
-def target_of_a_worker(folder, name, port):
-    """What the service's worker will say itself; Prometheus may take 10 s to notice, by when the example is over."""
-    environ = {"NAMESPACE": "demo", "SERVICE_NAME": "digits-joint-inference", "WORKER_NAME": name}
-    return Target(folder, f"127.0.0.1:{port}", _target_labels(WorkerIdentity.from_env(environ, "host")))

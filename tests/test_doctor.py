@@ -10,7 +10,8 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import eventually, free_port, program
+import requests
+from conftest import free_port
 from gateways import answer
 
 from sedna_metrics.cli import _doctor, main
@@ -73,23 +74,13 @@ def test_ports(look):
     assert look(SEDNA_METRICS_PORT="0")["port"][0].said == "any free one"
 
 
-def test_a_real_pushgateway_is_as_it_was_before(look, tmp_path):
-    url = f"http://127.0.0.1:{free_port()}"
-    command = [program("prometheus-pushgateway"), f"--web.listen-address={url[7:]}"]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-    try:
-        eventually(lambda: not look(SEDNA_METRICS_PUSHGATEWAY_URL=url)["pushgateway"][0].remedy)
-        found = look(SEDNA_METRICS_PUSHGATEWAY_URL=url)
-        assert "took a group and removed it" in found["pushgateway"][0].said
-        assert found["clock"][0].said.startswith("within 5 s")
-        assert found["spool"][0].said == f"{tmp_path / 'spool'} can be made"
-        assert not (tmp_path / "spool").exists(), "a look changes nothing"
-        import requests
-
-        assert requests.get(f"{url}/api/v1/metrics", timeout=5).json()["data"] == []
-    finally:
-        process.terminate()
-        process.wait(10)
+def test_a_real_pushgateway_is_as_it_was_before(look, pushgateway, tmp_path):
+    found = look(SEDNA_METRICS_PUSHGATEWAY_URL=pushgateway.url)
+    assert "took a group and removed it" in found["pushgateway"][0].said
+    assert found["clock"][0].said.startswith("within 5 s")
+    assert found["spool"][0].said == f"{tmp_path / 'spool'} can be made"
+    assert not (tmp_path / "spool").exists(), "a look changes nothing"
+    assert requests.get(f"{pushgateway.url}/api/v1/metrics", timeout=5).json()["data"] == []
 
 
 def test_a_pushgateway_that_does_not_answer_or_does_not_take(look, gateway):

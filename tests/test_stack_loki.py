@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import requests
-from conftest import eventually, free_port
+from conftest import Server, eventually, free_port
 from dashboards import filled, queries
 
 from sedna_metrics.stack import export
@@ -70,15 +70,14 @@ def loki(tmp_path):
         pytest.skip("loki and promtail are not on PATH, and no package registry has them")
     port = free_port()
     export(tmp_path / "stack", loki=f"127.0.0.1:{port}")
-    processes = []
+    commands = []
     for program, name in zip(programs, ("loki.yml", "promtail.yml")):
         config = tmp_path / "stack" / "loki" / name
         text = config.read_text().replace("http_listen_port: 3100", f"http_listen_port: {port}\n  grpc_listen_port: 0")
         for path in ("/var/lib/loki", "/var/lib/promtail", "/var/log/pods"):
             text = text.replace(path, str(tmp_path) + path)
         config.write_text(text)
-        with (tmp_path / f"{name}.log").open("w") as log:
-            processes.append(subprocess.Popen([program, f"-config.file={config}"], stdout=log, stderr=log))
+        commands.append([program, f"-config.file={config}"])
 
     def query(expression):
         answer = requests.get(
@@ -89,19 +88,13 @@ def loki(tmp_path):
         assert answer.ok, answer.text
         return answer.json()["data"]["result"]
 
-    def is_ready():
+    with Server(commands[0], port, tmp_path / "loki.log", "/ready", 60), (tmp_path / "promtail.log").open("w") as log:
+        promtail = subprocess.Popen(commands[1], stdout=log, stderr=log)
         try:
-            return requests.get(f"http://127.0.0.1:{port}/ready", timeout=2).ok
-        except requests.ConnectionError:
-            return False
-
-    try:
-        eventually(is_ready, 60)
-        yield query
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait()
+            yield query
+        finally:
+            promtail.kill()
+            promtail.wait()
 
 
 def test_lines_arrive_with_labels_and_metadata_and_the_dashboards_find_them(loki, tmp_path):

@@ -15,7 +15,7 @@ import requests
 from cluster import cluster as running_cluster
 from conftest import eventually, free_port
 from dashboards import filled, queries
-from stack import Stack, demo, target_of_a_worker
+from stack import Stack, demo
 
 from sedna_metrics.catalogue import ALL
 from sedna_metrics.stack.generate.rules import ALERTS, RECORDINGS
@@ -37,12 +37,7 @@ BOARDS = {
 def proof(kube_state_metrics_or_reason, tmp_path_factory):
     """The examples have run, and Prometheus has seen it."""
     folder = tmp_path_factory.mktemp("proof")
-    port, ports = free_port(), demo.free_ports(4)
-    (folder / "targets").mkdir()
-    held = [
-        target_of_a_worker(folder / "targets", name, scraped)
-        for name, scraped in (("edgeworker-demo", ports[1]), ("cloudworker-demo", ports[2]))
-    ]
+    port = free_port()
     stack = Stack(folder, port)
     patch = pytest.MonkeyPatch()
     patch.setenv("SEDNA_METRICS_SD_DIR", str(stack.targets))
@@ -52,8 +47,7 @@ def proof(kube_state_metrics_or_reason, tmp_path_factory):
     try:
         if beside:
             beside.__enter__()
-        eventually(lambda: len(stack.query('up{job="sedna-edge-workers"}')) == len(held), 60)
-        tasks = demo.Demo(folder, stack, ports)
+        tasks = stack.demo(folder)
         try:
             demo.watch(tasks)
             demo.settle(tasks)

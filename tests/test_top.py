@@ -6,12 +6,12 @@ import os
 import pty
 import re
 import select
-import subprocess
 import sys
 import time
 
 import pytest
-from conftest import eventually, free_port, program
+import requests
+from conftest import free_port
 from gateways import answer, nonsense, trickle
 
 from sedna_metrics.cli import main
@@ -111,36 +111,22 @@ def test_quantiles_are_prometheus_own(q, buckets, expected):
     assert quantile(q, buckets) == (None if expected is None else pytest.approx(expected))
 
 
-def test_a_pushgateway_has_many_workers_and_other_peoples_groups(start, gateway_url, monkeypatch):
+def test_a_pushgateway_has_many_workers_and_other_peoples_groups(start, pushgateway, monkeypatch):
     for node in ("edge-1", "edge-2"):
-        worker = start({**IL, "NODE_NAME": node}, export="push", pushgateway_url=gateway_url, push_interval=60)
+        worker = start({**IL, "NODE_NAME": node}, export="push", pushgateway_url=pushgateway.url, push_interval=60)
         with worker.incremental_learning.training() as training:
             training.loss(0.5)
         assert worker.flush()
         worker.close()
-    import requests
 
-    requests.put(f"{gateway_url}/metrics/job/other", data='sedna_other 1\nx{worker="w"} 2\n', timeout=5)
-    shown = Watch().see(look(targets([gateway_url])), 0)
+    requests.put(f"{pushgateway.url}/metrics/job/other", data='sedna_other 1\nx{worker="w"} 2\n', timeout=5)
+    shown = Watch().see(look(targets([pushgateway.url])), 0)
     assert sorted((each.worker, each.node) for each in shown) == [
         ("train-worker-x", "edge-1"),
         ("train-worker-x", "edge-2"),
     ]
     assert all(each.pushes >= 1 and each.losses == [0.5] and each.state == "train completed" for each in shown)
     assert all(each.kind == "incrementallearningjob" for each in shown)
-
-
-@pytest.fixture
-def gateway_url(tmp_path):
-    port = free_port()
-    process = subprocess.Popen(
-        [program("prometheus-pushgateway"), f"--web.listen-address=127.0.0.1:{port}"], stderr=subprocess.DEVNULL
-    )
-    url = f"http://127.0.0.1:{port}"
-    eventually(lambda: not look([f"{url}/metrics"])[0].problem)
-    yield url
-    process.terminate()
-    process.wait(10)
 
 
 def test_sources_are_urls_addresses_and_folders(start, tmp_path):
@@ -227,7 +213,7 @@ class Terminal:
     """``sedna-metrics top`` on a pseudo terminal."""
 
     def __init__(self, *arguments, **environ):
-        self.process, self.output = None, ""
+        self.output = ""
         child, self._descriptor = pty.fork()
         if child == 0:  # pragma: no cover
             environ = {**os.environ, "TERM": "xterm", "COLUMNS": "160", "LINES": "30", **environ}

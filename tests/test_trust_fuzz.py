@@ -13,6 +13,7 @@ from conftest import program
 from hypothesis import HealthCheck, given, settings as hypothesis_settings, strategies as st
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
+import sedna_metrics
 from sedna_metrics import settings as settings_module
 from sedna_metrics.errors import SettingError
 from sedna_metrics.exposition.pushgateway import group_path
@@ -70,8 +71,6 @@ def test_whoever_the_worker_is_its_names_are_labels_and_a_path(environ, hostname
 @fuzz
 @given(st.lists(st.tuples(st.sampled_from(["edge", "new", "old"]), anything), max_size=6), anything)
 def test_whatever_is_exposed_is_read_back(tmp_path, pairs, url):
-    import sedna_metrics
-
     environ = {"JOB_NAME": "a", "WORKER_NAME": "b"}
     with sedna_metrics.start(environ=environ, export="off", log="off", spool_dir=tmp_path / "spool") as worker:
         il, fl = worker.incremental_learning, worker.federated_learning
@@ -144,8 +143,6 @@ def test_whatever_is_sent_to_the_server_it_answers_the_next(serving, parts):
 
 @pytest.fixture
 def serving():
-    import sedna_metrics
-
     environ = {"JOB_NAME": "a", "WORKER_NAME": "b"}
     worker = sedna_metrics.start(environ=environ, export="pull", host="127.0.0.1", port=0, log="off")
     host, _, port = worker.url.split("/")[2].partition(":")

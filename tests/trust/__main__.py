@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import subprocess
 import sys
 import tempfile
 import time
@@ -14,11 +13,10 @@ from typing import Dict, List
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
-import servers  # noqa: E402
-from conftest import eventually, free_port  # noqa: E402
+
+from conftest import running_pushgateway  # noqa: E402
 
 import sedna_metrics  # noqa: E402
-from sedna_metrics.top.sources import look  # noqa: E402
 from trust import load  # noqa: E402
 from trust.faults import CASES, COUNTED, places, run  # noqa: E402
 
@@ -50,15 +48,8 @@ def main() -> int:
     began = time.monotonic()
     matrix = faults()
     increments, torn = load.increments(10_000_000), load.torn(10_000)
-    url = f"http://127.0.0.1:{free_port()}"
-    command = [servers.find("prometheus-pushgateway") or "pushgateway", f"--web.listen-address={url[7:]}"]
-    gateway = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-    try:
-        eventually(lambda: not look([f"{url}/metrics"])[0].problem)
-        soak = load.soak(1.0, url)
-    finally:
-        gateway.terminate()
-        gateway.wait(10)
+    with tempfile.TemporaryDirectory() as folder, running_pushgateway(Path(folder)) as gateway:
+        soak = load.soak(1.0, gateway.url)
     machine = f"{platform.machine()}, {os.cpu_count()} cores, Linux {platform.release()}"
     text = "\n".join(
         [
