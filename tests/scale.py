@@ -5,6 +5,8 @@ The receiver takes what Prometheus saw, by remote write, and answers the same qu
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import math
 import re
 import subprocess
@@ -23,8 +25,10 @@ from sedna_metrics.stack.generate.rules import RECORDINGS
 
 AWAY_SECONDS = 60
 # VictoriaMetrics counts what a counter begins with as growth, and does not extrapolate to the edges of a range: of what
-# lives for seconds only, as the examples do, Prometheus' rates are others.
+# lives for seconds only, as the examples do, Prometheus' rates are others. Of a worker that lives on they are compared.
 RATES = re.compile(r"\b(rate|increase)\(")
+STEADY_SECONDS = 120
+RATE_TOLERANCE = 0.02
 
 
 def needed(name):
@@ -73,6 +77,13 @@ def by_labels(result):
     }
 
 
+def expressions(**chosen):
+    """What the dashboards and rules ask of the workers."""
+    asked = {filled(each.expr, **chosen) for each in queries("prometheus")} | {rule.expr for rule in RECORDINGS}
+    # Without what is about the scrape itself, or the clock.
+    return sorted(each for each in asked if not re.search(r"\bup\{|scrape_|time\(\)", each))
+
+
 def test_the_same_queries_give_the_same_answers(receiver, tmp_path, monkeypatch, capsys):
     stack = Stack(tmp_path, free_port(), remote_write=f"{receiver.url}/api/v1/write")
     monkeypatch.setenv("SEDNA_METRICS_SD_DIR", str(stack.targets))
@@ -82,11 +93,8 @@ def test_the_same_queries_give_the_same_answers(receiver, tmp_path, monkeypatch,
         demo.settle(tasks)
         time.sleep(10)  # what was written has arrived
         at = time.time() - 5
-        expressions = {filled(each.expr) for each in queries("prometheus")} | {rule.expr for rule in RECORDINGS}
         equal = similar = 0
-        for expression in sorted(expressions):
-            if re.search(r"\bup\{|scrape_|time\(\)", expression):
-                continue  # of the scrape itself, or of the clock
+        for expression in expressions():
             ours = by_labels(query(stack.url, expression, time=at))
             theirs = by_labels(query(receiver.url, expression, time=at))
             assert theirs.keys() == ours.keys(), expression
@@ -102,11 +110,74 @@ def test_the_same_queries_give_the_same_answers(receiver, tmp_path, monkeypatch,
             )
             assert ours == theirs, "each sample has arrived, and once"
         with capsys.disabled():
-            print(f"\n{len(expressions)} queries: {equal} values are the same, {similar} rates are of the same series")
+            print(
+                f"\n{len(expressions())} queries: {equal} values are the same, {similar} rates are of the same series"
+            )
         assert equal > 100
         assert similar > 100
     finally:
         tasks.stop()
+        stack.close()
+
+
+def do_everything(worker, until):
+    """All that has a rate, at an even pace, in one process."""
+    ji, ll, fl = worker.joint_inference, worker.lifelong_learning, worker.federated_learning
+    with fl.training() as training:
+        for turn in itertools.count():
+            if time.time() > until:
+                break
+            with ji.edge_inference():
+                time.sleep(0.004 * (turn % 5))
+            ji.hard_sample(turn % 4 == 0)
+            if turn % 4 == 0:
+                with ji.cloud_inference():
+                    time.sleep(0.03)
+            if turn % 5 == 0:
+                with contextlib.suppress(ValueError), ji.edge_inference():
+                    raise ValueError
+                with contextlib.suppress(ValueError), ji.serve():
+                    raise ValueError
+            with ji.serve():
+                time.sleep(0.002)
+            ll.unseen_sample(turn % 3 == 0)
+            training.step_took(0.01 * (1 + turn % 3))
+            training.loss(float("nan") if turn % 10 == 0 else 1 / (turn + 1))
+            if turn % 10 == 0:
+                with fl.aggregation() as aggregation:
+                    aggregation.update("edge-1")
+                    time.sleep(0.01)
+
+
+def test_rates_of_a_worker_that_lives_on_are_the_same(receiver, tmp_path, capsys):
+    stack = Stack(tmp_path, free_port(), remote_write=f"{receiver.url}/api/v1/write")
+    settings = {"sd_dir": stack.targets, "host": "127.0.0.1", "port": 0, "log": "off"}
+    try:
+        with sedna_metrics.start(environ={"JOB_NAME": "steady", "WORKER_NAME": "w"}, **settings) as worker:
+            do_everything(worker, time.time() + STEADY_SECONDS)
+            at = time.time() - 10
+
+        def samples(url):
+            return by_labels(query(url, 'count_over_time(sedna_inferences_total{task="steady"}[1m])', time=at))
+
+        eventually(lambda: samples(receiver.url) == samples(stack.url), 30)
+        differences = {}
+        for expression in expressions(task="steady", __range="1m"):
+            if not RATES.search(expression):
+                continue
+            expression = expression.replace("[5m]", "[1m]")  # the rules', of which the examples' time allows no more
+            ours = by_labels(query(stack.url, expression, time=at))
+            theirs = by_labels(query(receiver.url, expression, time=at))
+            assert theirs.keys() == ours.keys(), expression
+            for labels, value in ours.items():
+                if value or theirs[labels]:
+                    differences[expression, labels] = abs(theirs[labels] - value) / max(value, theirs[labels])
+        worst = max(differences, key=differences.__getitem__)
+        with capsys.disabled():
+            print(f"\n{len(differences)} rates and quantiles that are not 0: at most {differences[worst]:.1%} apart")
+        assert differences[worst] <= RATE_TOLERANCE, worst
+        assert len(differences) > 60
+    finally:
         stack.close()
 
 
