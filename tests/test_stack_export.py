@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+
 import pytest
+import yaml
+from conftest import program
 
 from sedna_metrics.cli import main
 from sedna_metrics.stack import ADDRESSES, ForeignFiles, export
@@ -49,6 +53,21 @@ def test_edge_agents_write_to_prometheus_unless_told_otherwise(tmp_path):
     assert "url: http://mimir:80/api/v1/push" in (tmp_path / "two" / "prometheus" / "edge-agent.yml").read_text()
     datasource = (tmp_path / "two" / "grafana" / "provisioning" / "datasources" / "sedna.yml").read_text()
     assert "url: http://mimir:80/prometheus" in datasource
+
+
+def test_the_prometheus_in_the_cloud_writes_to_a_receiver_beyond_it_where_there_is_one(tmp_path):
+    export(tmp_path / "one")
+    export(tmp_path / "two", remote_write="http://mimir:80/api/v1/push")
+    receiver = [{"url": "http://mimir:80/api/v1/push"}]
+    for name in ("prometheus", "standalone"):
+        one, two = (
+            yaml.safe_load((tmp_path / folder / "prometheus" / f"{name}.yml").read_text()) for folder in ("one", "two")
+        )
+        assert two == {**one, "remote_write": receiver}
+    standalone = tmp_path / "two" / "prometheus" / "standalone.yml"  # Debian's promtool does not know Kubernetes
+    assert subprocess.run([program("promtool"), "check", "config", str(standalone)]).returncode == 0
+    chart = yaml.safe_load((tmp_path / "two" / "helm" / "kube-prometheus-stack.yml").read_text())
+    assert chart["prometheus"]["prometheusSpec"]["remoteWrite"] == receiver
 
 
 def test_a_server_that_is_none_is_an_error(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Dict, List, Mapping
 
@@ -18,7 +19,10 @@ ADDRESSES: Dict[str, str] = {
     "prometheus": "prometheus.monitoring:9090",
     "loki": "loki.monitoring:3100",
 }
-"""Where the files expect the servers: host:port, which may be followed by a path; a URL where edge agents write to."""
+"""Where the files expect the servers: host:port, which may be followed by a path; a URL where to write samples."""
+
+_REMOTE_WRITE = re.compile(r"^( *)# (?=remote_?[wW]rite: )", re.MULTILINE)
+"""Prometheus in the cloud keeps its samples to itself, unless there is a receiver beyond it."""
 
 
 class ForeignFiles(Exception):
@@ -35,6 +39,8 @@ def render(addresses: Mapping[str, str]) -> Dict[str, str]:
     texts = {}
     for name, path in shipped().items():
         text = path.read_text(encoding="utf-8")
+        if "remote_write" in addresses:
+            text = _REMOTE_WRITE.sub(r"\1", text)
         for server in ADDRESSES:
             text = text.replace(ADDRESSES[server], addresses.get(server, ADDRESSES[server]))
         texts[name] = text
@@ -47,8 +53,9 @@ def export(folder: Path, force: bool = False, **addresses: str) -> List[Path]:
     Args:
         folder: where to; made if it is missing.
         force: overwrite also what is not ours.
-        addresses: of the servers named in :data:`ADDRESSES`, where they are not as there. Without one for
-            ``remote_write`` edge agents write to ``prometheus``.
+        addresses: of the servers named in :data:`ADDRESSES`, where they are not as there. With one for
+            ``remote_write`` edge agents and the Prometheus in the cloud write there; without it edge agents write to
+            ``prometheus``.
 
     Raises:
         ForeignFiles: files are in the way; nothing is written then.

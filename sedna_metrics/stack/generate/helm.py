@@ -6,7 +6,7 @@ from typing import Any, Dict
 
 import yaml
 
-from sedna_metrics.stack._export import FILES as SHIPPED
+from sedna_metrics.stack._export import ADDRESSES, FILES as SHIPPED
 from sedna_metrics.stack.generate import kube_state_metrics
 from sedna_metrics.stack.generate._yaml import dump
 from sedna_metrics.stack.generate.operator import camel
@@ -90,8 +90,12 @@ _GRAFANA: Dict[str, Any] = {
     "sidecar": {"dashboards": {"enabled": True, "label": "grafana_dashboard"}},
 }
 
+_RECEIVER = "    enableRemoteWriteReceiver: true\n"
+# Export makes a line of it where there is a receiver beyond this Prometheus.
+_REMOTE_WRITE = f'    # remoteWrite: [{{url: "{ADDRESSES["remote_write"]}"}}]\n'
+
 FILES = {
-    f"helm/{chart}.yml": dump(values, f"Values for the chart {chart}.")
+    f"helm/{chart}.yml": dump(values, f"Values for the chart {chart}.").replace(_RECEIVER, _RECEIVER + _REMOTE_WRITE)
     for chart, values in {
         "kube-state-metrics": _KUBE_STATE_METRICS,
         "kube-prometheus-stack": _KUBE_PROMETHEUS_STACK,

@@ -110,9 +110,15 @@ _IN_CLUSTER: List[Dict[str, Any]] = [
     },
 ]
 
+# Export makes a line of it where there is a receiver beyond this Prometheus.
+_REMOTE_WRITE = f'# remote_write: [{{url: "{ADDRESSES["remote_write"]}"}}]\n'
+
+
+def _dump(jobs: List[Dict[str, Any]], comment: str) -> str:
+    return dump({**_GLOBAL, "scrape_configs": jobs}, comment) + _REMOTE_WRITE
+
+
 FILES = {
-    "prometheus/prometheus.yml": dump(
-        {**_GLOBAL, "scrape_configs": [*_EVERYWHERE, *_IN_CLUSTER]}, "Prometheus in the cluster (--config.file)."
-    ),
-    "prometheus/standalone.yml": dump({**_GLOBAL, "scrape_configs": _EVERYWHERE}, "Prometheus without Kubernetes."),
+    "prometheus/prometheus.yml": _dump([*_EVERYWHERE, *_IN_CLUSTER], "Prometheus in the cluster (--config.file)."),
+    "prometheus/standalone.yml": _dump(_EVERYWHERE, "Prometheus without Kubernetes."),
 }
