@@ -71,6 +71,35 @@ _LOKI: Dict[str, Any] = {
     **{part: {"enabled": False} for part in ("gateway", "chunksCache", "resultsCache", "lokiCanary", "test")},
     "monitoring": {"selfMonitoring": {"enabled": False}},
 }
+# Where the storage is, and the keys to it, are in the Secret loki-object-storage.
+_OF_STORAGE: Dict[str, Any] = {
+    "extraArgs": ["-config.expand-env=true"],
+    "extraEnvFrom": [{"secretRef": {"name": "loki-object-storage"}}],
+}
+_LOKI_SCALABLE: Dict[str, Any] = {
+    **{key: _LOKI[key] for key in ("fullnameOverride", "lokiCanary", "test", "monitoring")},
+    "deploymentMode": "SimpleScalable",
+    "loki": {
+        **_LOKI["loki"],
+        "commonConfig": {"replication_factor": 3},
+        "storage": {
+            "type": "s3",
+            "bucketNames": {bucket: f"sedna-loki-{bucket}" for bucket in ("chunks", "ruler", "admin")},
+            "s3": {
+                "endpoint": "${S3_ENDPOINT}",
+                "accessKeyId": "${S3_ACCESS_KEY_ID}",
+                "secretAccessKey": "${S3_SECRET_ACCESS_KEY}",
+                "s3ForcePathStyle": True,
+            },
+        },
+        "schemaConfig": {
+            "configs": [{**each, "object_store": "s3"} for each in _LOKI_CONFIG["schema_config"]["configs"]]
+        },
+        "compactor": {"retention_enabled": True, "delete_request_store": "s3"},
+    },
+    **{part: {"replicas": 3, **_OF_STORAGE} for part in ("write", "read", "backend")},
+    "gateway": {"enabled": True},
+}
 _ALLOY: Dict[str, Any] = {
     "alloy": {
         "configMap": {"content": (SHIPPED / "loki" / "config.alloy").read_text(encoding="utf-8").expandtabs(2)},
@@ -101,6 +130,7 @@ FILES = {
         "kube-prometheus-stack": _KUBE_PROMETHEUS_STACK,
         "prometheus-pushgateway": _PUSHGATEWAY,
         "loki": _LOKI,
+        "loki-scalable": _LOKI_SCALABLE,
         "alloy": _ALLOY,
         "grafana": _GRAFANA,
     }.items()
