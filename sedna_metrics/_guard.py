@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import reprlib
 import threading
+from contextlib import suppress
 from types import TracebackType
 from typing import Callable, Optional, Type
 
@@ -58,7 +59,10 @@ class Guard:
         """Note a failure of ours: count it, log it unless one was logged within the last minute."""
         with self._lock:
             self._errors += 1
-        self._warn(lambda: f"sedna-metrics failed inside ({type(error).__name__}: {error}); the worker is not affected")
+        with suppress(Exception):  # a logging handler of the worker's may raise; it is counted
+            self._warn(
+                lambda: f"sedna-metrics failed inside ({type(error).__name__}: {error}); the worker is not affected"
+            )
 
     def reject(self, name: str, value: object, why: str) -> None:
         """Note a value of the worker's that cannot be recorded; the last good value stays.
@@ -70,7 +74,8 @@ class Guard:
         """
         with self._lock:
             self._rejected += 1
-        self._warn(lambda: f"{name}: {_SHORT.repr(value)} is refused: {why}; the last good value stays")
+        with suppress(Exception):  # a logging handler of the worker's may raise, or the value's own __repr__
+            self._warn(lambda: f"{name}: {_SHORT.repr(value)} is refused: {why}; the last good value stays")
 
     def _warn(self, say: Callable[[], str]) -> None:
         now = self._clock.monotonic()
@@ -80,12 +85,8 @@ class Guard:
                 return
             self._quiet_until = now + LOG_INTERVAL_SECONDS
             suppressed, self._suppressed = self._suppressed, 0
-        try:
-            more = f" (and {suppressed} more since the last such line)" if suppressed else ""
-            self._logger.warning("%s%s", say(), more, exc_info=self._logger.isEnabledFor(logging.DEBUG))
-        except Exception:
-            # A logging handler of the worker's raised, or the value's own __repr__. It was counted above.
-            return
+        more = f" (and {suppressed} more since the last such line)" if suppressed else ""
+        self._logger.warning("%s%s", say(), more, exc_info=self._logger.isEnabledFor(logging.DEBUG))
 
     def __enter__(self) -> Guard:
         return self

@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry
 from sedna_metrics._clock import Clock
 from sedna_metrics._exports import Exports, Mentions
 from sedna_metrics._guard import Guard
+from sedna_metrics._inert import Inert
 from sedna_metrics._signals import Signals
 from sedna_metrics._version import __version__
 from sedna_metrics.catalogue import library, worker as worker_metrics
@@ -77,22 +78,30 @@ class Worker:
     @property
     def joint_inference(self) -> JointInference:
         """Inference at the edge, hard samples in the cloud."""
-        return self._task("joint_inference", JointInference, "jointinferenceservice")
+        with self._guard:
+            return self._task("joint_inference", JointInference, "jointinferenceservice")
+        return Inert()  # type: ignore[return-value]
 
     @property
     def incremental_learning(self) -> IncrementalLearning:
         """Train, evaluate and deploy on hard samples, iteration by iteration."""
-        return self._task("incremental_learning", IncrementalLearning, "incrementallearningjob")
+        with self._guard:
+            return self._task("incremental_learning", IncrementalLearning, "incrementallearningjob")
+        return Inert()  # type: ignore[return-value]
 
     @property
     def federated_learning(self) -> FederatedLearning:
         """Train on nodes, aggregate."""
-        return self._task("federated_learning", FederatedLearning, "federatedlearningjob")
+        with self._guard:
+            return self._task("federated_learning", FederatedLearning, "federatedlearningjob")
+        return Inert()  # type: ignore[return-value]
 
     @property
     def lifelong_learning(self) -> LifelongLearning:
         """Train a knowledge base of tasks that grows."""
-        return self._task("lifelong_learning", LifelongLearning, "lifelonglearningjob")
+        with self._guard:
+            return self._task("lifelong_learning", LifelongLearning, "lifelonglearningjob")
+        return Inert()  # type: ignore[return-value]
 
     @property
     def guard(self) -> Guard:
@@ -121,7 +130,8 @@ class Worker:
 
     def success(self) -> None:
         """Note that the worker's work ended well just now (``sedna_worker_last_success_timestamp_seconds``)."""
-        self._last_success.set(self._clock.time())
+        with self._guard:
+            self._last_success.set(self._clock.time())
 
     def flush(self) -> bool:
         """Push what there is now; gives whether it arrived, or is safe in the spool, within PUSH_DEADLINE.

@@ -28,6 +28,8 @@ from typing import (
     overload,
 )
 
+from sedna_metrics._guard import Guard
+from sedna_metrics._inert import Inert
 from sedna_metrics.instruments import FOLD_EVERY
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -60,21 +62,24 @@ class Observation:
 
     Args:
         recorder: is told about start, end and failure.
-        on_failure: called with the exception of work that failed; must not raise.
+        on_failure: called with the exception of work that failed.
         clock: gives seconds.
+        guard: takes what goes wrong here; the work does not see it.
     """
 
-    __slots__ = ("_clock", "_on_failure", "_recorder")
+    __slots__ = ("_clock", "_guard", "_on_failure", "_recorder")
 
     def __init__(
         self,
         recorder: Recorder,
         on_failure: Callable[[BaseException], None],
         clock: Callable[[], float] = perf_counter,
+        guard: Optional[Guard] = None,
     ) -> None:
         self._recorder = recorder
         self._on_failure = on_failure
         self._clock = clock
+        self._guard = guard or Guard()
 
     @overload
     def __call__(self, function: F) -> F: ...
@@ -89,12 +94,18 @@ class Observation:
             TypeError: ``function`` is a class or cannot be called.
         """
         if function is None:
-            return Span(self)
+            try:
+                return Span(self)
+            except Exception as why:  # where all is well this costs less than entering the guard
+                self._guard.swallow(why)
+                return Inert()
         if isinstance(function, (staticmethod, classmethod)):
             return type(function)(self(function.__func__))
         if isinstance(function, type) or not callable(function):
             raise TypeError(f"{function!r} cannot be observed: decorate a function, a method or a coroutine function")
-        return self._wrap(function)
+        with self._guard:
+            return self._wrap(function)
+        return function  # unobserved, but itself
 
     def _wrap(self, function: Callable[..., Any]) -> Callable[..., Any]:
         called = _what_runs(function)
@@ -115,17 +126,19 @@ class Observation:
         return wrapper
 
     def _wrap_function(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        recorder, failed = self._recorder, self._failed
+        recorder, failed, guard = self._recorder, self._failed, self._guard
         start, finish, fold, clock = recorder.start, recorder.finish, recorder.fold, self._clock
 
         def wrapper(*args: Any, **kwargs: Any) -> Any:
             if not start() & _FOLD_MASK:
-                fold()
+                with guard:
+                    fold()
             began = clock()
             try:
                 result = function(*args, **kwargs)
             except BaseException as error:
-                failed(error)
+                with guard:
+                    failed(error)
                 raise
             finish(clock() - began)
             return result
@@ -133,17 +146,19 @@ class Observation:
         return wrapper
 
     def _wrap_coroutine(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        recorder, failed = self._recorder, self._failed
+        recorder, failed, guard = self._recorder, self._failed, self._guard
         start, finish, fold, clock = recorder.start, recorder.finish, recorder.fold, self._clock
 
         async def wrapper(*args: Any, **kwargs: Any) -> Any:
             if not start() & _FOLD_MASK:
-                fold()
+                with guard:
+                    fold()
             began = clock()
             try:
                 result = await function(*args, **kwargs)
             except BaseException as error:
-                failed(error)
+                with guard:
+                    failed(error)
                 raise
             finish(clock() - began)
             return result
@@ -151,19 +166,45 @@ class Observation:
         return wrapper
 
     def _wrap_generator(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        recorder, failed, guard = self._recorder, self._failed, self._guard
+        start, finish, fold, clock = recorder.start, recorder.finish, recorder.fold, self._clock
+
         def wrapper(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
-            with Span(self):
-                return (yield from function(*args, **kwargs))
+            if not start() & _FOLD_MASK:
+                with guard:
+                    fold()
+            began = clock()
+            try:
+                result = yield from function(*args, **kwargs)
+            except GeneratorExit:
+                finish(clock() - began)  # closed: nobody asks for more
+                raise
+            except BaseException as error:
+                with guard:
+                    failed(error)
+                raise
+            finish(clock() - began)
+            return result
 
         return wrapper
 
     def _wrap_async_generator(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        recorder, failed, guard = self._recorder, self._failed, self._guard
+        start, finish, fold, clock = recorder.start, recorder.finish, recorder.fold, self._clock
+
         async def wrapper(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
-            with Span(self):
+            if not start() & _FOLD_MASK:
+                with guard:
+                    fold()
+            began = clock()
+            try:
                 inner = function(*args, **kwargs)
+                first: Optional[Awaitable[Any]] = None
+                with guard:
+                    first = _first_of(inner)
                 try:
                     # There is no "yield from" here: what is sent and thrown in is handed on by hand.
-                    item = await _first_of(inner)
+                    item = await (first or inner.__anext__())
                     while True:
                         try:
                             sent = yield item
@@ -174,9 +215,17 @@ class Observation:
                         else:
                             item = await inner.asend(sent)
                 except StopAsyncIteration:
-                    return
+                    pass
                 finally:
                     await inner.aclose()
+            except GeneratorExit:
+                finish(clock() - began)
+                raise
+            except BaseException as error:
+                with guard:
+                    failed(error)
+                raise
+            finish(clock() - began)
 
         return wrapper
 
@@ -214,7 +263,8 @@ class Span:
         observation = self._observation
         recorder = observation._recorder
         if not recorder.start() & _FOLD_MASK:
-            recorder.fold()
+            with observation._guard:
+                recorder.fold()
         self._began.append(observation._clock())
         return self
 
@@ -230,10 +280,13 @@ class Span:
         if error is None or isinstance(error, GeneratorExit):
             observation._recorder.finish(observation._clock() - began)
         else:
-            observation._failed(error)
+            with observation._guard:
+                observation._failed(error)
 
     async def __aenter__(self) -> Span:
-        return self.__enter__()
+        with self._observation._guard:
+            self.__enter__()
+        return self
 
     async def __aexit__(
         self,
@@ -241,7 +294,8 @@ class Span:
         error: Optional[BaseException],
         trace: Optional[TracebackType],
     ) -> None:
-        self.__exit__(kind, error, trace)
+        with self._observation._guard:
+            self.__exit__(kind, error, trace)
 
 
 def _what_runs(function: Callable[..., Any]) -> Callable[..., Any]:

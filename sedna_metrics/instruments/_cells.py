@@ -167,18 +167,20 @@ class Gauge:
 
         def take(value: Any) -> None:
             nonlocal latest
+            wrong = ""
             try:
                 number = convert(value)
+                if bounded and not minimum <= number < float("inf"):
+                    wrong = f"it must be a finite number of {minimum:g} or more"
+                elif on_nonfinite is not None and not isfinite(number):
+                    on_nonfinite()
             except Exception as why:
                 # A foreign object's __float__ may raise anything; whatever it is, there is no number to keep.
-                reject(value, f"it is no number ({type(why).__name__})")
-                return
-            if bounded and not minimum <= number < float("inf"):
-                reject(value, f"it must be a finite number of {minimum:g} or more")
-                return
-            if on_nonfinite is not None and not isfinite(number):
-                on_nonfinite()
-            latest = number
+                wrong = f"it is no number ({type(why).__name__})"
+            if wrong:
+                reject(value, wrong)
+            else:
+                latest = number
 
         def clear() -> None:
             nonlocal latest

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from prometheus_client.core import Metric as ClientMetric
@@ -172,7 +173,7 @@ class Instruments(Collector):
         self._dropped.inc()
 
     def _rejecter(self, metric: Metric) -> Callable[[object, str], None]:
-        return lambda value, why: self._guard.reject(metric.name, value, why)
+        return partial(self._guard.reject, metric.name)
 
 
 class OurMetric(ClientMetric):

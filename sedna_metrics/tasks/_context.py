@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Callable, List, Optional
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Callable, List, Optional
 
 from sedna_metrics._clock import Clock
 from sedna_metrics._guard import Guard
+from sedna_metrics._inert import Inert
 from sedna_metrics.instruments import Instruments
 
 
@@ -43,6 +45,21 @@ class TaskContext:
     """Takes what is to be called as the worker is closed."""
     under_way: List[Any] = field(default_factory=list)
     """The trainings and evaluations under way, the latest last: what code that was handed none reports to."""
+
+
+if TYPE_CHECKING:
+    part = cached_property
+else:
+
+    class part(cached_property):
+        """A cached property of a task: where making it fails, for a reason of ours, something inert takes its place."""
+
+        def __get__(self, task, owner=None):
+            if task is None:
+                return self
+            with task._context.guard:
+                return super().__get__(task, owner)
+            return Inert()
 
 
 def reason(error: BaseException) -> str:

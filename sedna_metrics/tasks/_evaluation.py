@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import Any, Dict, Iterable, Iterator, Mapping, Optional, TypeVar
+from typing import Any, Callable, Dict, Iterable, Iterator, Mapping, Optional, TypeVar
 
+from sedna_metrics._inert import Inert
 from sedna_metrics._progress import Progress
 from sedna_metrics._urls import strip_secrets
 from sedna_metrics.catalogue import learning as metrics
@@ -38,14 +39,14 @@ class Evaluation:
         self._fields: Dict[str, Any] = {}
         self._began = context.clock.monotonic()
         self._time_left = TimeLeft(context, metrics.EVAL_REMAINING, series.remaining, series.completion)
-        with context.guard:
-            series.samples.clear()
-            if samples is not None:
-                series.samples.set(samples)
+        series.samples.clear()
+        if samples is not None:
+            series.samples.set(samples)
 
     def samples(self, count: int) -> None:
         """Say how many samples are evaluated on (EvalSampleNum), where that was not known at the start."""
-        self._series.samples.set(count)
+        with self._context.guard:
+            self._series.samples.set(count)
 
     def new_model(self, url: object, scores: Optional[Mapping[str, Any]] = None, **more: Any) -> None:
         """Say how the new model did (EvalNewModelUrl, AccuracyMetricForNewModel).
@@ -67,11 +68,14 @@ class Evaluation:
 
     def track(self, samples: Iterable[T], total: Optional[int] = None) -> Iterator[T]:
         """Go through the samples (or batches) of the evaluation; the time left comes from here."""
-        count = self._time_left.count(samples, total)
+        count: Optional[int] = None
+        with self._context.guard:
+            count = self._time_left.count(samples, total)
         for index, sample in enumerate(samples):
             yield sample
             if count:
-                self.progress(index + 1, count)
+                with self._context.guard:
+                    self._time_left.tell(self._progress, index + 1, count)
 
     def progress(self, done: float, total: float) -> None:
         """Say how far evaluation is, in units of your own."""
@@ -108,11 +112,16 @@ class Evaluation:
 
 
 @contextmanager
-def evaluation_run(context: TaskContext, series: EvaluationSeries, samples: Optional[int]) -> Iterator[Evaluation]:
+def evaluation_run(
+    context: TaskContext, series: Callable[[], EvaluationSeries], samples: Optional[int]
+) -> Iterator[Evaluation]:
     """One evaluation, with its events."""
-    evaluation = Evaluation(context, series, samples)
+    evaluation: Any = None
     with context.guard:
-        context.emit("evaluation.started", samples=series.samples.value())
+        evaluation = Evaluation(context, series(), samples)
+        context.emit("evaluation.started", samples=series().samples.value())
+    if evaluation is None:
+        evaluation = Inert()
     context.under_way.append(evaluation)
     try:
         yield evaluation
@@ -142,14 +151,12 @@ class Deployment:
 
     def deployed(self, url: object) -> None:
         """The model at ``url`` is in use now."""
-        with self._context.guard:
-            self._status.set("ok")
-            clean = strip_secrets(url)
-            self._model.set({"url": clean})
-            self._context.emit("model.deployed", model_url=clean)
+        self._status.set("ok")
+        clean = strip_secrets(url)
+        self._model.set({"url": clean})
+        self._context.emit("model.deployed", model_url=clean)
 
     def not_deployed(self, url: object, reason: str) -> None:
         """The model at ``url`` did not come into use."""
-        with self._context.guard:
-            self._status.set("not_ok")
-            self._context.emit("model.not_deployed", model_url=strip_secrets(url), reason=reason)
+        self._status.set("not_ok")
+        self._context.emit("model.not_deployed", model_url=strip_secrets(url), reason=reason)

@@ -26,7 +26,7 @@ class InferenceLocation:
         instruments.derived(metrics.ERRORS, self.latency.failed, location=location)
         instruments.derived(metrics.IN_PROGRESS, self.latency.in_progress, location=location)
         failures = FailureEvents(context, location, self.latency.failed)
-        self.observe = Observation(self.latency, failures, context.clock.monotonic)
+        self.observe = Observation(self.latency, failures, context.clock.monotonic, context.guard)
 
 
 class FailureEvents:

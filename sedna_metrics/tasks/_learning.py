@@ -8,7 +8,7 @@ from typing import Iterator, Optional
 
 from sedna_metrics.catalogue import inference as metrics
 from sedna_metrics.decorators import Observation
-from sedna_metrics.tasks._context import TaskContext
+from sedna_metrics.tasks._context import TaskContext, part
 from sedna_metrics.tasks._evaluation import Deployment, Evaluation, EvaluationSeries, evaluation_run
 from sedna_metrics.tasks._inference import InferenceLocation
 from sedna_metrics.tasks._iteration import Iteration
@@ -26,7 +26,7 @@ class LearningTask:
         if context.iteration is not None:
             self._iteration.is_at(context.iteration)
 
-    @cached_property
+    @part
     def inference(self) -> Observation:
         """Decorator and context manager for an inference of the deployed model, which is one sample each."""
         latency = self._edge.latency
@@ -41,7 +41,9 @@ class LearningTask:
             samples: number of samples that are trained on.
             epochs: number of epochs planned.
         """
-        with self._stages.run("train"), training_run(self._context, self._training, samples, epochs) as training:
+        with self._stages.run("train"), training_run(
+            self._context, lambda: self._training, samples, epochs
+        ) as training:
             yield training
 
     @contextmanager
@@ -51,7 +53,7 @@ class LearningTask:
         Args:
             samples: number of samples that are evaluated on.
         """
-        with self._stages.run("eval"), evaluation_run(self._context, self._evaluation, samples) as evaluation:
+        with self._stages.run("eval"), evaluation_run(self._context, lambda: self._evaluation, samples) as evaluation:
             yield evaluation
 
     @contextmanager
@@ -61,18 +63,22 @@ class LearningTask:
         DeployStatus is waiting while the body runs, then ok, or not_ok if it raised.
         """
         with self._stages.run("deploy"):
-            self._deployment.waiting()
+            with self._context.guard:
+                self._deployment.waiting()
             try:
                 yield
             except BaseException as error:
-                self._deployment.not_deployed(url, type(error).__name__)
+                with self._context.guard:
+                    self._deployment.not_deployed(url, type(error).__name__)
                 raise
-            self._deployment.deployed(url)
+            with self._context.guard:
+                self._deployment.deployed(url)
 
     def not_deployed(self, url: object, reason: str) -> None:
         """The model at ``url`` was not better, or not wanted: DeployStatus is not_ok, the deployed model stays."""
-        self._stages.status("deploy", "completed")
-        self._deployment.not_deployed(url, reason)
+        with self._context.guard:
+            self._stages.status("deploy", "completed")
+            self._deployment.not_deployed(url, reason)
 
     def stage(self, stage: str, status: str) -> None:
         """Say stage and status outright, where no context manager above fits (TaskStage, CurrentStatus).
@@ -81,8 +87,9 @@ class LearningTask:
             stage: train, eval or deploy.
             status: waiting, ready, starting, running, completed or failed.
         """
-        if self._stages.status(stage, status):
-            self._context.emit("stage.changed", task_stage=stage, status=status)
+        with self._context.guard:
+            if self._stages.status(stage, status):
+                self._context.emit("stage.changed", task_stage=stage, status=status)
 
     def iteration(self, number: int) -> None:
         """Begin iteration ``number`` (IterationNo). Sedna's train and eval workers are told theirs by their paths."""

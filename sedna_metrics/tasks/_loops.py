@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Callable, Iterable, Iterator, Optional, TypeVar
 
+from sedna_metrics._guard import Guard
+
 if TYPE_CHECKING:
     from sedna_metrics.tasks._training import Training
 
@@ -20,15 +22,18 @@ class Epochs(Iterator[T]):
 
     def __init__(self, training: Training, items: Iterable[T]) -> None:
         self._training = training
+        self._guard = training.guard
         self._items = iter(items)
         self._number = -1
 
     def __next__(self) -> T:
         if self._number >= 0:
-            self._training.epoch_ends()
+            with self._guard:
+                self._training.epoch_ends()
         item = next(self._items)
         self._number += 1
-        self._training.epoch_begins(self._number)
+        with self._guard:
+            self._training.epoch_begins(self._number)
         return item
 
 
@@ -39,12 +44,20 @@ class Steps(Iterator[T]):
         batches: what the loop goes over.
         clock: gives seconds.
         on_step: told of each step that is done: the number of steps so far, and the seconds that this one took.
+        guard: takes what goes wrong as it is told.
     """
 
-    def __init__(self, batches: Iterable[T], clock: Callable[[], float], on_step: Callable[[int, float], None]) -> None:
+    def __init__(
+        self,
+        batches: Iterable[T],
+        clock: Callable[[], float],
+        on_step: Callable[[int, float], None],
+        guard: Guard,
+    ) -> None:
         self._batches = iter(batches)
         self._clock = clock
         self._on_step = on_step
+        self._guard = guard
         self._done = 0
         self._began: Optional[float] = None
 
@@ -52,7 +65,8 @@ class Steps(Iterator[T]):
         if self._began is not None:
             seconds, self._began = self._clock() - self._began, None
             self._done += 1
-            self._on_step(self._done, seconds)
+            with self._guard:
+                self._on_step(self._done, seconds)
         batch = next(self._batches)
         self._began = self._clock()
         return batch

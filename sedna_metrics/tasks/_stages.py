@@ -28,20 +28,22 @@ class Stages:
             if not isinstance(value, str) or value not in metric.states:
                 self._context.guard.reject(metric.name, value, f"it must be one of {', '.join(metric.states)}")
                 return False
-        with self._context.guard:
-            self._stage.set(stage)
-            self._context.instruments.state(metrics.STAGE_STATUS, task_stage=stage).set(status)
-            self._context.emit.bind(task_stage=stage)
-            return True
-        return False
+        self._stage.set(stage)
+        self._context.instruments.state(metrics.STAGE_STATUS, task_stage=stage).set(status)
+        self._context.emit.bind(task_stage=stage)
+        return True
 
     @contextmanager
     def run(self, stage: str) -> Iterator[None]:
         """Running while the body runs, then completed, or failed if it raised."""
-        self.status(stage, "running")
+        guard = self._context.guard
+        with guard:
+            self.status(stage, "running")
         try:
             yield
         except BaseException:
-            self.status(stage, "failed")
+            with guard:
+                self.status(stage, "failed")
             raise
-        self.status(stage, "completed")
+        with guard:
+            self.status(stage, "completed")

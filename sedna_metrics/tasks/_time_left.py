@@ -25,8 +25,7 @@ class TimeLeft:
         self._metric = metric
         self._remaining = remaining
         self._completion = completion
-        with context.guard:
-            self.unknown()  # what the last run said no longer holds
+        self.unknown()  # what the last run said no longer holds
 
     def seconds(self) -> Optional[float]:
         """The time left; ``None`` where it is not known."""

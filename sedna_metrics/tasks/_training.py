@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import Any, Callable, Iterable, Iterator, Optional, TypeVar
 
+from sedna_metrics._inert import Inert
 from sedna_metrics._progress import Progress
 from sedna_metrics._urls import strip_secrets
 from sedna_metrics.catalogue import learning as metrics
@@ -30,7 +31,7 @@ class TrainingSeries:
         self.epoch: Gauge = instruments.gauge(metrics.TRAINING_EPOCH)
         self.epochs: Gauge = instruments.gauge(metrics.TRAINING_EPOCHS)
         self.step_durations: Latency = instruments.latency(metrics.STEP_DURATION)
-        self.step = Observation(self.step_durations, lambda error: None, context.clock.monotonic)
+        self.step = Observation(self.step_durations, lambda error: None, context.clock.monotonic, context.guard)
         self.output_model: Info = instruments.info(metrics.TRAINING_OUTPUT_MODEL)
 
 
@@ -42,6 +43,7 @@ class Training:
             last value counts. NaN and infinities are kept, and counted.
         step: ``with training.step():`` times one step, for loops of your own; a decorator as well. A step that raises
             is not timed.
+        guard: the worker's failure boundary.
     """
 
     loss: Callable[[Any], None]
@@ -50,6 +52,7 @@ class Training:
     _index: int  # of the epoch under way, from 0
 
     def __init__(self, context: TaskContext, series: TrainingSeries, samples: Any, epochs: Any) -> None:
+        self.guard = context.guard
         self._context = context
         self._series = series
         self._emit = context.emit
@@ -60,17 +63,17 @@ class Training:
         self.loss = series.loss.set
         self.step = series.step
         self._count_epochs(None)
-        with context.guard:
-            for gauge in (series.epoch, series.epochs, series.samples, series.loss):
-                gauge.clear()  # what the last run said no longer holds
-            if samples is not None:
-                series.samples.set(samples)
+        for gauge in (series.epoch, series.epochs, series.samples, series.loss):
+            gauge.clear()  # what the last run said no longer holds
+        if samples is not None:
+            series.samples.set(samples)
         if epochs is not None:
-            self.plan(epochs)
+            self._plan(epochs)
 
     def samples(self, count: int) -> None:
         """Say how many samples are trained on (TrainSampleNum), where that was not known at the start."""
-        self._series.samples.set(count)
+        with self.guard:
+            self._series.samples.set(count)
 
     @property
     def planned(self) -> Optional[int]:
@@ -79,11 +82,14 @@ class Training:
 
     def plan(self, epochs: int) -> None:
         """Say how many epochs are planned, where that was not known at the start; they are counted from here."""
-        with self._context.guard:
-            count = whole_number(epochs)
-            self._series.epochs.set(epochs if count is None else count)
-            if count is not None:
-                self._count_epochs(count)
+        with self.guard:
+            self._plan(epochs)
+
+    def _plan(self, epochs: Any) -> None:
+        count = whole_number(epochs)
+        self._series.epochs.set(epochs if count is None else count)
+        if count is not None:
+            self._count_epochs(count)
 
     def epochs(self) -> Iterator[int]:
         """Count through the planned epochs, from 0, as ``range(epochs)`` does; progress and time left come from here.
@@ -93,7 +99,10 @@ class Training:
         """
         if self._planned is None:
             raise ValueError("training.epochs() needs to know how many: say training(epochs=10)")
-        return Epochs(self, range(self._planned))
+        numbers = range(self._planned)
+        with self.guard:
+            return Epochs(self, numbers)
+        return iter(numbers)
 
     @contextmanager
     def epoch(self, number: Optional[int] = None) -> Iterator[int]:
@@ -102,12 +111,16 @@ class Training:
         Args:
             number: the epoch's number, from 0; the one after the last where it is not given, or no number.
         """
-        yield self.epoch_begins(number)
-        self.epoch_ends()
+        index = self._done if number is None else number
+        with self.guard:
+            index = self.epoch_begins(number)
+        yield index
+        with self.guard:
+            self.epoch_ends()
 
     def epoch_begins(self, number: Optional[int] = None) -> int:
         """An epoch begins, where no block fits around it: in a callback. Gives its number, as for :meth:`epoch`."""
-        with self._context.guard:
+        with self.guard:
             given = whole_number(number)
             self._index = self._done if given is None else given
             if self._index != self._done:  # goes on from a checkpoint: what was skipped took no time
@@ -118,7 +131,7 @@ class Training:
 
     def epoch_ends(self, *, is_event: bool = True) -> None:
         """The epoch that :meth:`epoch_begins` began is done, which is an event unless ``is_event`` says otherwise."""
-        with self._context.guard:
+        with self.guard:
             self._index = self._done = self._index + 1
             self.within_epoch(0.0)
             if is_event:
@@ -132,9 +145,8 @@ class Training:
 
     def within_epoch(self, part: float) -> None:
         """Say how far the epoch under way is: a number from 0 to 1."""
-        with self._context.guard:
-            if self._in_own_units.total is None:
-                self._time_left.tell(self._in_epochs, self._index + min(1.0, part))
+        with self.guard:
+            self._within_epoch(part, 1)
 
     def steps(self, batches: Iterable[T], total: Optional[int] = None) -> Iterator[T]:
         """Go through the batches of an epoch; each step is timed and moves the progress on.
@@ -145,32 +157,44 @@ class Training:
             batches: what the loop goes over.
             total: how many batches there are, where ``len(batches)`` does not tell.
         """
-        return self._steps(batches, total, lambda done, count: self.within_epoch(done / count))
+        items = iter(batches)  # what cannot be gone through is the script's error
+        with self.guard:
+            return self._steps(items, self._time_left.count(batches, total), self._within_epoch)
+        return items
 
     def track(self, batches: Iterable[T], total: Optional[int] = None) -> Iterator[T]:
         """Go through the batches as :meth:`steps` does; where no epochs are planned, this one pass is all of training.
 
         ``for batch in training.track(loader)`` tells the time left in either case.
         """
-        return self.steps(batches, total) if self._planned is not None else self._steps(batches, total, self.progress)
+        items = iter(batches)
+        with self.guard:
+            advance = self.progress if self._planned is None else self._within_epoch
+            return self._steps(items, self._time_left.count(batches, total), advance)
+        return items
 
     def step_took(self, seconds: float) -> None:
         """Say how long a step took, where neither a block nor a loop fits around it: in a callback."""
-        self._series.step_durations.observe(seconds)
+        with self.guard:
+            self._series.step_durations.observe(seconds)
 
     def progress(self, done: float, total: float) -> None:
         """Say how far training is in units of your own, for loops that know neither epochs nor steps.
 
         From then on the time left comes from these alone, until epochs are planned: the two are not mixed.
         """
-        with self._context.guard:
+        with self.guard:
             self._time_left.tell(self._in_own_units, done, total)
 
     def output_model(self, url: object) -> None:
         """Say where the trained model is (TrainOutputModelUrl); credentials and query do not become a label."""
-        with self._context.guard:
+        with self.guard:
             self._url = strip_secrets(url)
             self._series.output_model.set({"url": self._url})
+
+    def _within_epoch(self, done: float, total: float) -> None:
+        if self._in_own_units.total is None:
+            self._time_left.tell(self._in_epochs, self._index + min(1.0, done / total))
 
     def _count_epochs(self, planned: Optional[int]) -> None:
         self._planned = planned
@@ -178,16 +202,13 @@ class Training:
         self._in_epochs = Progress(self._clock, planned)
         self._in_own_units = Progress(self._clock, None)
 
-    def _steps(self, batches: Iterable[T], total: Any, advance: Callable[[int, int], None]) -> Iterator[T]:
-        count = self._time_left.count(batches, total)
-
+    def _steps(self, items: Iterator[T], count: Optional[int], advance: Callable[[float, float], None]) -> Iterator[T]:
         def on_step(done: int, seconds: float) -> None:
-            with self._context.guard:
-                self._series.step_durations.observe(seconds)
-                if count:
-                    advance(done, count)
+            self._series.step_durations.observe(seconds)
+            if count:
+                advance(done, count)
 
-        return Steps(batches, self._clock.monotonic, on_step)
+        return Steps(items, self._clock.monotonic, on_step, self.guard)
 
     def _ended(self, error: Optional[BaseException]) -> None:
         fields = {
@@ -207,12 +228,15 @@ class Training:
 
 @contextmanager
 def training_run(
-    context: TaskContext, series: TrainingSeries, samples: Optional[int], epochs: Optional[int]
+    context: TaskContext, series: Callable[[], TrainingSeries], samples: Optional[int], epochs: Optional[int]
 ) -> Iterator[Training]:
     """One run of training, with its events; what stage or status it means is the caller's to set."""
-    training = Training(context, series, samples, epochs)
+    training: Any = None
     with context.guard:
-        context.emit("training.started", samples=series.samples.value(), epochs=series.epochs.value())
+        training = Training(context, series(), samples, epochs)
+        context.emit("training.started", samples=series().samples.value(), epochs=series().epochs.value())
+    if training is None:
+        training = Inert(epochs)
     context.under_way.append(training)
     try:
         yield training

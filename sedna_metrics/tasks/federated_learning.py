@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from functools import cached_property
-from typing import Iterable, Iterator, List, Optional, Tuple, Union
+from typing import Any, Iterable, Iterator, List, Optional, Tuple, Union
 
 from sedna_metrics._clock import Clock
 from sedna_metrics._guard import Guard
+from sedna_metrics._inert import Inert
 from sedna_metrics.catalogue import federated
 from sedna_metrics.instruments import Counter, Latency
 from sedna_metrics.tasks._context import TaskContext, reason
@@ -39,26 +40,32 @@ class FederatedLearning:
             samples: number of this node's samples (TrainSampleNum, NodeSampleNum).
             epochs: number of epochs planned, over all rounds.
         """
-        if samples is not None:
-            self.node_samples(samples)
-        self._status.set("running")
+        guard = self._context.guard
+        with guard:
+            if samples is not None:
+                self.node_samples(samples)
+            self._status.set("running")
         try:
-            with training_run(self._context, self._training, samples, epochs) as training:
+            with training_run(self._context, lambda: self._training, samples, epochs) as training:
                 yield training
         except BaseException:
-            self._status.set("failed")
+            with guard:
+                self._status.set("failed")
             raise
-        self._status.set("completed")
+        with guard:
+            self._status.set("completed")
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
         """Around waiting for the aggregate: TrainStatus is waiting, and running again after it."""
-        self._status.set("waiting")
-        self._context.emit("training.waiting")
+        with self._context.guard:
+            self._status.set("waiting")
+            self._context.emit("training.waiting")
         try:
             yield
         finally:
-            self._status.set("running")
+            with self._context.guard:
+                self._status.set("running")
 
     def iteration(self, number: int) -> None:
         """Begin local round ``number`` (IterationNo)."""
@@ -77,7 +84,8 @@ class FederatedLearning:
         Args:
             status: waiting, running, completed or failed.
         """
-        self._status.set(status)
+        with self._context.guard:
+            self._status.set(status)
 
     def train_nodes(self, nodes: Union[int, Iterable[str]]) -> None:
         """Say which nodes take part now (TrainNodes).
@@ -124,27 +132,32 @@ class FederatedLearning:
         Args:
             number: the round's number; one more than the last where it is not given.
         """
-        if number is None:
-            number = int(self._round.value() or 0) + 1
-        count, durations = self._aggregations
-        aggregation = Aggregation(self, self._context.clock, self._context.guard)
-        self._context.emit.bind(iteration=number)
-        self._context.emit("aggregation.started", round=number)
+        guard, emit = self._context.guard, self._context.emit
+        aggregation: Any = None
+        with guard:
+            if number is None:
+                number = int(self._round.value() or 0) + 1
+            self._aggregations  # noqa: B018 - a rate needs the series to be there, at 0, before the first round ends
+            aggregation = Aggregation(self, self._context.clock, guard)
+            emit.bind(iteration=number)
+            emit("aggregation.started", round=number)
+        if aggregation is None:
+            aggregation = Inert()
         try:
             yield aggregation
         except BaseException as error:
-            self._context.emit("aggregation.failed", round=number, error=type(error).__name__, reason=reason(error))
+            with guard:
+                emit("aggregation.failed", round=number, error=type(error).__name__, reason=reason(error))
             raise
-        with self._context.guard:
+        with guard:
+            count, durations = self._aggregations
             seconds = aggregation.seconds()
             durations.observe(seconds)
             count.inc()
             self._round.set(number)
             if not self._was_told_nodes:
                 self._set_nodes(aggregation.nodes)
-            self._context.emit(
-                "aggregation.completed", round=number, nodes=len(aggregation.nodes), duration_seconds=seconds
-            )
+            emit("aggregation.completed", round=number, nodes=len(aggregation.nodes), duration_seconds=seconds)
             self._context.on_success()
 
     @cached_property

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import Callable
 
 from sedna_metrics.catalogue import inference as metrics, learning
 from sedna_metrics.decorators import Observation
-from sedna_metrics.tasks._context import TaskContext
+from sedna_metrics.tasks._context import TaskContext, part
 from sedna_metrics.tasks._learning import LearningTask
 
 
@@ -19,14 +18,14 @@ class IncrementalLearning(LearningTask):
         self._inferences_before = 0.0
         self._hard_samples_before = 0.0
 
-    @cached_property
+    @part
     def inference(self) -> Observation:
         """Decorator and context manager for an inference of the deployed model (IterationInferenceCount)."""
         finished = self._edge.latency.finished
         self._context.instruments.derived(learning.ITERATION_INFERENCES, lambda: finished() - self._inferences_before)
         return super().inference
 
-    @cached_property
+    @part
     def hard_sample(self) -> Callable[..., None]:
         """``hard_sample()`` counts a sample that the miner called hard (HardSampleNum, IterationHardSampleNum).
 

@@ -7,7 +7,7 @@ from typing import Callable
 
 from sedna_metrics.catalogue import inference as metrics
 from sedna_metrics.decorators import Observation
-from sedna_metrics.tasks._context import TaskContext
+from sedna_metrics.tasks._context import TaskContext, part
 from sedna_metrics.tasks._inference import FailureEvents, InferenceLocation, samples_told_or_inferred
 
 
@@ -20,13 +20,13 @@ class JointInference:
     def __init__(self, context: TaskContext) -> None:
         self._context = context
 
-    @cached_property
+    @part
     def edge_inference(self) -> Observation:
         """Decorator and context manager for an inference at the edge (EdgeInferenceCount)."""
         self.sample  # noqa: B018 - without a word about samples, each edge inference is one
         return self._edge.observe
 
-    @cached_property
+    @part
     def cloud_inference(self) -> Observation:
         """Decorator and context manager for an inference that the cloud does for this worker (CloudInferenceCount).
 
@@ -34,7 +34,7 @@ class JointInference:
         """
         return InferenceLocation(self._context, "cloud").observe
 
-    @cached_property
+    @part
     def hard_sample(self) -> Callable[..., None]:
         """``hard_sample()`` counts a sample that the miner called hard (HardSampleNum).
 
@@ -42,7 +42,7 @@ class JointInference:
         """
         return self._context.instruments.counter(metrics.HARD_SAMPLES).inc
 
-    @cached_property
+    @part
     def sample(self) -> Callable[..., None]:
         """``sample()`` counts a sample put to the task.
 
@@ -53,7 +53,7 @@ class JointInference:
         self._context.instruments.derived(metrics.SAMPLES, samples_told_or_inferred(told, self._edge.latency))
         return told.inc
 
-    @cached_property
+    @part
     def serve(self) -> Observation:
         """Decorator and context manager, in the cloud worker, for an inference that is done for others."""
         instruments = self._context.instruments
@@ -61,7 +61,7 @@ class JointInference:
         instruments.derived(metrics.SERVED, served.finished)
         instruments.derived(metrics.SERVED_ERRORS, served.failed)
         failures = FailureEvents(self._context, "served", served.failed)
-        return Observation(served, failures, self._context.clock.monotonic)
+        return Observation(served, failures, self._context.clock.monotonic, self._context.guard)
 
     @cached_property
     def _edge(self) -> InferenceLocation:

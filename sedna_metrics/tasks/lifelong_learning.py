@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import Callable
 
 from sedna_metrics.catalogue import inference as metrics, learning
 from sedna_metrics.decorators import Observation
+from sedna_metrics.tasks._context import part
 from sedna_metrics.tasks._inference import samples_told_or_inferred
 from sedna_metrics.tasks._learning import LearningTask
 
@@ -14,7 +14,7 @@ from sedna_metrics.tasks._learning import LearningTask
 class LifelongLearning(LearningTask):
     """``worker.lifelong_learning``, for train, eval and inference workers of a LifelongLearningJob."""
 
-    @cached_property
+    @part
     def unseen_sample(self) -> Callable[..., None]:
         """``unseen_sample()`` counts a sample of a task that is not known; ``unseen_sample(n)`` counts ``n``.
 
@@ -22,13 +22,13 @@ class LifelongLearning(LearningTask):
         """
         return self._context.instruments.counter(metrics.UNSEEN_SAMPLES).inc
 
-    @cached_property
+    @part
     def inference(self) -> Observation:
         """Decorator and context manager for an inference; without a word about samples, each is one."""
         self.sample  # noqa: B018
         return super().inference
 
-    @cached_property
+    @part
     def sample(self) -> Callable[..., None]:
         """``sample()`` counts a sample put to the task; ``sample(n)`` counts ``n``.
 
@@ -49,4 +49,5 @@ class LifelongLearning(LearningTask):
 
     def task_samples(self, count: int) -> None:
         """Say how many samples those tasks rest on."""
-        self._context.instruments.gauge(learning.TASK_SAMPLES).set(count)
+        with self._context.guard:
+            self._context.instruments.gauge(learning.TASK_SAMPLES).set(count)
