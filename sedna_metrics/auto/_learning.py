@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, Generic, TypeVar
+from typing import Any, ContextManager, Generic, TypeVar
 
 from sedna_metrics._worker import Worker
 from sedna_metrics.auto._hooks import Function, argument, length
@@ -62,8 +62,10 @@ class LearningWorker(ABC, Generic[T]):
         evaluations = self._reports.evaluations
 
         def wrapper(job: Any, *arguments: Any, **keywords: Any) -> Any:
-            samples = length(argument(0, "data", arguments, keywords))
-            with evaluations.run(job, lambda: self._task("eval").evaluation(samples)):
+            def block() -> ContextManager[Any]:
+                return self._task("eval").evaluation(length(argument(0, "data", arguments, keywords)))
+
+            with evaluations.run(job, block):
                 return original(job, *arguments, **keywords)
 
         return wrapper

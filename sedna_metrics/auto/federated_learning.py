@@ -53,8 +53,10 @@ class _TrainWorker:
         """All rounds of a train worker. Loss and model URL come with the report of each round."""
 
         def wrapper(job: Any, *arguments: Any, **keywords: Any) -> Any:
-            samples = length(argument(0, "train_data", arguments, keywords))
-            with self._trainings.run(job, lambda: self._rounds(samples)):
+            def block() -> ContextManager[Any]:
+                return self._rounds(length(argument(0, "train_data", arguments, keywords)))
+
+            with self._trainings.run(job, block):
                 return original(job, *arguments, **keywords)
 
         return wrapper

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any, List, Optional, Set
+from typing import Any, ContextManager, List, Optional, Set
 
 from sedna_metrics._worker import Worker
 from sedna_metrics.auto._hooks import Function, Hook, argument, length, observed_late
@@ -52,8 +52,10 @@ class _Worker(LearningWorker[IncrementalLearning]):
         trainings = self._reports.trainings
 
         def wrapper(job: Any, *arguments: Any, **keywords: Any) -> Any:
-            samples = length(argument(0, "train_data", arguments, keywords))
-            with trainings.run(job, lambda: self._task("train").training(samples)):
+            def block() -> ContextManager[Any]:
+                return self._task("train").training(length(argument(0, "train_data", arguments, keywords)))
+
+            with trainings.run(job, block):
                 return original(job, *arguments, **keywords)
 
         return wrapper

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from typing import Any, List, Mapping
+from typing import Any, ContextManager, List, Mapping
 
 from sedna_metrics._worker import Worker
 from sedna_metrics.auto._hooks import Function, Hook, argument, length, observed_late
@@ -65,8 +65,10 @@ class _Worker(LearningWorker[LifelongLearning]):
         trainings = self._reports.trainings
 
         def wrapper(job: Any, *arguments: Any, **keywords: Any) -> Any:
-            samples = length(argument(0, "train_data", arguments, keywords))
-            with trainings.run(job, lambda: self._task("train").training(samples)):
+            def block() -> ContextManager[Any]:
+                return self._task("train").training(length(argument(0, "train_data", arguments, keywords)))
+
+            with trainings.run(job, block):
                 result = original(job, *arguments, **keywords)
                 with self._guard:
                     training = trainings.of(job)
