@@ -22,7 +22,7 @@ from sedna_metrics.errors import SettingError
 from sedna_metrics.exposition import discovery, http
 from sedna_metrics.exposition._render import Renderer
 from sedna_metrics.exposition.processes import Children, Parent, is_child
-from sedna_metrics.identity import WorkerIdentity
+from sedna_metrics.identity import UNKNOWN, WorkerIdentity
 from sedna_metrics.instruments import Instruments
 from sedna_metrics.settings import PARENT_VARIABLE, Settings
 
@@ -99,6 +99,8 @@ class Exports:
                 "this process was started by one that has not called start(), so that it has a port or a group of its "
                 "own; call start() there, before it starts processes, to have one for all of them"
             )
+        if leaves_gateway_unused(self._settings, self._identity):
+            _LOGGER.warning("%s", GATEWAY_UNUSED)
         if pull:
             with _or_without("/metrics"):
                 self._serve()
@@ -266,6 +268,17 @@ def exports(settings: Settings, identity: WorkerIdentity) -> Tuple[bool, bool]:
             f"export is {settings.export!r}, but pushgateway_url is not set; set SEDNA_METRICS_PUSHGATEWAY_URL"
         )
     return settings.export in ("pull", "both"), settings.export in ("push", "both")
+
+
+GATEWAY_UNUSED = (
+    "a Pushgateway is set, and nothing is pushed to it: no WORKER_NAME of Sedna's says that this is a job. "
+    "Set SEDNA_METRICS_EXPORT to push or both if it is, to pull if it is not"
+)
+
+
+def leaves_gateway_unused(settings: Settings, identity: WorkerIdentity) -> bool:
+    """Whether a Pushgateway is set that "auto" does not push to, since it is not known what kind of worker this is."""
+    return settings.export == "auto" and bool(settings.pushgateway_url) and identity.worker_type == UNKNOWN
 
 
 def credentials(settings: Settings) -> Credentials:

@@ -61,6 +61,14 @@ def test_settings_unknown_wrong_and_right(look):
     assert look(PROMETHEUS_MULTIPROC_DIR="/x")["version"][1].remedy
 
 
+def test_a_pushgateway_that_nothing_would_be_pushed_to(look, pushgateway):
+    (export,) = look(SEDNA_METRICS_PUSHGATEWAY_URL=pushgateway.url)["export"]
+    assert "nothing is pushed" in export.remedy
+    assert "SEDNA_METRICS_EXPORT" in export.remedy
+    for known in ({"SEDNA_METRICS_EXPORT": "push"}, JI):
+        assert not look(SEDNA_METRICS_PUSHGATEWAY_URL=pushgateway.url, **known)["export"][0].remedy
+
+
 def test_ports(look):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

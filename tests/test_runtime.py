@@ -117,6 +117,16 @@ def test_how_metrics_leave_the_worker(start, environ, arguments, url, pushes):
     assert any(thread.name == "sedna-metrics-push" for thread in threading.enumerate()) == pushes
 
 
+@pytest.mark.parametrize(
+    ("environ", "export", "is_said"),
+    [({}, "auto", True), ({}, "pull", False), ({}, "both", False), ({"WORKER_NAME": "edgeworker-x"}, "auto", False)],
+)
+def test_a_pushgateway_that_nothing_is_pushed_to_is_said(start, caplog, environ, export, is_said):
+    gateway = {"pushgateway_url": "http://127.0.0.1:9", "push_deadline": 0.1}
+    start(environ, export=export, host="127.0.0.1", port=0, **gateway)
+    assert ("nothing is pushed to it" in caplog.text) == is_said
+
+
 def test_closing_leaves_no_thread_and_frees_the_port(start):
     before = threading.active_count()
     worker = start(export="both", host="127.0.0.1", port=0, pushgateway_url="http://127.0.0.1:9", push_deadline=0.1)

@@ -20,7 +20,7 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional
 import requests
 
 from sedna_metrics import settings as settings_module
-from sedna_metrics._exports import credentials, exports, open_spool, spool_folder
+from sedna_metrics._exports import GATEWAY_UNUSED, credentials, exports, leaves_gateway_unused, open_spool, spool_folder
 from sedna_metrics._urls import strip_secrets
 from sedna_metrics._version import __version__
 from sedna_metrics.auto import is_kubeedge_sedna
@@ -143,8 +143,10 @@ def _ways_out(settings: Settings, identity: WorkerIdentity) -> Iterator[Finding]
     except SettingError as why:
         yield Finding("export", "cannot be used: start() would raise SettingError", str(why))
         return
+    unused = leaves_gateway_unused(settings, identity)
+    remedy = f"{GATEWAY_UNUSED[0].upper()}{GATEWAY_UNUSED[1:]}." if unused else ""
     said = " and ".join(word for word, is_so in (("scraped", pulls), ("pushed", pushes)) if is_so)
-    yield Finding("export", f"metrics are {said or 'kept to the process'} ({settings.export})")
+    yield Finding("export", f"metrics are {said or 'kept to the process'} ({settings.export})", remedy)
     if pulls:
         yield _port(settings)
         if settings.sd_dir:
