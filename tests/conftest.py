@@ -13,6 +13,7 @@ from typing import Callable, Dict, Iterator, List, Tuple
 import pytest
 import requests
 import servers
+import trustme
 from gateways import Gateway
 
 import sedna_metrics
@@ -173,6 +174,18 @@ def gateway() -> Iterator[Gateway]:
     server = Gateway()
     yield server
     server.close()
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Path:
+    ca = trustme.CA()
+    ca.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    server = ca.issue_cert("localhost")
+    server.private_key_pem.write_to_path(str(tmp_path / "server.key"))
+    server.cert_chain_pems[0].write_to_path(str(tmp_path / "server.pem"))
+    ca.issue_cert("prometheus").private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "client.pem"))
+    trustme.CA().issue_cert("x").private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "stranger.pem"))
+    return tmp_path
 
 
 @pytest.fixture

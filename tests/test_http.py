@@ -9,7 +9,6 @@ import time
 
 import pytest
 import requests
-import trustme
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 
@@ -189,18 +188,6 @@ def test_rubbish_harms_nothing(worker, rubbish):
 
 
 # TLS and auth.
-
-
-@pytest.fixture
-def authority(tmp_path):
-    ca = trustme.CA()
-    ca.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
-    server = ca.issue_cert("localhost")
-    server.private_key_pem.write_to_path(str(tmp_path / "server.key"))
-    server.cert_chain_pems[0].write_to_path(str(tmp_path / "server.pem"))
-    ca.issue_cert("prometheus").private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "client.pem"))
-    trustme.CA().issue_cert("x").private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "stranger.pem"))
-    return tmp_path
 
 
 def test_tls_and_client_certificates(start, authority):

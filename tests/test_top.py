@@ -17,7 +17,7 @@ from gateways import answer, nonsense, trickle
 from sedna_metrics.cli import main
 from sedna_metrics.top import screen, sources
 from sedna_metrics.top.figures import Figures, Watch, quantile
-from sedna_metrics.top.sources import Look, look, targets
+from sedna_metrics.top.sources import Access, Look, look, targets
 
 IL = {"JOB_NAME": "helmet", "WORKER_NAME": "train-worker-x", "NODE_NAME": "edge-1", "NAMESPACE": "default"}
 
@@ -45,7 +45,7 @@ def test_a_training_workers_line(served, clock):
                 clock.advance(10)
             figures = seen(watch, url, clock.monotonic())
         assert (figures.task, figures.worker) == ("helmet", "train-worker-x")
-        assert (figures.kind, figures.worker_type, figures.node) == ("incrementallearningjob", "train", "edge-1")
+        assert figures.node == "edge-1"
         assert figures.state == "train running"
         assert figures.losses == [0.9, 0.5, 0.25]
         assert figures.done == 0.5, "the third epoch is the one shown as under way"
@@ -53,6 +53,40 @@ def test_a_training_workers_line(served, clock):
     figures = seen(watch, url, clock.monotonic())
     assert figures.state == "train completed"
     assert figures.remaining == 0
+
+
+def test_the_time_left_is_that_of_the_evaluation_where_there_is_one(served, clock):
+    worker, url = served
+    il = worker.incremental_learning
+    with il.training(epochs=2):
+        pass
+    with il.evaluation() as evaluation:
+        for done in (1, 2):
+            clock.advance(3)
+            evaluation.progress(done, 6)
+        figures = seen(Watch(), url, 0)
+    assert (figures.state, figures.remaining) == ("eval running", pytest.approx(12))
+
+
+def test_a_client_certificate_and_an_authority(start, authority):
+    files = {"tls_cert_file": authority / "server.pem", "tls_key_file": authority / "server.key"}
+    worker = start(IL, export="pull", host="127.0.0.1", port=0, tls_client_ca_file=authority / "ca.pem", **files)
+    url = worker.url.replace("127.0.0.1", "localhost")
+    client = Access(ca_file=str(authority / "ca.pem"), cert_file=str(authority / "client.pem"))
+    assert look([url])[0].problem
+    assert look([url], Access(ca_file=client.ca_file))[0].problem
+    assert not look([url], client)[0].problem
+
+
+def test_a_token_is_read_at_each_look_and_wins_over_netrc(gateway, tmp_path, monkeypatch):
+    (tmp_path / "netrc").write_text("default login somebody password else\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    for token in ("one", "two"):
+        (tmp_path / "token").write_text(f"{token}\n")
+        assert not look([f"{gateway.url}/metrics"], Access(bearer_token_file=str(tmp_path / "token")))[0].problem
+        assert gateway.requests[-1].headers["authorization"] == f"Bearer {token}"
+    missing = Access(bearer_token_file=str(tmp_path / "none"))
+    assert "none" in look([f"{gateway.url}/metrics"], missing)[0].problem
 
 
 def test_rates_ratios_quantiles_and_errors_of_inference(served, clock):
@@ -126,7 +160,6 @@ def test_a_pushgateway_has_many_workers_and_other_peoples_groups(start, pushgate
         ("train-worker-x", "edge-2"),
     ]
     assert all(each.pushes >= 1 and each.losses == [0.5] and each.state == "train completed" for each in shown)
-    assert all(each.kind == "incrementallearningjob" for each in shown)
 
 
 def test_sources_are_urls_addresses_and_folders(start, tmp_path):

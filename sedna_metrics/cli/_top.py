@@ -9,11 +9,11 @@ import shutil
 import sys
 import time
 from contextlib import contextmanager
-from typing import Any, Iterator, List
+from typing import Any, Callable, Iterator, List
 
 from sedna_metrics.top import screen
 from sedna_metrics.top.figures import Figures, Watch
-from sedna_metrics.top.sources import look, targets
+from sedna_metrics.top.sources import Access, look, targets
 
 _CLEAR = "\x1b[H\x1b[J"
 _ALTERNATE, _NORMAL = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"
@@ -34,6 +34,10 @@ def add_to(commands: Any) -> None:
     )
     parser.add_argument("--interval", type=float, default=2.0, metavar="SECONDS", help="between looks; default: 2")
     parser.add_argument("--sort", choices=[name for name, _ in screen.KEYS.values()], default="task")
+    parser.add_argument("--ca-file", default="", metavar="FILE", help="who signed the certificates of the sources")
+    parser.add_argument("--cert-file", default="", metavar="FILE", help="a certificate to make oneself known by")
+    parser.add_argument("--key-file", default="", metavar="FILE", help="its key, where it is not in the same file")
+    parser.add_argument("--bearer-token-file", default="", metavar="FILE", help="a token, sent to every source")
     parser.set_defaults(run=run)
 
 
@@ -46,13 +50,18 @@ def run(arguments: argparse.Namespace) -> int:
     except ValueError as problem:
         print(f"sedna-metrics top: {problem}", file=sys.stderr)
         return 2
+    access = Access(arguments.ca_file, arguments.cert_file, arguments.key_file, arguments.bearer_token_file)
     watch = Watch()
+
+    def see() -> List[Figures]:
+        return watch.see(look(targets(arguments.sources), access), time.monotonic())
+
     if sys.stdin.isatty() and sys.stdout.isatty():
-        _live(watch, arguments.sources, interval, key)
+        _live(see, interval, key)
         return 0
-    _seen(watch, arguments.sources)
+    see()
     time.sleep(interval)
-    figures = _seen(watch, arguments.sources)
+    figures = see()
     if not figures:
         print("sedna-metrics top: no worker is there", file=sys.stderr)
         return 1
@@ -60,14 +69,10 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _seen(watch: Watch, sources: List[str]) -> List[Figures]:
-    return watch.see(look(targets(sources)), time.monotonic())
-
-
-def _live(watch: Watch, sources: List[str], interval: float, key: str) -> None:
+def _live(see: Callable[[], List[Figures]], interval: float, key: str) -> None:
     with _terminal():
         while True:
-            figures = _seen(watch, sources)
+            figures = see()
             until = time.monotonic() + interval
             while True:
                 _draw(figures, key)

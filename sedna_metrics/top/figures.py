@@ -22,14 +22,12 @@ class Figures:
     worker: str
     source: str
     problem: str = ""
-    kind: str = ""
-    worker_type: str = ""
     node: str = ""
     state: str = ""
     done: Optional[float] = None
     """Part of training that is done, 0 to 1."""
     remaining: Optional[float] = None
-    """Seconds."""
+    """Seconds, of the training or the evaluation that it is at."""
     losses: List[float] = field(default_factory=list)
     """The newest last."""
     edge_rate: Optional[float] = None
@@ -81,17 +79,15 @@ class Watch:
 def _figures(labels: Dict[str, str], source: str, samples: Samples, before: Samples, seconds: float) -> Figures:
     info = next((dict(own) for name, own in samples if name == worker.WORKER_INFO.name), {})
     put, hard = _value(samples, inference.SAMPLES), _value(samples, inference.HARD_SAMPLES)
-    latency = _latency(samples, before)
+    latency, state = _latency(samples, before), _state(samples)
     return Figures(
         task=labels.get("task", ""),
         worker=labels["worker"],
         source=source,
-        kind=info.get("kind", ""),
-        worker_type=info.get("worker_type", ""),
         node=info.get("node", ""),
-        state=_state(samples),
+        state=state,
         done=_done(samples),
-        remaining=_value(samples, learning.TRAINING_REMAINING),
+        remaining=_value(samples, learning.EVAL_REMAINING if state.startswith("eval") else learning.TRAINING_REMAINING),
         edge_rate=_rate(samples, before, seconds, "edge"),
         cloud_rate=_rate(samples, before, seconds, "cloud"),
         hard_ratio=(hard or 0.0) / put if put else None,

@@ -25,6 +25,7 @@ COLUMNS: Tuple[Tuple[str, Cell], ...] = (
     ("P95", lambda each: duration(each.p95)),
     ("ERRORS", lambda each: number(each.errors)),
     ("PUSHES", lambda each: pushes(each)),
+    ("NODE", lambda each: "" if each.node == "unknown" else each.node),
 )
 KEYS: Dict[str, Tuple[str, Callable[[Figures], object]]] = {
     "t": ("task", lambda each: (each.task, each.worker)),

@@ -8,7 +8,7 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, FrozenSet, Iterable, Iterator, List, Mapping, Tuple
+from typing import Any, Dict, FrozenSet, Iterable, Iterator, List, Mapping, Optional, Tuple
 
 import requests
 import urllib3
@@ -37,6 +37,41 @@ class Look:
     problem: str = ""
 
 
+@dataclass(frozen=True)
+class Access:
+    """How to make oneself known, and whom to believe; a user and a password may also stand in the URL."""
+
+    ca_file: str = ""
+    cert_file: str = ""
+    key_file: str = ""
+    """May be in ``cert_file`` too."""
+    bearer_token_file: str = ""
+    """Read at each look: tokens of pods change."""
+
+    def of_request(self) -> Dict[str, Any]:
+        """Arguments for ``requests``.
+
+        Raises:
+            OSError: the token cannot be read.
+        """
+        token = Path(self.bearer_token_file).read_text(encoding="utf-8").strip() if self.bearer_token_file else ""
+        return {
+            "verify": self.ca_file or True,
+            "cert": ((self.cert_file, self.key_file) if self.key_file else self.cert_file) or None,
+            "auth": _Bearer(token) if token else None,
+        }
+
+
+class _Bearer(requests.auth.AuthBase):
+    # Not as a header, which an entry in ~/.netrc would replace.
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self._token}"
+        return request
+
+
 def targets(sources: Iterable[str]) -> List[str]:
     """The URLs to ask. A folder stands for its file_sd entries; a bare host:port for its /metrics.
 
@@ -57,8 +92,9 @@ def targets(sources: Iterable[str]) -> List[str]:
     return list(found)
 
 
-def look(urls: List[str]) -> List[Look]:
+def look(urls: List[str], access: Optional[Access] = None) -> List[Look]:
     """Ask all of them at once; gives their answers in the same order. None of them raises, or holds the others up."""
+    access = access or Access()
     waiting: queue.SimpleQueue[str] = queue.SimpleQueue()
     answers: queue.SimpleQueue[Tuple[str, Look]] = queue.SimpleQueue()
     for url in urls:
@@ -70,7 +106,7 @@ def look(urls: List[str]) -> List[Look]:
                 url = waiting.get_nowait()
             except queue.Empty:
                 return
-            answers.put((url, _ask(url)))
+            answers.put((url, _ask(url, access)))
 
     # Daemons: a limit on a socket is one for each wait, and who trickles must not keep us from quitting.
     for _ in range(min(_THREADS, len(urls))):
@@ -96,16 +132,18 @@ def _entries(folder: Path) -> Iterator[str]:
             continue  # one that is being written or removed just now, or not ours: the next look will tell
 
 
-def _ask(url: str) -> Look:
+def _ask(url: str, access: Access) -> Look:
     name = strip_secrets(url)
     try:
-        with requests.get(url, timeout=TIMEOUT_SECONDS, stream=True) as answer:
+        with requests.get(url, timeout=TIMEOUT_SECONDS, stream=True, **access.of_request()) as answer:
             answer.raise_for_status()
             body = answer.raw.read(_MOST_BYTES, decode_content=True)
         return Look(name, _by_worker(body.decode("utf-8")))
     except requests.RequestException as error:
         response = getattr(error, "response", None)
         return Look(name, {}, f"answers {response.status_code}" if response is not None else _reason(error))
+    except OSError as error:  # a file of the access's
+        return Look(name, {}, str(error))
     except (ValueError, urllib3.exceptions.HTTPError):  # the latter of a body that ends early
         return Look(name, {}, "answers what are no metrics")
 
