@@ -73,6 +73,7 @@ scale: servers
 trust: servers
 	$(BIN)/python tests/trust
 	FUZZ_EXAMPLES=5000 $(BIN)/python -m pytest tests/test_trust_fuzz.py
+	EVERY_CALL=1 $(BIN)/python -m pytest tests/test_trust_injection.py
 
 # Coverage-guided, on the parsers of our own; needs a Python that atheris has wheels for.
 fuzz: $(STAMP)

@@ -162,11 +162,7 @@ class Gauge:
             # x - x is 0 for a finite number alone: the one test that a NaN and both infinities fail.
             if type(value) is float and value - value == 0.0 and not bounded:
                 latest = value
-            else:
-                take(value)
-
-        def take(value: Any) -> None:
-            nonlocal latest
+                return
             wrong = ""
             try:
                 number = convert(value)

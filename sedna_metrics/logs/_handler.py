@@ -34,7 +34,10 @@ class LineHandler(logging.Handler):
         if isinstance(allowed, logging.LogRecord):
             record = allowed
         if allowed:
-            self.emit(record)
+            try:
+                self.emit(record)
+            except Exception as why:
+                self._on_error(why)
         return allowed
 
     def emit(self, record: logging.LogRecord) -> None:

@@ -67,6 +67,8 @@ def whole_number(value: Any) -> Optional[int]:
 
     ``None`` for what is no whole number of 0 or more.
     """
+    if type(value) is int:
+        return value if value >= 0 else None
     try:
         number = float(value) if isinstance(value, str) else to_float(value)
         return int(number) if number >= 0 and number.is_integer() else None
