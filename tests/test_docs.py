@@ -8,6 +8,7 @@ import re
 import runpy
 import subprocess
 import sys
+import textwrap
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -16,16 +17,22 @@ import requests
 import yaml
 from conftest import program
 
-from sedna_metrics.catalogue import ALL
+from sedna_metrics.catalogue import ALL, log
 from sedna_metrics.cli import main
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")])
-BLOCKS = [
-    pytest.param(block, id=f"{page.relative_to(ROOT)}-{number}")
-    for page in PAGES
-    for number, block in enumerate(re.findall(r"^```python\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE))
-]
+
+
+def blocks(language):
+    """Blocks of all pages, as parameters."""
+    return [
+        pytest.param(block, id=f"{page.relative_to(ROOT)}-{number}")
+        for page in PAGES
+        for number, block in enumerate(
+            re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE)
+        )
+    ]
 
 
 def test_generated_pages_are_current():
@@ -38,7 +45,7 @@ def test_generated_pages_are_current():
 FRAMEWORKS = ("keras", "lightgbm", "lightning", "sklearn", "torch", "transformers", "xgboost")
 
 
-@pytest.mark.parametrize("block", BLOCKS)
+@pytest.mark.parametrize("block", blocks("python"))
 def test_a_code_block_runs(block, tmp_path):
     needs = [name for name in FRAMEWORKS if re.search(rf"^(import|from) {name}\b", block, re.MULTILINE)]
     missing = [name for name in needs if find_spec(name) is None]
@@ -77,21 +84,100 @@ def test_promql_is_promql(tmp_path):
     assert asked - known == set()
 
 
-def test_yaml_is_yaml_and_shell_names_commands_that_exist(capsys):
-    shell = []
-    for page in PAGES:
-        for block in re.findall(r"^```yaml\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE):
-            assert isinstance(yaml.safe_load(block), (dict, list)), page
-        for block in re.findall(r"^```sh\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE):
-            shell += re.findall(r"^sedna-metrics (\w+)", block, re.MULTILINE)
-            targets = re.findall(r"^make ([a-z-]+)", block, re.MULTILINE)
-            assert set(targets) <= set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)), page
-    assert set(shell) >= {"top", "doctor", "run", "flush", "stack"}
-    for command in set(shell):
-        with pytest.raises(SystemExit) as ended:
-            main([command, "--help"])
-        assert ended.value.code == 0, command
-    capsys.readouterr()
+#: In the place of programs that are not here, or that would run what the tests run anyway: they look at what they are
+#: handed. What the real ones make of the files is in test_stack_manifests, test_packaging and versions.
+STANDINS = {
+    "kubectl": """
+        import sys, yaml
+        from pathlib import Path
+
+        def applied(folder):
+            for each in yaml.safe_load((folder / "kustomization.yml").read_text()).get("resources", ()):
+                path = folder / each
+                applied(path) if path.is_dir() else list(yaml.safe_load_all(path.read_text()))
+
+        if "apply" in sys.argv:
+            applied(Path(sys.argv[sys.argv.index("-k") + 1]))
+        elif not {"create", "port-forward"} & set(sys.argv):
+            sys.exit("kubectl: unknown")
+    """,
+    "helm": """
+        import sys, yaml
+        assert sys.argv[1:3] == ["upgrade", "--install"]
+        assert isinstance(yaml.safe_load(open(sys.argv[sys.argv.index("-f") + 1])), dict)
+    """,
+    "make": f"""
+        import re, sys
+        targets = re.findall("(?m)^([a-z-]+):", open({str(ROOT / "Makefile")!r}).read())
+        assert set(sys.argv[1:]) <= set(targets), sys.argv
+    """,
+    "pip": """
+        import sys
+        assert sys.argv[1:] in (["install", "."], ["install", "sedna-metrics"])
+    """,
+}
+
+
+@pytest.mark.parametrize("block", blocks("sh"))
+def test_a_shell_block_runs(block, pushgateway, start, tmp_path):
+    """Where it would run: beside a worker, a Pushgateway and a script; addresses and folders are those of here."""
+    if "examples/batch_job" in block:
+        pytest.importorskip("sklearn", reason="the example needs scikit-learn")
+    listening = {"host": "127.0.0.1", "port": 0, "sd_dir": tmp_path / "targets"}
+    worker = start({"NAMESPACE": "n"}, export="both", pushgateway_url=pushgateway.url, **listening)
+    assert worker.flush()
+    here = {
+        "edge-7:9470": worker.url.split("/")[2],
+        "127.0.0.1:9470": worker.url.split("/")[2],
+        "pushgateway.monitoring:9091": pushgateway.url[7:],
+        "/var/run/sedna-metrics/targets": str(tmp_path / "targets"),
+    }
+    for there, address in here.items():
+        block = block.replace(there, address)
+    (tmp_path / "bin").mkdir()
+    for name, program_ in STANDINS.items():
+        (tmp_path / "bin" / name).write_text(f"#!{sys.executable}\n{textwrap.dedent(program_)}")
+        (tmp_path / "bin" / name).chmod(0o755)
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    (tmp_path / "package").mkdir()
+    for script in ("train.py", "edge.py", "package/train.py"):
+        (tmp_path / script).write_text(
+            "import sedna_metrics\nwith sedna_metrics.start() as worker:\n    worker.success()\n"
+        )
+    assert main(["stack", "export", str(tmp_path / "monitoring")]) == 0
+    environment = {
+        "PATH": os.pathsep.join([str(tmp_path / "bin"), str(Path(sys.executable).parent), "/usr/bin", "/bin"]),
+        "SEDNA_METRICS_SPOOL_DIR": str(tmp_path / "spool"),
+        "SEDNA_METRICS_HOST": "127.0.0.1",
+        "SEDNA_METRICS_EXPORT": "both",
+        "SEDNA_METRICS_PUSHGATEWAY_URL": pushgateway.url,
+        "HOME": str(tmp_path),
+    }
+    command = ["sh", "-e", "-c", block]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("block", blocks("yaml"))
+def test_a_yaml_block_is_what_it_is_for(block, tmp_path):
+    document = yaml.safe_load(block)
+    if "scrape_configs" in document:
+        (tmp_path / "prometheus.yml").write_text(block)
+        check = [program("promtool"), "check", "config", str(tmp_path / "prometheus.yml")]
+        assert subprocess.run(check, capture_output=True).returncode == 0
+        return
+    spec = document["spec"]
+    pod = spec.get("cloudWorker", spec)["template"]["spec"]
+    validate = pytest.importorskip("kubernetes_validate", reason="it needs Python 3.9")
+    validate.validate({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "w"}, "spec": pod}, "1.29", strict=True)
+
+
+@pytest.mark.parametrize("block", blocks("json"))
+def test_a_json_block_is_a_line_of_log(block):
+    line = json.loads(block)
+    (event,) = (each for each in log.EVENTS if each.name == line["event"])
+    assert set(line) <= {*log.FIELDS, *event.fields}
+    assert set(line) >= {*log.ALWAYS, *log.IDENTITY}
 
 
 def test_the_tutorials_job_pushes_as_its_shell_block_says(pushgateway, tmp_path):
