@@ -6,6 +6,7 @@ import os
 import pty
 import re
 import select
+import socket
 import sys
 import time
 
@@ -118,6 +119,41 @@ def test_rates_ratios_quantiles_and_errors_of_inference(served, clock):
     third = seen(watch, url, 8)
     assert third.edge_rate == 0
     assert third.p95 > 2, "nothing is recent: all inferences count, the slow one too"
+
+
+def test_a_cloud_workers_line_is_of_what_it_serves(served, clock):
+    worker, url = served
+    watch = Watch()
+
+    def serve(seconds):
+        with worker.joint_inference.serve():
+            clock.advance(seconds)
+
+    serve(0.004)
+    seen(watch, url, 0)
+    for _ in range(6):
+        serve(0.004)
+    figures = seen(watch, url, 2)
+    assert figures.cloud_rate == 3
+    assert 0.002 < figures.p50 <= 0.005
+
+
+def test_an_aggregators_line_has_its_round(served):
+    worker, url = served
+    for _ in range(2):
+        with worker.federated_learning.aggregation() as aggregation:
+            aggregation.update("a")
+    assert seen(Watch(), url, 0).state == "round 2"
+    worker.federated_learning.status("running")
+    assert seen(Watch(), url, 0).state == "running round 2"
+
+
+def test_a_host_that_is_none(monkeypatch):
+    def unknown(*arguments, **keywords):
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    assert look(["http://no-such-host.invalid/metrics"])[0].problem == "no such host"
 
 
 def test_a_counter_that_fell_began_anew():

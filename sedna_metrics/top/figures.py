@@ -33,6 +33,7 @@ class Figures:
     edge_rate: Optional[float] = None
     """Inferences a second."""
     cloud_rate: Optional[float] = None
+    """Also of the cloud worker itself, which serves them."""
     hard_ratio: Optional[float] = None
     """Of all samples."""
     p50: Optional[float] = None
@@ -80,6 +81,9 @@ def _figures(labels: Dict[str, str], source: str, samples: Samples, before: Samp
     info = next((dict(own) for name, own in samples if name == worker.WORKER_INFO.name), {})
     put, hard = _value(samples, inference.SAMPLES), _value(samples, inference.HARD_SAMPLES)
     latency, state = _latency(samples, before), _state(samples)
+    cloud_rate = _rate(samples, before, seconds, inference.SERVED)
+    if cloud_rate is None:
+        cloud_rate = _rate(samples, before, seconds, inference.INFERENCES, location="cloud")
     return Figures(
         task=labels.get("task", ""),
         worker=labels["worker"],
@@ -88,8 +92,8 @@ def _figures(labels: Dict[str, str], source: str, samples: Samples, before: Samp
         state=state,
         done=_done(samples),
         remaining=_value(samples, learning.EVAL_REMAINING if state.startswith("eval") else learning.TRAINING_REMAINING),
-        edge_rate=_rate(samples, before, seconds, "edge"),
-        cloud_rate=_rate(samples, before, seconds, "cloud"),
+        edge_rate=_rate(samples, before, seconds, inference.INFERENCES, location="edge"),
+        cloud_rate=cloud_rate,
         hard_ratio=(hard or 0.0) / put if put else None,
         p50=quantile(0.5, latency),
         p95=quantile(0.95, latency),
@@ -132,21 +136,21 @@ def _total(samples: Samples, *metrics: Metric) -> Optional[float]:
     return sum(values) if values else None
 
 
-def _rate(samples: Samples, before: Samples, seconds: float, location: str) -> Optional[float]:
-    value = _value(samples, inference.INFERENCES, location=location)
+def _rate(samples: Samples, before: Samples, seconds: float, metric: Metric, **labels: str) -> Optional[float]:
+    value = _value(samples, metric, **labels)
     if value is None or seconds <= 0:
         return None
-    grown = value - (_value(before, inference.INFERENCES, location=location) or 0.0)
+    grown = value - (_value(before, metric, **labels) or 0.0)
     return (grown if grown >= 0 else value) / seconds  # a counter that fell began anew
 
 
 def _latency(samples: Samples, before: Samples) -> Dict[float, float]:
-    """Buckets of inferences, at the edge and in the cloud together."""
-    name = f"{inference.DURATION.name}_bucket"
+    """Buckets of inferences, at the edge, in the cloud and for others together."""
+    names = {f"{metric.name}_bucket" for metric in (inference.DURATION, inference.SERVED_DURATION)}
     whole: Dict[float, float] = {}
     recent: Dict[float, float] = {}
     for (each, labels), value in samples.items():
-        if each == name:
+        if each in names:
             bound = float(dict(labels)["le"])
             whole[bound] = whole.get(bound, 0.0) + value
             recent[bound] = recent.get(bound, 0.0) + value - before.get((each, labels), 0.0)
@@ -162,12 +166,13 @@ def _done(samples: Samples) -> Optional[float]:
 
 
 def _state(samples: Samples) -> str:
-    """Stage and its status, or what a federated worker is at."""
+    """Stage and its status, or what a federated worker is at, with the round."""
     stage = _on(samples, learning.TASK_STAGE)
     if stage:
         statuses = {own["task_stage"]: own["status"] for own in _all_on(samples, learning.STAGE_STATUS)}
         return f"{stage} {statuses.get(stage, '')}".strip()
-    return _on(samples, federated.TRAIN_STATUS)
+    round_ = _value(samples, federated.AGGREGATION_ROUND)
+    return f"{_on(samples, federated.TRAIN_STATUS)} {'' if round_ is None else f'round {round_:.0f}'}".strip()
 
 
 def _on(samples: Samples, metric: Metric) -> str:

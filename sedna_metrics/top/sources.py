@@ -175,4 +175,8 @@ _OWN_LABELS: Dict[str, FrozenSet[str]] = {
 def _reason(error: requests.RequestException) -> str:
     if isinstance(error, requests.Timeout):
         return _TOO_SLOW
-    return "refuses the connection" if "refused" in str(error) else type(error).__name__
+    said = str(error)
+    for part, reason in (("refused", "refuses the connection"), ("resolve", "no such host")):
+        if part in said:
+            return reason
+    return type(error).__name__
