@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import re
@@ -18,7 +19,8 @@ import yaml
 from conftest import program
 
 from sedna_metrics.catalogue import ALL, log
-from sedna_metrics.cli import main
+from sedna_metrics.cli import _doctor, main
+from sedna_metrics.top import screen
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")])
@@ -178,6 +180,20 @@ def test_a_json_block_is_a_line_of_log(block):
     (event,) = (each for each in log.EVENTS if each.name == line["event"])
     assert set(line) <= {*log.FIELDS, *event.fields}
     assert set(line) >= {*log.ALWAYS, *log.IDENTITY}
+
+
+def test_the_commands_samples_are_of_this_version(capsys):
+    """They were copied from a terminal; what would have changed since is looked for."""
+    samples = "".join(each.values[0] for each in blocks("text"))
+    top = next(line for line in samples.splitlines() if line.startswith("TASK"))
+    assert set(top.split()) <= {heading for heading, _ in screen.COLUMNS}
+    topics = re.findall(r"^(?:ok|!!)  (\w+)  ", samples, re.MULTILINE)
+    assert topics[0] == "version"
+    assert set(topics) == set(re.findall(r'Finding\(\s*"(\w+)"', inspect.getsource(_doctor)))
+    assert main(["catalogue"]) == 0
+    told = capsys.readouterr().out.splitlines()
+    shown = samples[samples.index("METRIC ") :].splitlines()
+    assert [line[:150].rstrip() for line in told[: len(shown)]] == [line.rstrip() for line in shown]
 
 
 def test_the_tutorials_job_pushes_as_its_shell_block_says(pushgateway, tmp_path):

@@ -220,7 +220,7 @@ def _spool(settings: Settings) -> Finding:
             remedy = "Set SEDNA_METRICS_SPOOL_DIR to a folder that is this user's."
             return Finding("spool", f"{folder} cannot be used", remedy)
         if len(spool):
-            return Finding("spool", f"{len(spool)} pushes wait in {folder}", "sedna-metrics flush delivers them.")
+            return Finding("spool", f"{len(spool)} to be delivered, in {folder}", "sedna-metrics flush delivers them.")
     return _folder("spool", folder, "what cannot be pushed by the end is lost")
 
 
