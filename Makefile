@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help test test-sedna test-frameworks servers versions bench scale pictures trust fuzz docs dist reference stack demo lint clean
+.PHONY: help test test-sedna test-frameworks servers versions bench scale prometheus3 pictures trust fuzz docs dist reference stack demo lint clean
 
 help:
 	@echo "make demo      four real tasks on real data, checked against what really happened"
@@ -14,6 +14,7 @@ help:
 	@echo "make lint      linters and types alone"
 	@echo "make bench     the cost of everything, beside the peers' (ten minutes)"
 	@echo "make scale     VictoriaMetrics in Prometheus' place: the same answers, and no gap when it was away"
+	@echo "make prometheus3  what rests on Prometheus, with Prometheus 3"
 	@echo "make trust     faults, load and soak at length, with figures for docs/reliability.md"
 	@echo "make fuzz      coverage-guided fuzzing of the parsers, three minutes"
 	@echo "make pictures  draw the dashboards for the docs, from the examples' data"
@@ -68,6 +69,13 @@ bench: servers
 scale: servers
 	$(BIN)/python tests/servers.py newer
 	$(BIN)/python -m pytest tests/scale.py
+
+# What rests on Prometheus, with the Prometheus 3 of a newer Debian.
+prometheus3: servers
+	$(BIN)/python tests/servers.py newer
+	PATH="$(CURDIR)/.cache/servers/newer/usr/bin:$$PATH" $(BIN)/python -m pytest tests/test_real_servers.py \
+		tests/test_edge_agent.py tests/test_discovery.py tests/test_stack_rules.py tests/test_stack_check.py \
+		tests/test_stack_proof.py tests/test_trust_fuzz.py
 
 # Faults, load and soak at length; writes the tables of docs/reliability.md.
 trust: servers

@@ -33,17 +33,17 @@ def find(name: str) -> Optional[str]:
         found = shutil.which(alias)
         if found:
             return found
-    unpacked = CACHE / "root" / "usr" / "bin" / name
-    return str(unpacked) if unpacked.exists() else None
+    unpacked = (CACHE / root / "usr" / "bin" / name for root in ("root", "newer"))
+    return next((str(path) for path in unpacked if path.exists()), None)
 
 
-NEWER = {"victoria-metrics": "victoria-metrics", "vmagent": "victoria-metrics"}
-"""In newer suites of Debian alone; fetched for ``make scale``."""
+NEWER = {"victoria-metrics": "victoria-metrics", "vmagent": "victoria-metrics", "prometheus": "prometheus"}
+"""Of newer suites of Debian; fetched for ``make scale`` and ``make prometheus3``."""
 
 
 def fetch_newer() -> str:
     """Fetch the programs of newer suites, from the mirror that this machine's packages come from; gives a problem."""
-    if all(find(name) for name in NEWER):
+    if all((CACHE / "newer" / "usr" / "bin" / name).exists() for name in NEWER):
         return ""
     sources = [Path("/etc/apt/sources.list"), *Path("/etc/apt/sources.list.d").glob("*")]
     found = re.findall(r"(?:^deb |URIs: )(http\S+?debian/?)\s", "\n".join(map(_text, sources)), re.MULTILINE)
@@ -52,7 +52,9 @@ def fetch_newer() -> str:
     own = CACHE / "newer.list"
     own.parent.mkdir(parents=True, exist_ok=True)
     own.write_text(f"deb {found[0]} sid main\n")
-    return _unpack(sorted(set(NEWER.values())), [f"Dir::Etc::sourcelist={own}", "Dir::Etc::sourceparts=/dev/null"])
+    return _unpack(
+        sorted(set(NEWER.values())), "newer", [f"Dir::Etc::sourcelist={own}", "Dir::Etc::sourceparts=/dev/null"]
+    )
 
 
 def _text(path: Path) -> str:
@@ -66,7 +68,7 @@ def fetch() -> Dict[str, str]:
         for each program that is still missing the reason.
     """
     missing = sorted({PACKAGES[name] for name in PACKAGES if find(name) is None})
-    problem = _unpack(missing) if missing else ""
+    problem = _unpack(missing, "root") if missing else ""
     return {name: problem or "not in the package" for name in PACKAGES if find(name) is None}
 
 
@@ -110,10 +112,10 @@ class Build:
             self._process.communicate()
 
 
-def _unpack(packages: List[str], more: Sequence[str] = ()) -> str:
+def _unpack(packages: List[str], root: str, more: Sequence[str] = ()) -> str:
     if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
         return "not on PATH, and this is no Debian or Ubuntu whose packages could be unpacked"
-    lists, downloads = CACHE / "lists", CACHE / "downloads"
+    lists, downloads = CACHE / f"{root}-lists", CACHE / f"{root}-downloads"
     for folder in (lists / "partial", downloads):
         folder.mkdir(parents=True, exist_ok=True)
     # A folder of our own for the package lists: no root is needed, and the machine's lists stay as they are.
@@ -124,7 +126,7 @@ def _unpack(packages: List[str], more: Sequence[str] = ()) -> str:
         if done.returncode:
             return f"{' '.join(command[:1] + command[-2:])} failed: {done.stderr.strip()[-300:]}"
     for package in downloads.glob("*.deb"):
-        subprocess.run(["dpkg-deb", "-x", str(package), str(CACHE / "root")], check=True)
+        subprocess.run(["dpkg-deb", "-x", str(package), str(CACHE / root)], check=True)
     return ""
 
 
