@@ -129,7 +129,7 @@ def everything(worker):
     fl.train_nodes(["node"])
 
 
-def test_every_declared_metric_is_reachable_from_the_public_api(start, gateway):
+def test_every_declared_metric_is_reachable_from_the_public_api(gateway, start):
     worker = start(export="both", port=0, host="127.0.0.1", pushgateway_url=gateway.url)
     everything(worker)
     worker.success()

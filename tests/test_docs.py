@@ -128,8 +128,8 @@ STANDINS = {
 @pytest.mark.parametrize("block", blocks("sh"))
 def test_a_shell_block_runs(block, pushgateway, start, tmp_path):
     """Where it would run: beside a worker, a Pushgateway and a script; addresses and folders are those of here."""
-    if "examples/batch_job" in block:
-        pytest.importorskip("sklearn", reason="the example needs scikit-learn")
+    if "examples/" in block:
+        pytest.importorskip("sklearn", reason="the examples need scikit-learn")
     listening = {"host": "127.0.0.1", "port": 0, "sd_dir": tmp_path / "targets"}
     worker = start({"NAMESPACE": "n"}, export="both", pushgateway_url=pushgateway.url, **listening)
     assert worker.flush()
