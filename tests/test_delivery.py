@@ -20,7 +20,7 @@ from sedna_metrics.cli import main
 
 
 @pytest.fixture
-def pushing(start, gateway):
+def pushing(gateway, start):
     """A worker that pushes often; give settings to change that."""
 
     def start_(**arguments):
@@ -213,7 +213,7 @@ def spooled(tmp_path):
     return sorted((tmp_path / "spool").glob("*.spool"))
 
 
-def test_what_could_not_be_delivered_is_delivered_by_the_next_worker(pushing, start, gateway, tmp_path):
+def test_what_could_not_be_delivered_is_delivered_by_the_next_worker(pushing, gateway, start, tmp_path):
     gateway.behaviour = answer("503 Service Unavailable")
     first = pushing(push_deadline=0.5)
     first.joint_inference.hard_sample(42)
@@ -277,7 +277,7 @@ def test_flush_delivers_what_is_left(pushing, gateway, tmp_path, capsys):
     assert list((tmp_path / "spool").iterdir()) == [], "no lock and no temporary file stays"
 
 
-def test_two_live_workers_of_one_role_have_a_group_each(start, gateway, tmp_path):
+def test_two_live_workers_of_one_role_have_a_group_each(gateway, start, tmp_path):
     script = """
 import sedna_metrics, sys
 worker = sedna_metrics.start(push_interval=0.2)

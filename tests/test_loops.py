@@ -182,7 +182,7 @@ def test_a_loop_that_is_left_by_an_error_is_a_training_that_failed(worker, loop,
     assert value(worker, "sedna_worker_last_success_timestamp_seconds") is None
 
 
-def test_the_last_push_tells_that_a_loop_left_half_way_has_failed(start, gateway):
+def test_the_last_push_tells_that_a_loop_left_half_way_has_failed(gateway, start):
     worker = start(export="push", pushgateway_url=gateway.url, push_interval=3600)
     kept = sedna_metrics.epochs(3)
     next(kept)
