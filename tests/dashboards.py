@@ -22,7 +22,6 @@ class Query:
     panel: str
     expr: str
     is_instant: bool
-    panel_type: str
 
 
 def panels(board: str) -> List[Dict[str, Any]]:
@@ -37,7 +36,7 @@ def queries(datasource: str) -> Iterator[Query]:
             for target in panel["targets"]:
                 if target["datasource"]["type"] == datasource:
                     instant = bool(target.get("instant"))
-                    yield Query(board, panel["title"], target["expr"], instant, panel["type"])
+                    yield Query(board, panel["title"], target["expr"], instant)
 
 
 def filled(expr: str, rate_interval: str = "1m", **chosen: str) -> str:
