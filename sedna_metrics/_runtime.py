@@ -56,10 +56,11 @@ def start(
     if registry is not None and not isinstance(registry, CollectorRegistry):
         raise TypeError(f"registry must be a prometheus_client.CollectorRegistry, not {registry!r:.100}")
     with _lock:
-        if _running is not None:
+        kept = running()
+        if kept is not None:
             if arguments or registry is not None:
                 _LOGGER.warning("start() was called before: the running worker is kept, the new arguments are ignored")
-            return _running._held()
+            return kept._held()
         variables = os.environ if environ is None else environ
         worker = make_worker(
             WorkerIdentity.from_env(variables),
@@ -78,7 +79,7 @@ def start(
 
 def running() -> Optional[Worker]:
     """The running worker, if there is one."""
-    return _running
+    return None if _running is None or _running._closed else _running
 
 
 def _forget(worker: Worker) -> None:

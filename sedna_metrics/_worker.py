@@ -156,7 +156,8 @@ class Worker:
         while self.unfinished:
             with self._guard:
                 self.unfinished.pop()()
-        self._on_close(self)
+        with self._guard:
+            self._on_close(self)
         atexit.unregister(self.close)
         with self._guard:
             self._exports.close()

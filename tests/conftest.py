@@ -71,7 +71,7 @@ def clock() -> FakeClock:
 @pytest.fixture(autouse=True)
 def _no_worker_is_left_running() -> Iterator[None]:
     yield
-    left = _runtime._running
+    left = _runtime.running()
     if left is not None:
         left.close()
         pytest.fail("the test left a worker running")

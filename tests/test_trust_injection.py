@@ -300,6 +300,47 @@ def test_no_call_inside_can_fail_into_the_users_code(script, sedna, capsys, capl
     assert {place for place in set(calls) - told if not place[0].startswith(("logs/", "_guard.py"))} == set()
 
 
+def last_words(worker: Worker) -> str:
+    worker.flush()
+    worker.close()
+    return "closed"
+
+
+def where_last_words_fail(url: str, folder: str) -> List[Any]:
+    """Calls whose failure gets out of ``flush()`` or ``close()``, of a worker that is scraped and pushes to ``url``."""
+
+    def listening() -> Worker:
+        ways = {"export": "both", "pushgateway_url": url, "push_deadline": 0.2, "sd_dir": folder}
+        return sedna_metrics.start(environ={"JOB_NAME": "task"}, log="json", host="127.0.0.1", port=0, **ways)
+
+    called: List[Place] = []
+    worker = listening()
+    traced(lambda: last_words(worker), lambda frame: called.append(key(frame.f_code)))
+    calls = [place for place in called if place[:2] not in BOUNDARY]
+    assert len(set(calls)) >= 10
+    differing = []
+    for place, nth in occasions(calls):
+        worker = listening()
+        try:
+            if traced(lambda worker=worker: last_words(worker), fails(place, nth)) != "closed":
+                differing.append((place, nth))
+        except Exception as error:
+            differing.append((place, nth, repr(error)))
+    return differing
+
+
+def test_no_call_inside_can_fail_into_a_flush_or_a_close(gateway, tmp_path):
+    # In a process of its own: where stopping a thread fails, it goes on.
+    program = (
+        f"import test_trust_injection as t\nassert t.where_last_words_fail({gateway.url!r}, {str(tmp_path)!r}) == []"
+    )
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(
+        command, cwd=os.path.dirname(__file__), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
 BROKEN = (
     (Worker, "_task"),
     (Instruments, "_family"),
