@@ -19,7 +19,7 @@ from sedna_metrics._inert import Inert
 from sedna_metrics._signals import Signals
 from sedna_metrics._version import __version__
 from sedna_metrics.catalogue import library, worker as worker_metrics
-from sedna_metrics.errors import RegistryConflictError
+from sedna_metrics.errors import RegistryConflictError, SettingError
 from sedna_metrics.identity import UNKNOWN, WorkerIdentity
 from sedna_metrics.instruments import Instruments
 from sedna_metrics.settings import Settings
@@ -189,29 +189,39 @@ class Worker:
             self.close()
 
     def _open(self, environ: Mapping[str, str]) -> None:
-        """Start what the settings ask for. Raises what is wrong with them, and leaves nothing behind then."""
-        try:
-            if self.settings.log != "off":
-                # A tenth of what a start costs, which who logs in a way of their own need not pay.
-                from sedna_metrics.logs import configure_logging, identity_fields
+        """Start what the settings ask for. Raises what is wrong with them, and leaves nothing behind then.
 
-                self._log = configure_logging(
-                    self.settings.log,
-                    self.settings.log_level,
-                    identity_fields(self.identity),
-                    on_error=self._guard.swallow,
-                )
-                self._closers.append(self._log.close)
+        A part that fails for another reason is not there; the worker runs on without it.
+        """
+        try:
+            with self._guard:
+                if self.settings.log != "off":
+                    self._open_log()
             self._register()
-            self._exports.open(environ)
-            if self.settings.export != "off" or self._log is not None:
-                self._signals = Signals.install(self.flush, self._leave, self._exports.has_seen)
-            if self._exports.is_child:
-                self._close_with_multiprocessing()
+            try:
+                self._exports.open(environ)
+            except SettingError:
+                raise
+            except Exception as why:
+                self._guard.swallow(why)
+            with self._guard:
+                if self.settings.export != "off" or self._log is not None:
+                    self._signals = Signals.install(self.flush, self._leave, self._exports.has_seen)
+                if self._exports.is_child:
+                    self._close_with_multiprocessing()
         except BaseException:
             self.close()
             raise
         atexit.register(self.close)
+
+    def _open_log(self) -> None:
+        # Imported here: a tenth of what a start costs, which who logs in a way of their own need not pay.
+        from sedna_metrics.logs import configure_logging, identity_fields
+
+        self._log = configure_logging(
+            self.settings.log, self.settings.log_level, identity_fields(self.identity), on_error=self._guard.swallow
+        )
+        self._closers.append(self._log.close)
 
     def _leave(self) -> None:
         """A signal is about to end the process."""

@@ -17,6 +17,8 @@ from typing import Any, AsyncIterator, Callable, ClassVar, Iterator, List, Optio
 import pytest
 
 import sedna_metrics
+from sedna_metrics._exports import Exports
+from sedna_metrics._signals import Signals
 from sedna_metrics._worker import Worker
 from sedna_metrics.decorators import Observation, Span
 from sedna_metrics.instruments import Instruments
@@ -367,6 +369,18 @@ def test_a_script_runs_on_where_a_part_of_ours_never_works(owner, name, monkeypa
         monkeypatch.setattr(owner, name, broken)
         assert script(worker) == expected
         assert worker.guard.errors() >= 1
+
+
+@pytest.mark.parametrize(("owner", "name"), [(Worker, "_open_log"), (Exports, "open"), (Signals, "install")])
+def test_a_worker_starts_without_the_part_that_cannot_be(owner, name, monkeypatch):
+    def broken(*arguments: Any, **keywords: Any) -> Any:
+        raise MemoryError
+
+    monkeypatch.setattr(owner, name, broken)
+    with sedna_metrics.start(environ={"JOB_NAME": "task"}, export="pull", host="127.0.0.1", port=0) as worker:
+        assert worker.guard.errors() == 1
+        assert worker.joint_inference.edge_inference(len)("abc") == 3
+        assert ("sedna_inferences_total", (("location", "edge"),)) in worker._instruments.samples()
 
 
 def test_what_goes_wrong_does_not_change_how_the_process_ends(tmp_path):
