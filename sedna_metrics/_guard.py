@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import logging
 import reprlib
+import sys
 import threading
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from types import TracebackType
-from typing import Callable, Optional, Type
+from typing import Callable, ContextManager, Iterator, Optional, Type, TypeVar
 
 from sedna_metrics._clock import Clock, SystemClock
 
+T = TypeVar("T")
 LOG_INTERVAL_SECONDS = 60.0
 
 _SHORT = reprlib.Repr()  # a data set handed in as a loss must not be written out whole
@@ -101,3 +103,29 @@ class Guard:
             self.swallow(error)
             return True
         return False
+
+
+@contextmanager
+def guarded(guard: Guard, block: Callable[[], ContextManager[T]]) -> Iterator[Optional[T]]:
+    """A block of ours around code of the worker's: what fails inside ours does not reach the body.
+
+    Args:
+        guard: takes what fails.
+        block: gives the block to enter; what it gives on entering is given here, or ``None`` where it failed.
+    """
+    entered: Optional[ContextManager[T]] = None
+    value: Optional[T] = None
+    with guard:
+        made = block()
+        value = made.__enter__()
+        entered = made
+    try:
+        yield value
+    except BaseException:
+        if entered is not None:
+            with guard:
+                entered.__exit__(*sys.exc_info())
+        raise
+    if entered is not None:
+        with guard:
+            entered.__exit__(None, None, None)

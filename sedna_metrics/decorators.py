@@ -28,7 +28,7 @@ from typing import (
     overload,
 )
 
-from sedna_metrics._guard import Guard
+from sedna_metrics._guard import Guard, guarded
 from sedna_metrics._inert import Inert
 from sedna_metrics.instruments import FOLD_EVERY
 
@@ -166,41 +166,18 @@ class Observation:
         return wrapper
 
     def _wrap_generator(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        recorder, failed, guard = self._recorder, self._failed, self._guard
-        start, finish, fold, clock = recorder.start, recorder.finish, recorder.fold, self._clock
-
         def wrapper(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
-            if not start() & _FOLD_MASK:
-                with guard:
-                    fold()
-            began = clock()
-            try:
-                result = yield from function(*args, **kwargs)
-            except GeneratorExit:
-                finish(clock() - began)  # closed: nobody asks for more
-                raise
-            except BaseException as error:
-                with guard:
-                    failed(error)
-                raise
-            finish(clock() - began)
-            return result
+            with guarded(self._guard, self):
+                return (yield from function(*args, **kwargs))
 
         return wrapper
 
     def _wrap_async_generator(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        recorder, failed, guard = self._recorder, self._failed, self._guard
-        start, finish, fold, clock = recorder.start, recorder.finish, recorder.fold, self._clock
-
         async def wrapper(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
-            if not start() & _FOLD_MASK:
-                with guard:
-                    fold()
-            began = clock()
-            try:
+            with guarded(self._guard, self):
                 inner = function(*args, **kwargs)
                 first: Optional[Awaitable[Any]] = None
-                with guard:
+                with self._guard:
                     first = _first_of(inner)
                 try:
                     # There is no "yield from" here: what is sent and thrown in is handed on by hand.
@@ -215,17 +192,9 @@ class Observation:
                         else:
                             item = await inner.asend(sent)
                 except StopAsyncIteration:
-                    pass
+                    return
                 finally:
                     await inner.aclose()
-            except GeneratorExit:
-                finish(clock() - began)
-                raise
-            except BaseException as error:
-                with guard:
-                    failed(error)
-                raise
-            finish(clock() - began)
 
         return wrapper
 

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import inspect
 import logging
-import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Callable, ContextManager, Dict, Iterator, Mapping, Optional, Tuple, TypeVar
 
-from sedna_metrics._guard import Guard
+from sedna_metrics._guard import Guard, guarded
 
 T = TypeVar("T")
 Function = Callable[..., Any]
@@ -132,32 +131,6 @@ def observed_late(
         return observed(*arguments, **keywords)
 
     return wrapper
-
-
-@contextmanager
-def guarded(guard: Guard, block: Callable[[], ContextManager[T]]) -> Iterator[Optional[T]]:
-    """A block of ours around a call of Sedna's: what fails inside ours does not reach the call.
-
-    Args:
-        guard: takes what fails.
-        block: gives the block to enter; what it gives on entering is given here, or ``None`` where it failed.
-    """
-    entered: Optional[ContextManager[T]] = None
-    value: Optional[T] = None
-    with guard:
-        made = block()
-        value = made.__enter__()
-        entered = made
-    try:
-        yield value
-    except BaseException:
-        if entered is not None:
-            with guard:
-                entered.__exit__(*sys.exc_info())
-        raise
-    if entered is not None:
-        with guard:
-            entered.__exit__(None, None, None)
 
 
 class Runs(Dict[int, T]):

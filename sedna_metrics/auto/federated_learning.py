@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import Any, ContextManager, Dict, Iterator, List, Mapping, Optional
 
+from sedna_metrics._guard import guarded
 from sedna_metrics._worker import Worker
-from sedna_metrics.auto._hooks import Function, Hook, argument, guarded, length
+from sedna_metrics.auto._hooks import Function, Hook, argument, length
 from sedna_metrics.auto._reports import Reports
 from sedna_metrics.tasks import FederatedLearning
 from sedna_metrics.tasks._training import Training
