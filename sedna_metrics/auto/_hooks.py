@@ -108,6 +108,11 @@ def length(data: Any) -> Optional[int]:
         return None
 
 
+def samples_of(name: str, arguments: Tuple[Any, ...], keywords: Mapping[str, Any]) -> Optional[int]:
+    """How many samples a method was handed: the :func:`length` of its first argument, or of the one of that name."""
+    return length(argument(0, name, arguments, keywords))
+
+
 def observed_late(
     guard: Guard, observation: Callable[[], Callable[[Function], Function]], method: Function
 ) -> Function:

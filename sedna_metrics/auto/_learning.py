@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, ContextManager, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from sedna_metrics._worker import Worker
-from sedna_metrics.auto._hooks import Function, argument, length
+from sedna_metrics.auto._hooks import Function, samples_of
 from sedna_metrics.auto._reports import Reports
 from sedna_metrics.tasks._learning import LearningTask
 
@@ -62,10 +62,7 @@ class LearningWorker(ABC, Generic[T]):
         evaluations = self._reports.evaluations
 
         def wrapper(job: Any, *arguments: Any, **keywords: Any) -> Any:
-            def block() -> ContextManager[Any]:
-                return self._task("eval").evaluation(length(argument(0, "data", arguments, keywords)))
-
-            with evaluations.run(job, block):
+            with evaluations.run(job, lambda: self._task("eval").evaluation(samples_of("data", arguments, keywords))):
                 return original(job, *arguments, **keywords)
 
         return wrapper

@@ -12,7 +12,7 @@ from typing import Any, ContextManager, Dict, Iterator, List, Mapping, Optional
 
 from sedna_metrics._guard import guarded
 from sedna_metrics._worker import Worker
-from sedna_metrics.auto._hooks import Function, Hook, argument, length
+from sedna_metrics.auto._hooks import Function, Hook, argument, samples_of
 from sedna_metrics.auto._reports import Reports
 from sedna_metrics.tasks import FederatedLearning
 from sedna_metrics.tasks._training import Training
@@ -54,10 +54,7 @@ class _TrainWorker:
         """All rounds of a train worker. Loss and model URL come with the report of each round."""
 
         def wrapper(job: Any, *arguments: Any, **keywords: Any) -> Any:
-            def block() -> ContextManager[Any]:
-                return self._rounds(length(argument(0, "train_data", arguments, keywords)))
-
-            with self._trainings.run(job, block):
+            with self._trainings.run(job, lambda: self._rounds(samples_of("train_data", arguments, keywords))):
                 return original(job, *arguments, **keywords)
 
         return wrapper

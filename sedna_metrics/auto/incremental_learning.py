@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any, ContextManager, List, Optional, Set
+from typing import Any, List, Optional, Set
 
 from sedna_metrics._worker import Worker
-from sedna_metrics.auto._hooks import Function, Hook, argument, length, observed_late
+from sedna_metrics.auto._hooks import Function, Hook, observed_late, samples_of
 from sedna_metrics.auto._learning import LearningWorker
 from sedna_metrics.auto._reports import Reports
 from sedna_metrics.tasks import IncrementalLearning
@@ -52,10 +52,9 @@ class _Worker(LearningWorker[IncrementalLearning]):
         trainings = self._reports.trainings
 
         def wrapper(job: Any, *arguments: Any, **keywords: Any) -> Any:
-            def block() -> ContextManager[Any]:
-                return self._task("train").training(length(argument(0, "train_data", arguments, keywords)))
-
-            with trainings.run(job, block):
+            with trainings.run(
+                job, lambda: self._task("train").training(samples_of("train_data", arguments, keywords))
+            ):
                 return original(job, *arguments, **keywords)
 
         return wrapper

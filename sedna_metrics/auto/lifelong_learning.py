@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import sys
 import threading
-from typing import Any, ContextManager, List, Mapping
+from typing import Any, List, Mapping
 
 from sedna_metrics._worker import Worker
-from sedna_metrics.auto._hooks import Function, Hook, argument, length, observed_late
+from sedna_metrics.auto._hooks import Function, Hook, argument, length, observed_late, samples_of
 from sedna_metrics.auto._learning import LearningWorker
 from sedna_metrics.auto._reports import Reports, loss_of
 from sedna_metrics.instruments._cells import last_of
@@ -65,10 +65,9 @@ class _Worker(LearningWorker[LifelongLearning]):
         trainings = self._reports.trainings
 
         def wrapper(job: Any, *arguments: Any, **keywords: Any) -> Any:
-            def block() -> ContextManager[Any]:
-                return self._task("train").training(length(argument(0, "train_data", arguments, keywords)))
-
-            with trainings.run(job, block):
+            with trainings.run(
+                job, lambda: self._task("train").training(samples_of("train_data", arguments, keywords))
+            ):
                 result = original(job, *arguments, **keywords)
                 with self._guard:
                     training = trainings.of(job)
@@ -85,7 +84,7 @@ class _Worker(LearningWorker[LifelongLearning]):
 
         def wrapper(job: Any, *arguments: Any, **keywords: Any) -> Any:
             with self._guard:
-                self._prepare().sample(length(argument(0, "data", arguments, keywords)) or 1)
+                self._prepare().sample(samples_of("data", arguments, keywords) or 1)
                 self._met.unseen = 0
             result = None
             try:
@@ -102,7 +101,7 @@ class _Worker(LearningWorker[LifelongLearning]):
 
         def wrapper(processing: Any, *arguments: Any, **keywords: Any) -> Any:
             with self._guard:
-                self._met.unseen = length(argument(0, "data", arguments, keywords)) or 1
+                self._met.unseen = samples_of("data", arguments, keywords) or 1
             return original(processing, *arguments, **keywords)
 
         return wrapper
