@@ -109,7 +109,7 @@ reference: $(STAMP)
 	$(BIN)/python docs/generate.py
 
 stack: $(STAMP)
-	$(BIN)/python -m sedna_metrics.stack.generate
+	PYTHONPATH=tools $(BIN)/python -m stackgen
 
 demo: $(STAMP)
 	@$(BIN)/python examples/demo/run.py

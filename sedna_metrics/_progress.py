@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Optional
 
 from sedna_metrics._clock import Clock
-from sedna_metrics.instruments import to_float
+from sedna_metrics.metrics import to_float
 
 HALF_LIFE_UPDATES = 3.0
 """After so many updates the weight of a measured speed has halved: recent epochs tell more than the first."""

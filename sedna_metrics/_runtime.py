@@ -60,7 +60,7 @@ def start(
         if kept is not None:
             if arguments or registry is not None:
                 _LOGGER.warning("start() was called before: the running worker is kept, the new arguments are ignored")
-            return kept._held()
+            return kept._acquire()
         variables = os.environ if environ is None else environ
         worker = make_worker(
             WorkerIdentity.from_env(variables),
@@ -74,7 +74,7 @@ def start(
             _LOGGER.warning("%s", warning)
         _running = worker
         _follow_forks()
-        return worker._held()
+        return worker._acquire()
 
 
 def running() -> Optional[Worker]:

@@ -29,9 +29,9 @@ _HOLD_SECONDS = 2.0
 _POKES = 20
 #: Modules that hold locks which a flush needs. Decorators are none of them: the worker's own code runs inside of these.
 _LOCKERS = (
-    "sedna_metrics.instruments",
+    "sedna_metrics.metrics",
     "sedna_metrics.exposition",
-    "sedna_metrics._guard",
+    "sedna_metrics._boundary",
     "sedna_metrics.logs",
     "logging",
     "prometheus_client",

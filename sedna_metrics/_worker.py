@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, 
 
 from prometheus_client import CollectorRegistry
 
+from sedna_metrics._boundary import ErrorBoundary
 from sedna_metrics._clock import Clock
-from sedna_metrics._exports import Exports, Mentions
-from sedna_metrics._guard import Guard
-from sedna_metrics._inert import Inert
+from sedna_metrics._exporters import Exporters, Mentions
+from sedna_metrics._noop import Noop
 from sedna_metrics._signals import Signals
 from sedna_metrics._version import __version__
 from sedna_metrics.catalogue import library, worker as worker_metrics
 from sedna_metrics.errors import RegistryConflictError, SettingError
 from sedna_metrics.identity import UNKNOWN, WorkerIdentity
-from sedna_metrics.instruments import Instruments
+from sedna_metrics.metrics import Instruments
 from sedna_metrics.settings import Settings
 from sedna_metrics.tasks import FederatedLearning, IncrementalLearning, JointInference, LifelongLearning
 from sedna_metrics.tasks._context import Emit, TaskContext, reason
@@ -52,23 +52,25 @@ class Worker:
         self.registry = registry
         self._clock = clock
         self._on_close = on_close
-        self._guard = Guard(clock)
-        self._instruments = Instruments(identity.constant_labels(), settings.buckets, settings.max_series, self._guard)
+        self._boundary = ErrorBoundary(clock)
+        self._instruments = Instruments(
+            identity.constant_labels(), settings.buckets, settings.max_series, self._boundary
+        )
         self._info = self._instruments.info(worker_metrics.WORKER_INFO)
         self._last_success = self._instruments.gauge(worker_metrics.LAST_SUCCESS)
-        self._instruments.derived(library.INTERNAL_ERRORS, self._guard.errors)
-        self._instruments.derived(library.REJECTED_VALUES, self._guard.rejected)
-        self.under_way: List[Any] = []
+        self._instruments.callback(library.INTERNAL_ERRORS, self._boundary.errors)
+        self._instruments.callback(library.REJECTED_VALUES, self._boundary.rejected)
+        self.active_runs: List[Any] = []
         self.unfinished: List[Callable[[], None]] = []
         """What to call as the worker closes, before its last push; who adds to it takes it off again."""
         self._tasks: Dict[str, Any] = {}
         self._tasks_lock = threading.RLock()
-        self._exports = Exports(
-            settings, identity, registry, self._instruments, self._guard, self._mentions, self._mention
+        self._exporters = Exporters(
+            settings, identity, registry, self._instruments, self._boundary, self._mentions, self._mention
         )
         self._closers: List[Callable[[], None]] = []
         self._log: Optional[Log] = None
-        self._instruments.derived(library.LOG_RECORDS_DROPPED, lambda: self._log.dropped() if self._log else 0.0)
+        self._instruments.callback(library.LOG_RECORDS_DROPPED, lambda: self._log.dropped() if self._log else 0.0)
         self._signals: Optional[Signals] = None
         self._closing = threading.RLock()
         self._closed = False
@@ -78,42 +80,42 @@ class Worker:
     @property
     def joint_inference(self) -> JointInference:
         """Inference at the edge, hard samples in the cloud."""
-        with self._guard:
+        with self._boundary:
             return self._task("joint_inference", JointInference, "jointinferenceservice")
-        return Inert()  # type: ignore[return-value]
+        return Noop()  # type: ignore[return-value]
 
     @property
     def incremental_learning(self) -> IncrementalLearning:
         """Train, evaluate and deploy on hard samples, iteration by iteration."""
-        with self._guard:
+        with self._boundary:
             return self._task("incremental_learning", IncrementalLearning, "incrementallearningjob")
-        return Inert()  # type: ignore[return-value]
+        return Noop()  # type: ignore[return-value]
 
     @property
     def federated_learning(self) -> FederatedLearning:
         """Train on nodes, aggregate."""
-        with self._guard:
+        with self._boundary:
             return self._task("federated_learning", FederatedLearning, "federatedlearningjob")
-        return Inert()  # type: ignore[return-value]
+        return Noop()  # type: ignore[return-value]
 
     @property
     def lifelong_learning(self) -> LifelongLearning:
         """Train a knowledge base of tasks that grows."""
-        with self._guard:
+        with self._boundary:
             return self._task("lifelong_learning", LifelongLearning, "lifelonglearningjob")
-        return Inert()  # type: ignore[return-value]
+        return Noop()  # type: ignore[return-value]
 
     @property
-    def guard(self) -> Guard:
+    def guard(self) -> ErrorBoundary:
         """The failure boundary: takes what goes wrong in code that feeds this worker's metrics."""
-        return self._guard
+        return self._boundary
 
     @property
     def clock(self) -> Clock:
         """Gives the time."""
         return self._clock
 
-    def takes_role(self, kind: str, worker_type: str) -> None:
+    def update_identity(self, kind: str, worker_type: str) -> None:
         """Note what the class of Sedna's in use tells: the kind for certain, the role where no worker name told it."""
         if self.identity.kind != kind or self.identity.worker_type == UNKNOWN:
             self.identity = replace(self.identity, kind=kind).with_role(kind, worker_type)
@@ -126,11 +128,11 @@ class Worker:
     @property
     def url(self) -> Optional[str]:
         """Where /metrics is; ``None`` where nothing listens, and in a child process, which tells its parent."""
-        return self._exports.url
+        return self._exporters.url
 
     def success(self) -> None:
         """Note that the worker's work ended well just now (``sedna_worker_last_success_timestamp_seconds``)."""
-        with self._guard:
+        with self._boundary:
             self._last_success.set(self._clock.time())
 
     def flush(self) -> bool:
@@ -138,11 +140,11 @@ class Worker:
 
         A worker that is scraped has nothing to push, and gives True.
         """
-        with self._guard:
-            return self._exports.flush()
+        with self._boundary:
+            return self._exporters.flush()
         return False
 
-    def _held(self) -> Worker:
+    def _acquire(self) -> Worker:
         """Once more ``start()`` gave this worker: as many ``with`` blocks have to end before it closes."""
         self._holders += 1
         return self
@@ -154,18 +156,18 @@ class Worker:
                 return
             self._closed = True
         while self.unfinished:
-            with self._guard:
+            with self._boundary:
                 self.unfinished.pop()()
-        with self._guard:
+        with self._boundary:
             self._on_close(self)
         atexit.unregister(self.close)
-        with self._guard:
-            self._exports.close()
+        with self._boundary:
+            self._exporters.close()
         while self._closers:
-            with self._guard:
+            with self._boundary:
                 self._closers.pop()()
         if self._signals is not None:
-            with self._guard:
+            with self._boundary:
                 self._signals.close()  # the last, since it may be the end of the process
 
     def __enter__(self) -> Worker:
@@ -180,7 +182,7 @@ class Worker:
         if error is None or (isinstance(error, SystemExit) and error.code in (None, 0)):
             self.success()
         elif self._log is not None and isinstance(error, Exception):
-            with self._guard:
+            with self._boundary:
                 self._log.emit("worker.failed", exception=error, error=type(error).__name__, reason=reason(error))
         self._holders -= 1
         if self._holders > 0:
@@ -194,20 +196,20 @@ class Worker:
         A part that fails for another reason is not there; the worker runs on without it.
         """
         try:
-            with self._guard:
+            with self._boundary:
                 if self.settings.log != "off":
                     self._open_log()
             self._register()
             try:
-                self._exports.open(environ)
+                self._exporters.open(environ)
             except SettingError:
                 raise
             except Exception as why:
-                self._guard.swallow(why)
-            with self._guard:
+                self._boundary.record(why)
+            with self._boundary:
                 if self.settings.export != "off" or self._log is not None:
-                    self._signals = Signals.install(self.flush, self._leave, self._exports.has_seen)
-                if self._exports.is_child:
+                    self._signals = Signals.install(self.flush, self._leave, self._exporters.has_seen)
+                if self._exporters.is_child:
                     self._close_with_multiprocessing()
         except BaseException:
             self.close()
@@ -219,25 +221,25 @@ class Worker:
         from sedna_metrics.logs import configure_logging, identity_fields
 
         self._log = configure_logging(
-            self.settings.log, self.settings.log_level, identity_fields(self.identity), on_error=self._guard.swallow
+            self.settings.log, self.settings.log_level, identity_fields(self.identity), on_error=self._boundary.record
         )
         self._closers.append(self._log.close)
 
     def _leave(self) -> None:
         """A signal is about to end the process."""
-        with self._guard:
+        with self._boundary:
             if self._log is not None:
                 self._log.flush()
-        self._exports.leave()
+        self._exporters.leave()
 
     def _become_child(self) -> None:
         """In a forked child: go on counting, and tell the parent."""
-        self._guard.renew_lock()
+        self._boundary.renew_lock()
         self._tasks_lock, self._closing = threading.RLock(), threading.RLock()
         self.unfinished.clear()  # the parent's to end
-        with self._guard:
+        with self._boundary:
             self._instruments.renew_locks()
-            self._exports.become_child()
+            self._exporters.become_child()
             if self._signals is not None:
                 self._signals.renew()
             self._close_with_multiprocessing()
@@ -277,14 +279,14 @@ class Worker:
         return TaskContext(
             instruments=self._instruments,
             clock=self._clock,
-            guard=self._guard,
-            emit=_LogEvents(self._guard, self._log) if self._log is not None else Emit(),
+            boundary=self._boundary,
+            emit=_LogEvents(self._boundary, self._log) if self._log is not None else Emit(),
             node=self.identity.node,
             # The environment tells where the worker began; a child comes later, and must not set it back.
-            iteration=None if self._exports.is_child else self.identity.iteration,
+            iteration=None if self._exporters.is_child else self.identity.iteration,
             on_success=self.success,
             at_close=self._closers.append,
-            under_way=self.under_way,
+            active_runs=self.active_runs,
         )
 
     def _mentions(self) -> Mentions:
@@ -314,7 +316,7 @@ class Worker:
                 "version": __version__,
             }
         )
-        self._exports.show(identity)
+        self._exporters.show(identity)
         if self._log is not None:
             self._log.identify(identity)
 
@@ -330,14 +332,14 @@ def _finalize_by_multiprocessing(worker: Worker) -> None:
 class _LogEvents(Emit):
     """Lifecycle events as log records; what goes wrong with one does not reach the task."""
 
-    def __init__(self, guard: Guard, log: Log) -> None:
-        self._guard = guard
+    def __init__(self, boundary: ErrorBoundary, log: Log) -> None:
+        self._boundary = boundary
         self._log = log
 
     def __call__(self, event: str, **fields: Any) -> None:
-        with self._guard:
+        with self._boundary:
             self._log.emit(event, **fields)
 
     def bind(self, **fields: Any) -> None:
-        with self._guard:
+        with self._boundary:
             self._log.bind(**fields)

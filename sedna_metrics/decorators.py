@@ -28,9 +28,9 @@ from typing import (
     overload,
 )
 
-from sedna_metrics._guard import Guard, guarded
-from sedna_metrics._inert import Inert
-from sedna_metrics.instruments import FOLD_EVERY
+from sedna_metrics._boundary import ErrorBoundary, contained_block
+from sedna_metrics._noop import Noop
+from sedna_metrics.metrics import FOLD_EVERY
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -38,7 +38,7 @@ _FOLD_MASK = FOLD_EVERY - 1
 
 
 class Recorder(Protocol):
-    """What is told about the work; :class:`sedna_metrics.instruments.Latency` is one."""
+    """What is told about the work; :class:`sedna_metrics.metrics.CallHistogram` is one."""
 
     start: Callable[[], int]
     """Work begins. Gives its number, from 1; at each multiple of FOLD_EVERY, ``fold`` is called."""
@@ -64,22 +64,22 @@ class Observation:
         recorder: is told about start, end and failure.
         on_failure: called with the exception of work that failed.
         clock: gives seconds.
-        guard: takes what goes wrong here; the work does not see it.
+        boundary: takes what goes wrong here; the work does not see it.
     """
 
-    __slots__ = ("_clock", "_guard", "_on_failure", "_recorder")
+    __slots__ = ("_boundary", "_clock", "_on_failure", "_recorder")
 
     def __init__(
         self,
         recorder: Recorder,
         on_failure: Callable[[BaseException], None],
         clock: Callable[[], float] = perf_counter,
-        guard: Optional[Guard] = None,
+        boundary: Optional[ErrorBoundary] = None,
     ) -> None:
         self._recorder = recorder
         self._on_failure = on_failure
         self._clock = clock
-        self._guard = guard or Guard()
+        self._boundary = boundary or ErrorBoundary()
 
     @overload
     def __call__(self, function: F) -> F: ...
@@ -96,14 +96,14 @@ class Observation:
         if function is None:
             try:
                 return Span(self)
-            except Exception as why:  # where all is well this costs less than entering the guard
-                self._guard.swallow(why)
-                return Inert()
+            except Exception as why:  # where all is well this costs less than entering the boundary
+                self._boundary.record(why)
+                return Noop()
         if isinstance(function, (staticmethod, classmethod)):
             return type(function)(self(function.__func__))
         if isinstance(function, type) or not callable(function):
             raise TypeError(f"{function!r} cannot be observed: decorate a function, a method or a coroutine function")
-        with self._guard:
+        with self._boundary:
             return self._wrap(function)
         return function  # unobserved, but itself
 
@@ -126,18 +126,18 @@ class Observation:
         return wrapper
 
     def _wrap_function(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        recorder, failed, guard = self._recorder, self._failed, self._guard
+        recorder, failed, boundary = self._recorder, self._failed, self._boundary
         start, finish, fold, clock = recorder.start, recorder.finish, recorder.fold, self._clock
 
         def wrapper(*args: Any, **kwargs: Any) -> Any:
             if not start() & _FOLD_MASK:
-                with guard:
+                with boundary:
                     fold()
             began = clock()
             try:
                 result = function(*args, **kwargs)
             except BaseException as error:
-                with guard:
+                with boundary:
                     failed(error)
                 raise
             finish(clock() - began)
@@ -146,18 +146,18 @@ class Observation:
         return wrapper
 
     def _wrap_coroutine(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        recorder, failed, guard = self._recorder, self._failed, self._guard
+        recorder, failed, boundary = self._recorder, self._failed, self._boundary
         start, finish, fold, clock = recorder.start, recorder.finish, recorder.fold, self._clock
 
         async def wrapper(*args: Any, **kwargs: Any) -> Any:
             if not start() & _FOLD_MASK:
-                with guard:
+                with boundary:
                     fold()
             began = clock()
             try:
                 result = await function(*args, **kwargs)
             except BaseException as error:
-                with guard:
+                with boundary:
                     failed(error)
                 raise
             finish(clock() - began)
@@ -167,17 +167,17 @@ class Observation:
 
     def _wrap_generator(self, function: Callable[..., Any]) -> Callable[..., Any]:
         def wrapper(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
-            with guarded(self._guard, self):
+            with contained_block(self._boundary, self):
                 return (yield from function(*args, **kwargs))
 
         return wrapper
 
     def _wrap_async_generator(self, function: Callable[..., Any]) -> Callable[..., Any]:
         async def wrapper(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
-            with guarded(self._guard, self):
+            with contained_block(self._boundary, self):
                 inner = function(*args, **kwargs)
                 first: Optional[Awaitable[Any]] = None
-                with self._guard:
+                with self._boundary:
                     first = _first_of(inner)
                 try:
                     # There is no "yield from" here: what is sent and thrown in is handed on by hand.
@@ -232,7 +232,7 @@ class Span:
         observation = self._observation
         recorder = observation._recorder
         if not recorder.start() & _FOLD_MASK:
-            with observation._guard:
+            with observation._boundary:
                 recorder.fold()
         self._began.append(observation._clock())
         return self
@@ -249,11 +249,11 @@ class Span:
         if error is None or isinstance(error, GeneratorExit):
             observation._recorder.finish(observation._clock() - began)
         else:
-            with observation._guard:
+            with observation._boundary:
                 observation._failed(error)
 
     async def __aenter__(self) -> Span:
-        with self._observation._guard:
+        with self._observation._boundary:
             self.__enter__()
         return self
 
@@ -263,7 +263,7 @@ class Span:
         error: Optional[BaseException],
         trace: Optional[TracebackType],
     ) -> None:
-        with self._observation._guard:
+        with self._observation._boundary:
             self.__exit__(kind, error, trace)
 
 

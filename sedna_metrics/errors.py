@@ -1,6 +1,6 @@
 """What :func:`sedna_metrics.start` raises when it is set up wrongly.
 
-After ``start()`` has returned, nothing of ours raises into the worker: see :mod:`sedna_metrics._guard`.
+After ``start()`` has returned, nothing of ours raises into the worker: see :mod:`sedna_metrics._boundary`.
 """
 
 from __future__ import annotations

@@ -11,9 +11,8 @@ import requests
 import yaml
 from kube_api import KubeApi, definition
 from prometheus_client.parser import text_string_to_metric_families as parse_text
-
-from sedna_metrics.stack.generate._kinds import GROUP, KINDS, VERSION
-from sedna_metrics.stack.generate.kube_state_metrics import POD_LABELS
+from stackgen._kinds import GROUP, KINDS, VERSION
+from stackgen.kube_state_metrics import POD_LABELS
 
 RESOURCES = {
     resource["kind"]: resource

@@ -96,7 +96,7 @@ def start(clock: FakeClock, tmp_path: Path) -> Iterator[Callable[..., Worker]]:
     yield start_
     for worker in workers:
         worker.close()
-        assert worker._guard.errors() == 0, "something failed inside, and the guard kept quiet about it"
+        assert worker._boundary.errors() == 0, "something failed inside, and the boundary kept quiet about it"
 
 
 @pytest.fixture

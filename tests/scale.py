@@ -18,10 +18,10 @@ import yaml
 from conftest import Server, eventually, free_port
 from dashboards import filled, queries
 from stack import Stack, demo, query
+from stackgen.rules import RECORDINGS
 
 import sedna_metrics
 from sedna_metrics.stack import export
-from sedna_metrics.stack.generate.rules import RECORDINGS
 
 AWAY_SECONDS = 60
 # VictoriaMetrics counts what a counter begins with as growth, and does not extrapolate to the edges of a range: of what

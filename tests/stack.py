@@ -11,7 +11,7 @@ import requests
 import yaml
 from conftest import Server, eventually, free_port, program, running_pushgateway
 
-from sedna_metrics._exports import _target_labels
+from sedna_metrics._exporters import _target_labels
 from sedna_metrics.exposition.discovery import Target
 from sedna_metrics.identity import WorkerIdentity
 from sedna_metrics.stack import export
@@ -35,7 +35,7 @@ class Stack:
         self.targets.mkdir(exist_ok=True)
         self.ports = demo.free_ports(4)
         self._session = requests.Session()
-        self._held = []
+        self._acquire = []
         with ExitStack() as started:
             gateway = started.enter_context(running_pushgateway(folder))
             prometheus = started.enter_context(self._prometheus(folder, gateway, kube_state_metrics_port))
@@ -65,8 +65,8 @@ class Stack:
         for name, port in (("edgeworker-demo", self.ports[1]), ("cloudworker-demo", self.ports[2])):
             environ = {"NAMESPACE": "demo", "SERVICE_NAME": "digits-joint-inference", "WORKER_NAME": name}
             labels = _target_labels(WorkerIdentity.from_env(environ, "host"))
-            self._held.append(Target(self.targets, f"127.0.0.1:{port}", labels))
-        eventually(lambda: len(self.query('up{job="sedna-edge-workers"}')) == len(self._held), 60)
+            self._acquire.append(Target(self.targets, f"127.0.0.1:{port}", labels))
+        eventually(lambda: len(self.query('up{job="sedna-edge-workers"}')) == len(self._acquire), 60)
 
     def demo(self, folder):
         """The examples' tasks, which Prometheus will see."""

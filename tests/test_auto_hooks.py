@@ -226,7 +226,7 @@ def broken(start, monkeypatch):
         monkeypatch.setattr(Worker, task, property(lambda self: Broken()))
     yield worker
     assert worker.guard.errors() > 0
-    worker._guard._errors = 0  # these were meant
+    worker._boundary._errors = 0  # these were meant
 
 
 def test_a_failure_of_ours_changes_nothing_for_the_worker(sedna, broken):

@@ -81,7 +81,7 @@ def test_training_that_raises_fails_with_the_same_error(observe, sedna):
         incremental(sedna, trained=error).train([1])
     assert caught.value is error
     assert state(worker, "sedna_stage_status", "status") == ["failed"]
-    assert worker.under_way == []
+    assert worker.active_runs == []
 
 
 class Unmeasured:
@@ -239,7 +239,7 @@ def test_a_lifelong_update_within_train_is_one_training(observe, sedna):
     worker = observe(WORKER_NAME="train-worker-x")
     job = lifelong(sedna)
     job.initial = False
-    job.estimator.during = lambda: seen.append(len(worker.under_way))
+    job.estimator.during = lambda: seen.append(len(worker.active_runs))
     seen = []
     assert job.train(range(10)) == "/kb/index.pkl"
     assert job.update(range(11)) == "/kb/index.pkl"

@@ -326,14 +326,14 @@ def test_a_spool_that_cannot_be_used_is_said_and_harms_nothing(pushing, gateway,
     worker = pushing(spool_dir=folder, push_deadline=0.3)
     worker.close()
     assert folder in caplog.text
-    assert worker._guard.errors() == 0
+    assert worker._boundary.errors() == 0
 
 
 def test_in_tmp_a_folder_that_somebody_else_made_is_not_used(tmp_path, monkeypatch, caplog):
     import os
 
     from sedna_metrics import settings
-    from sedna_metrics._exports import default_spool_dir, open_spool
+    from sedna_metrics._exporters import default_spool_dir, open_spool
 
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     assert open_spool(settings.load({})).folder == default_spool_dir()
@@ -360,7 +360,7 @@ def test_a_full_disk_is_counted_and_harms_nothing(pushing, gateway, tmp_path, mo
     worker.close()
     assert value(worker, "sedna_metrics_spool_dropped_total") > 0
     assert "No space left" in caplog.text
-    assert worker._guard.errors() == 0
+    assert worker._boundary.errors() == 0
     assert list((tmp_path / "spool").iterdir()) == []
 
 

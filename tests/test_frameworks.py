@@ -84,7 +84,7 @@ def test_a_loss_that_is_no_number_is_seen(worker, fit):
 def test_a_fit_is_a_training_of_its_own_where_none_is_under_way(worker, fit):
     fit()
     assert stage(worker) == ["completed"]
-    assert worker.under_way == []
+    assert worker.active_runs == []
 
 
 def test_a_fit_that_stops_early_is_completed(worker, fit):

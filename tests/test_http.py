@@ -95,8 +95,8 @@ def test_a_collector_of_the_users_that_raises_does_not_take_ours_down(start):
         response = requests.get(worker.url, headers={"Accept": accept}, timeout=5)
         assert response.status_code == 200
         assert "sedna_worker_info" in response.text
-    assert worker._guard.errors() == 2
-    worker._guard._errors = 0  # seen, and meant
+    assert worker._boundary.errors() == 2
+    worker._boundary._errors = 0  # seen, and meant
 
 
 # Hostile and slow clients.
@@ -149,7 +149,7 @@ def test_an_endless_head_is_cut_off(worker, head):
             said = b""
     assert not said.startswith(b"HTTP/1.1 200")
     assert requests.get(worker.url, timeout=5).ok
-    assert worker._guard.errors() == 0
+    assert worker._boundary.errors() == 0
 
 
 @pytest.mark.parametrize(
@@ -184,7 +184,7 @@ def test_rubbish_harms_nothing(worker, rubbish):
     with connect(worker) as connection:
         connection.sendall(rubbish)
     assert requests.get(worker.url, timeout=5).ok
-    assert worker._guard.errors() == 0
+    assert worker._boundary.errors() == 0
 
 
 # TLS and auth.
@@ -203,7 +203,7 @@ def test_tls_and_client_certificates(start, authority):
     with connect(worker) as plain:  # a client that never shakes hands does not keep others out
         assert requests.get(url, cert=str(authority / "client.pem"), **trusted).ok
         plain.sendall(b"GET /metrics HTTP/1.1\r\n\r\n")
-    assert worker._guard.errors() == 0
+    assert worker._boundary.errors() == 0
 
 
 def test_basic_auth(start, tmp_path):

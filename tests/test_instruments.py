@@ -17,10 +17,10 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 from prometheus_client.utils import floatToGoString
 
-from sedna_metrics._guard import Guard
+from sedna_metrics._boundary import ErrorBoundary
 from sedna_metrics.catalogue import BY_NAME, federated, inference, learning
-from sedna_metrics.instruments import Counter, Gauge, Instruments, Latency, last_of, mean_of
-from sedna_metrics.instruments._text import format_value
+from sedna_metrics.metrics import CallHistogram, Counter, Gauge, Instruments, last_of, mean_of
+from sedna_metrics.metrics._text import format_value
 
 BOUNDS = (0.1, 1.0, 10.0)
 
@@ -32,7 +32,7 @@ def refused():
 
 @pytest.fixture
 def instruments():
-    return Instruments({"task": "t", "worker": "w"}, BOUNDS, 3, Guard())
+    return Instruments({"task": "t", "worker": "w"}, BOUNDS, 3, ErrorBoundary())
 
 
 def reject_into(refused):
@@ -100,7 +100,7 @@ def test_a_history_gives_its_last_value_and_scores_by_class_their_mean():
 
 @given(st.lists(st.floats(0, 100), max_size=700))
 def test_a_histogram_counts_each_duration_in_its_bucket(durations):
-    latency = Latency(BOUNDS)
+    latency = CallHistogram(BOUNDS)
     for seconds in durations:
         latency.observe(seconds)
     counts, total = latency.histogram()
@@ -111,7 +111,7 @@ def test_a_histogram_counts_each_duration_in_its_bucket(durations):
 
 
 def test_no_update_is_lost_and_no_histogram_is_torn_under_threads():
-    latency, counter = Latency(BOUNDS), Counter(reject_into([]))
+    latency, counter = CallHistogram(BOUNDS), Counter(reject_into([]))
     threads, calls, torn, stop = 8, 20_000, [], threading.Event()
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-5)
@@ -145,7 +145,7 @@ def test_no_update_is_lost_and_no_histogram_is_torn_under_threads():
 
 
 def test_what_is_pending_does_not_pile_up():
-    latency = Latency(BOUNDS)
+    latency = CallHistogram(BOUNDS)
     for _ in range(10_000):
         latency.observe(0.5)
     assert len(latency._pending) <= 256

@@ -169,7 +169,7 @@ LOOPS = [lambda: sedna_metrics.epochs(3), lambda: sedna_metrics.track(range(3))]
 def test_a_loop_that_is_left_in_peace_is_a_training_that_stopped_early(worker, loop, leave):
     leave(loop)
     assert stage(worker) == ["completed"]
-    assert worker.under_way == []
+    assert worker.active_runs == []
 
 
 @pytest.mark.parametrize("loop", LOOPS, ids=["epochs", "track"])
@@ -178,7 +178,7 @@ def test_a_loop_that_is_left_by_an_error_is_a_training_that_failed(worker, loop,
     with contextlib.suppress(OSError):
         leave(loop)
     assert stage(worker) == ["failed"]
-    assert worker.under_way == []
+    assert worker.active_runs == []
     assert value(worker, "sedna_worker_last_success_timestamp_seconds") is None
 
 

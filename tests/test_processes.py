@@ -382,7 +382,7 @@ def test_a_stranger_at_the_socket_is_not_believed(start):
     from sedna_metrics.exposition import processes
 
     worker = start(export="pull", port=0, host="127.0.0.1")
-    variable = worker._exports._children.variable
+    variable = worker._exporters._children.variable
     address, digest, _ = variable.split(" ")
     liar = processes.connect(f"{address} {digest} {'0' * 32}")
     lie = b'[{}, [["sedna_hard_samples_total", [], 5]], 0, 0]'

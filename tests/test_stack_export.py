@@ -23,7 +23,7 @@ def written(folder):
 
 def test_what_is_shipped_is_what_the_catalogue_gives():
     pytest.importorskip("grafana_foundation_sdk", reason="the dashboards' builders need Python 3.11")
-    from sedna_metrics.stack.generate._all import FILES
+    from stackgen._all import FILES
 
     for name, text in FILES.items():
         assert (SHIPPED / name).read_text(encoding="utf-8") == text, f"{name} is out of date: run make stack"

@@ -8,9 +8,9 @@ import re
 import pytest
 from cluster import RESOURCES, cluster as running_cluster
 from conftest import eventually, free_port
+from stackgen.kube_state_metrics import RULES
 
 from sedna_metrics.stack import export
-from sedna_metrics.stack.generate.kube_state_metrics import RULES
 
 
 @pytest.fixture(scope="module")

@@ -8,10 +8,10 @@ import subprocess
 
 import pytest
 import yaml
+from stackgen.kube_state_metrics import POD_LABELS, RULES
 
 from sedna_metrics.stack import export
 from sedna_metrics.stack._export import FILES
-from sedna_metrics.stack.generate.kube_state_metrics import POD_LABELS, RULES
 
 KUBERNETES = "1.31"
 IMAGE = re.compile(r"image: (\S+):(\S+)")

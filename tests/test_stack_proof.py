@@ -16,9 +16,9 @@ from cluster import cluster as running_cluster
 from conftest import eventually, free_port
 from dashboards import filled, queries
 from stack import Stack, demo
+from stackgen.rules import ALERTS, RECORDINGS
 
 from sedna_metrics.catalogue import ALL
-from sedna_metrics.stack.generate.rules import ALERTS, RECORDINGS
 
 # Why a panel may have no data here. Each is: board (or *), part of the query, reason.
 WITHOUT_DATA = (

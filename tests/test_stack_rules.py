@@ -9,11 +9,11 @@ import subprocess
 import pytest
 import yaml
 from conftest import program
+from stackgen._kinds import KINDS
+from stackgen.rules import ALERTS, RECORDINGS
 
 from sedna_metrics.catalogue import ALL
 from sedna_metrics.stack import export
-from sedna_metrics.stack.generate._kinds import KINDS
-from sedna_metrics.stack.generate.rules import ALERTS, RECORDINGS
 
 ID = 'namespace="n",task="t",worker="w"'
 HOUR = 60  # steps of a minute
@@ -215,15 +215,15 @@ def test_a_loss_that_is_infinite_or_was_counted_fires_too(folder, series):
 
 
 @pytest.mark.parametrize(
-    "under_way",
+    "active_runs",
     ['sedna_stage_status{task_stage="eval",status="running",%s}', 'sedna_train_status{status="waiting",%s}'],
 )
-def test_a_group_whose_work_was_under_way_is_stale_though_something_ended_well_before(folder, under_way):
+def test_a_group_whose_work_was_under_way_is_stale_though_something_ended_well_before(folder, active_runs):
     group = 'job="sedna-worker",namespace="n",task="t",worker_type="train",instance="i"'
     series = {
         f"push_time_seconds{{{group}}}": flat(600),
         f'sedna_worker_last_success_timestamp_seconds{{{group},worker="w"}}': flat(590),
-        under_way % f'{group},worker="w"': flat(1),
+        active_runs % f'{group},worker="w"': flat(1),
     }
     assert not stays_silent(folder, "SednaPushGroupStale", series)
 

@@ -166,7 +166,7 @@ def test_nonsense_is_refused_and_the_worker_runs_on(worker, caplog):
     assert value(worker, "sedna_eval_score", model="new", metric="f1") == 0.5
     assert value(worker, "sedna_metrics_rejected_values_total") == 6
     assert caplog.records[0].getMessage() == (
-        "sedna_training_samples: -5 is refused: it must be a finite number of 0 or more; the last good value stays"
+        "sedna_training_samples: invalid value -5: it must be a finite number of 0 or more; the last valid value is kept"
     )
     assert len(caplog.records) == 1, "at most one such line a minute"
 
@@ -330,7 +330,7 @@ HOSTILE = [
 def test_whatever_is_handed_in_nothing_raises_and_the_exposition_stands(clock, value, capfd):
     import sedna_metrics
 
-    # Not by the fixture: an object that raises when it is printed is a failure that the guard may count.
+    # Not by the fixture: an object that raises when it is printed is a failure that the boundary may count.
     with sedna_metrics.start(export="off", log="json", clock=clock, environ={"JOB_NAME": "task"}) as worker:
         ji, il, fl, ll = (
             worker.joint_inference, worker.incremental_learning, worker.federated_learning, worker.lifelong_learning

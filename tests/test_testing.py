@@ -152,7 +152,7 @@ def test_a_loop_left_under_way_is_not_seen_by_the_next_test():
             kept = sedna_metrics.epochs(3)
             next(kept)
         with capture() as captured:
-            assert worker.under_way == []
+            assert worker.active_runs == []
             assert captured.state("sedna_stage_status") is None
 
 

@@ -17,11 +17,11 @@ from typing import Any, AsyncIterator, Callable, ClassVar, Iterator, List, Optio
 import pytest
 
 import sedna_metrics
-from sedna_metrics._exports import Exports
+from sedna_metrics._exporters import Exporters
 from sedna_metrics._signals import Signals
 from sedna_metrics._worker import Worker
 from sedna_metrics.decorators import Observation, Span
-from sedna_metrics.instruments import Instruments
+from sedna_metrics.metrics import Instruments
 from sedna_metrics.tasks._evaluation import Evaluation
 from sedna_metrics.tasks._loops import Epochs, Steps
 from sedna_metrics.tasks._time_left import TimeLeft
@@ -220,9 +220,9 @@ async def coroutines(worker: Worker) -> List[Any]:
 
 BOUNDARY = {
     # Three methods of a few lines, called where something of ours is to be kept from the user.
-    ("_guard.py", "__enter__"),
-    ("_guard.py", "__exit__"),
-    ("_guard.py", "reject"),
+    ("_boundary.py", "__enter__"),
+    ("_boundary.py", "__exit__"),
+    ("_boundary.py", "reject"),
     # Where a method of Sedna's is called: what takes its place, one in the other.
     ("decorators.py", "wrapper"),
     ("auto/_hooks.py", "wrapper"),
@@ -299,7 +299,7 @@ def test_no_call_inside_can_fail_into_the_users_code(script, sedna, capsys, capl
         capsys.readouterr()
     assert differing == []
     # A line of log that fails says so itself; where telling fails, nothing is left to tell it.
-    assert {place for place in set(calls) - told if not place[0].startswith(("logs/", "_guard.py"))} == set()
+    assert {place for place in set(calls) - told if not place[0].startswith(("logs/", "_boundary.py"))} == set()
 
 
 def last_words(worker: Worker) -> str:
@@ -371,7 +371,7 @@ def test_a_script_runs_on_where_a_part_of_ours_never_works(owner, name, monkeypa
         assert worker.guard.errors() >= 1
 
 
-@pytest.mark.parametrize(("owner", "name"), [(Worker, "_open_log"), (Exports, "open"), (Signals, "install")])
+@pytest.mark.parametrize(("owner", "name"), [(Worker, "_open_log"), (Exporters, "open"), (Signals, "install")])
 def test_a_worker_starts_without_the_part_that_cannot_be(owner, name, monkeypatch):
     def broken(*arguments: Any, **keywords: Any) -> Any:
         raise MemoryError
@@ -387,9 +387,9 @@ def test_what_goes_wrong_does_not_change_how_the_process_ends(tmp_path):
     program = tmp_path / "script.py"
     program.write_text(
         "import sys, sedna_metrics\n"
-        "from sedna_metrics.instruments import Latency\n"
+        "from sedna_metrics.metrics import CallHistogram\n"
         "def broken(*_): raise MemoryError\n"
-        "Latency.fold = broken\n"
+        "CallHistogram.fold = broken\n"
         "worker = sedna_metrics.start(export='off', log='off')\n"
         "infer = worker.joint_inference.edge_inference(lambda image: image)\n"
         "assert sum(map(infer, range(600))) == 179700\n"

@@ -38,7 +38,7 @@ class Observed:
 
     def __init__(self, worker: Worker) -> None:
         self.worker = worker
-        self._guard = worker.guard
+        self._boundary = worker.guard
         self._undo: List[Callable[[], None]] = []
         self._closed = False
         self._hooks = hooks(worker)
@@ -53,7 +53,7 @@ class Observed:
             self._closed = True
             self._watch.remove()
             while self._undo:
-                with self._guard:
+                with self._boundary:
                     self._undo.pop()()
 
     def __enter__(self) -> Observed:
@@ -68,12 +68,12 @@ class Observed:
         self.close()
 
     def _imported(self, module: ModuleType) -> None:
-        with _lock, self._guard:
+        with _lock, self._boundary:
             if self._closed or not is_kubeedge_sedna(getattr(sys.modules.get("sedna"), "__path__", None)):
                 return
             for hook in self._hooks:
                 if hook.module == module.__name__:
-                    with self._guard:
+                    with self._boundary:
                         undo = hook.apply(module)
                         if undo is not None:
                             self._undo.append(undo)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Callable, ContextManager, Dict, Iterator, Mapping, Optional, Tuple, TypeVar
 
-from sedna_metrics._guard import Guard, guarded
+from sedna_metrics._boundary import ErrorBoundary, contained_block
 
 T = TypeVar("T")
 Function = Callable[..., Any]
@@ -114,14 +114,14 @@ def samples_of(name: str, arguments: Tuple[Any, ...], keywords: Mapping[str, Any
 
 
 def observed_late(
-    guard: Guard, observation: Callable[[], Callable[[Function], Function]], method: Function
+    boundary: ErrorBoundary, observation: Callable[[], Callable[[Function], Function]], method: Function
 ) -> Function:
     """The method, observed from its first call on.
 
     Series come into being when an observation is made, and a worker must not show those of its task's other roles.
 
     Args:
-        guard: takes what fails as the observation is made; the method is not observed then.
+        boundary: takes what fails as the observation is made; the method is not observed then.
         observation: gives the decorator.
         method: Sedna's method.
     """
@@ -130,7 +130,7 @@ def observed_late(
     def wrapper(*arguments: Any, **keywords: Any) -> Any:
         nonlocal observed
         if observed is None:
-            with guard:
+            with boundary:
                 observed = observation()(method)
             observed = observed or method
         return observed(*arguments, **keywords)
@@ -141,9 +141,9 @@ def observed_late(
 class Runs(Dict[int, T]):
     """What is under way for each job object of Sedna's, by the object's ``id()`` while its method runs."""
 
-    def __init__(self, guard: Guard) -> None:
+    def __init__(self, boundary: ErrorBoundary) -> None:
         super().__init__()
-        self._guard = guard
+        self._boundary = boundary
 
     def of(self, job: object) -> Optional[T]:
         """What is under way for this job."""
@@ -158,7 +158,7 @@ class Runs(Dict[int, T]):
         if id(job) in self:
             yield
             return
-        with guarded(self._guard, block) as value:
+        with contained_block(self._boundary, block) as value:
             if value is not None:
                 self[id(job)] = value
             try:

@@ -20,7 +20,7 @@ class LearningWorker(ABC, Generic[T]):
 
     def __init__(self, worker: Worker, reports: Reports) -> None:
         self._worker = worker
-        self._guard = worker.guard
+        self._boundary = worker.guard
         self._reports = reports
         self._prepared = False
 
@@ -34,7 +34,7 @@ class LearningWorker(ABC, Generic[T]):
         """Mention what an inference worker's series come from."""
 
     def _task(self, worker_type: str) -> T:
-        self._worker.takes_role(self._kind, worker_type)
+        self._worker.update_identity(self._kind, worker_type)
         return self._own
 
     def _prepare(self) -> T:
@@ -51,7 +51,7 @@ class LearningWorker(ABC, Generic[T]):
 
         def wrapper(job: Any, *arguments: Any, **keywords: Any) -> None:
             original(job, *arguments, **keywords)
-            with self._guard:
+            with self._boundary:
                 if self._worker.identity.worker_type == "inference":
                     self._prepare().stage("deploy", "starting")
 

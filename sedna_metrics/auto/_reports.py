@@ -26,7 +26,7 @@ class Reports:
     """
 
     def __init__(self, worker: Worker) -> None:
-        self._guard = worker.guard
+        self._boundary = worker.guard
         self.trainings: Runs[Training] = Runs(worker.guard)
         self.evaluations: Runs[Evaluation] = Runs(worker.guard)
         self.on_deployment: Dict[str, Callable[[Any, bool], None]] = {}
@@ -38,7 +38,7 @@ class Reports:
     def _report(self, original: Function) -> Function:
         # Noted first, sent then: with the Local Controller away, sending takes some 12 s.
         def wrapper(job: Any, *arguments: Any, **keywords: Any) -> Any:
-            with self._guard:
+            with self._boundary:
                 kind = argument(3, "kind", arguments, keywords) or "train"
                 if kind == "deploy":
                     self._deployed(job, argument(1, "status", arguments, keywords))

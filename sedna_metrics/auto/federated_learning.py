@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import Any, ContextManager, Dict, Iterator, List, Mapping, Optional
 
-from sedna_metrics._guard import guarded
+from sedna_metrics._boundary import contained_block
 from sedna_metrics._worker import Worker
 from sedna_metrics.auto._hooks import Function, Hook, argument, samples_of
 from sedna_metrics.auto._reports import Reports
@@ -41,13 +41,13 @@ def hooks(worker: Worker, reports: Reports) -> List[Hook]:
 class _TrainWorker:
     def __init__(self, worker: Worker, reports: Reports) -> None:
         self._worker = worker
-        self._guard = worker.guard
+        self._boundary = worker.guard
         self._trainings = reports.trainings
         self._round = 0
 
     @cached_property
     def _task(self) -> FederatedLearning:
-        self._worker.takes_role(_KIND, "train")
+        self._worker.update_identity(_KIND, "train")
         return self._worker.federated_learning
 
     def train(self, original: Function) -> Function:
@@ -63,7 +63,7 @@ class _TrainWorker:
         """A round's update: the samples that it rests on."""
 
         def wrapper(client: Any, *arguments: Any, **keywords: Any) -> Any:
-            with self._guard:
+            with self._boundary:
                 data = argument(0, "data", arguments, keywords)
                 if argument(1, "msg_type", arguments, keywords) == "update_weight" and isinstance(data, Mapping):
                     self._task.node_samples(data["num_samples"])
@@ -79,9 +79,9 @@ class _TrainWorker:
         def wrapper(client: Any, *arguments: Any, **keywords: Any) -> Any:
             if not self._trainings:
                 return original(client, *arguments, **keywords)
-            with guarded(self._guard, lambda: self._task.waiting()):
+            with contained_block(self._boundary, lambda: self._task.waiting()):
                 received = original(client, *arguments, **keywords)
-            with self._guard:
+            with self._boundary:
                 if isinstance(received, Mapping) and received.get("type") == "recv_weight":
                     self._received(received.get("data") or {})
             return received
@@ -120,20 +120,20 @@ class _Round:
 class _AggregationWorker:
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
-        self._guard = worker.guard
+        self._boundary = worker.guard
         self._rounds: Dict[int, _Round] = {}
         self._completed = False
 
     @cached_property
     def _task(self) -> FederatedLearning:
-        self._worker.takes_role(_KIND, "aggregation")
+        self._worker.update_identity(_KIND, "aggregation")
         return self._worker.federated_learning
 
     def serve(self, original: Function) -> Function:
         """The server's life. It returns after the last round, but also where its port is taken: that is a failure."""
 
         def wrapper(server: Any, *arguments: Any, **keywords: Any) -> Any:
-            with self._guard:
+            with self._boundary:
                 self._completed = False
                 self._task.status("running")
                 self._task.train_nodes([])
@@ -141,7 +141,7 @@ class _AggregationWorker:
                 return original(server, *arguments, **keywords)
             finally:
                 if not self._completed:
-                    with self._guard:
+                    with self._boundary:
                         self._task.status("failed")
 
         return wrapper
@@ -151,7 +151,7 @@ class _AggregationWorker:
 
         def wrapper(aggregator: Any, *arguments: Any, **keywords: Any) -> Any:
             result = original(aggregator, *arguments, **keywords)
-            with self._guard:
+            with self._boundary:
                 self._task.train_nodes(list(aggregator.client_list))
             return result
 
@@ -166,17 +166,17 @@ class _AggregationWorker:
 
         async def wrapper(aggregator: Any, *arguments: Any, **keywords: Any) -> Any:
             round_: Optional[_Round] = None
-            with self._guard:
+            with self._boundary:
                 round_ = self._update(
                     aggregator, argument(0, "client_id", arguments, keywords), argument(1, "msg", arguments, keywords)
                 )
             try:
                 result = await original(aggregator, *arguments, **keywords)
             except BaseException as error:
-                with self._guard:
+                with self._boundary:
                     self._failed(aggregator, round_, error)
                 raise
-            with self._guard:
+            with self._boundary:
                 self._sent(aggregator, round_, argument(1, "msg", arguments, keywords))
             return result
 

@@ -61,12 +61,12 @@ class _Worker(LearningWorker[IncrementalLearning]):
 
     def inference(self, original: Function) -> Function:
         """An inference, and what the miner says of the sample: the last of the three that are returned."""
-        observed = observed_late(self._guard, lambda: self._task("inference").inference, original)
-        swallow = self._guard.swallow
+        observed = observed_late(self._boundary, lambda: self._task("inference").inference, original)
+        swallow = self._boundary.record
 
         def wrapper(job: Any, *arguments: Any, **keywords: Any) -> Any:
             if not self._prepared:
-                with self._guard:
+                with self._boundary:
                     self._prepare()
             result = observed(job, *arguments, **keywords)
             try:

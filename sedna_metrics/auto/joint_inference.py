@@ -38,12 +38,12 @@ class _NoResultError(Exception):
 class _EdgeWorker:
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
-        self._guard = worker.guard
+        self._boundary = worker.guard
 
     @cached_property
     def _task(self) -> JointInference:
         # Not before Sedna's class is used: the cloud worker imports the same module.
-        self._worker.takes_role(_KIND, "edge")
+        self._worker.update_identity(_KIND, "edge")
         return self._worker.joint_inference
 
     def construction(self, original: Function) -> Function:
@@ -51,7 +51,7 @@ class _EdgeWorker:
 
         def wrapper(service: Any, *arguments: Any, **keywords: Any) -> None:
             original(service, *arguments, **keywords)
-            with self._guard:
+            with self._boundary:
                 task = self._task
                 task.edge_inference, task.cloud_inference, task.hard_sample, task.sample  # noqa: B018
 
@@ -59,11 +59,11 @@ class _EdgeWorker:
 
     def sample(self, original: Function) -> Function:
         """A sample, in either mining mode, and what the miner says of it: the first of the four that are returned."""
-        swallow = self._guard.swallow
+        swallow = self._boundary.record
         sample: Optional[Callable[[], None]] = None
 
         def wrapper(service: Any, *arguments: Any, **keywords: Any) -> Any:
-            # The hot path: try and except cost nothing where nothing is raised, "with guard" does.
+            # The hot path: try and except cost nothing where nothing is raised, "with boundary" does.
             nonlocal sample
             try:
                 if sample is None:
@@ -83,7 +83,7 @@ class _EdgeWorker:
 
     def edge_inference(self, original: Function) -> Function:
         """An inference of the little model, its post-processing included."""
-        return observed_late(self._guard, lambda: self._task.edge_inference, original)
+        return observed_late(self._boundary, lambda: self._task.edge_inference, original)
 
     def hard_sample_that_raises(self, original: Function) -> Function:
         """Mining-then-inference: the cloud was asked because the sample is hard, and the error leaves ``inference``."""
@@ -92,7 +92,7 @@ class _EdgeWorker:
             try:
                 return original(service, *arguments, **keywords)
             except BaseException:
-                with self._guard:
+                with self._boundary:
                     self._task.hard_sample()
                 raise
 
@@ -107,7 +107,7 @@ class _EdgeWorker:
                 raise _NoResultError(reply)
             return reply
 
-        observed = observed_late(self._guard, lambda: self._task.cloud_inference, checked)
+        observed = observed_late(self._boundary, lambda: self._task.cloud_inference, checked)
 
         def wrapper(client: Any, *arguments: Any, **keywords: Any) -> Any:
             try:
@@ -121,22 +121,22 @@ class _EdgeWorker:
 class _CloudWorker:
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
-        self._guard = worker.guard
+        self._boundary = worker.guard
 
     def construction(self, original: Function) -> Function:
         """The series are there, at 0, before the first call comes."""
 
         def wrapper(service: Any, *arguments: Any, **keywords: Any) -> None:
             original(service, *arguments, **keywords)
-            with self._guard:
+            with self._boundary:
                 self._serve()
 
         return wrapper
 
     def inference(self, original: Function) -> Function:
         """An inference of the big model, done for an edge worker; each of its attempts is one."""
-        return observed_late(self._guard, self._serve, original)
+        return observed_late(self._boundary, self._serve, original)
 
     def _serve(self) -> Observation:
-        self._worker.takes_role(_KIND, "cloud")
+        self._worker.update_identity(_KIND, "cloud")
         return self._worker.joint_inference.serve

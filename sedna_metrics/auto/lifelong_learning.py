@@ -14,7 +14,7 @@ from sedna_metrics._worker import Worker
 from sedna_metrics.auto._hooks import Function, Hook, argument, length, observed_late, samples_of
 from sedna_metrics.auto._learning import LearningWorker
 from sedna_metrics.auto._reports import Reports, loss_of
-from sedna_metrics.instruments._cells import last_of
+from sedna_metrics.metrics._values import last_of
 from sedna_metrics.tasks import LifelongLearning
 
 _MODULE = "sedna.core.lifelong_learning.lifelong_learning"
@@ -69,7 +69,7 @@ class _Worker(LearningWorker[LifelongLearning]):
                 job, lambda: self._task("train").training(samples_of("train_data", arguments, keywords))
             ):
                 result = original(job, *arguments, **keywords)
-                with self._guard:
+                with self._boundary:
                     training = trainings.of(job)
                     losses = _losses_of(result)
                     if training is not None and losses:
@@ -80,17 +80,17 @@ class _Worker(LearningWorker[LifelongLearning]):
 
     def inference(self, original: Function) -> Function:
         """An inference, of one sample or of several, and how many of them belong to no known task."""
-        observed = observed_late(self._guard, lambda: self._task("inference").inference, original)
+        observed = observed_late(self._boundary, lambda: self._task("inference").inference, original)
 
         def wrapper(job: Any, *arguments: Any, **keywords: Any) -> Any:
-            with self._guard:
+            with self._boundary:
                 self._prepare().sample(samples_of("data", arguments, keywords) or 1)
                 self._met.unseen = 0
             result = None
             try:
                 result = observed(job, *arguments, **keywords)
             finally:
-                with self._guard:
+                with self._boundary:
                     self._worker.lifelong_learning.unseen_sample(self._met.unseen or _unseen_of(result))
             return result
 
@@ -100,7 +100,7 @@ class _Worker(LearningWorker[LifelongLearning]):
         """The samples of unseen tasks, counted before ``inference`` makes a dict of them, by a name that may repeat."""
 
         def wrapper(processing: Any, *arguments: Any, **keywords: Any) -> Any:
-            with self._guard:
+            with self._boundary:
                 self._met.unseen = samples_of("data", arguments, keywords) or 1
             return original(processing, *arguments, **keywords)
 
@@ -111,7 +111,7 @@ class _Worker(LearningWorker[LifelongLearning]):
 
         def wrapper(management: Any, *arguments: Any, **keywords: Any) -> Any:
             result = original(management, *arguments, **keywords)
-            with self._guard:
+            with self._boundary:
                 if argument(1, "task_type", arguments, keywords) in (None, "seen_task"):
                     index = argument(0, "task_index", arguments, keywords)
                     tasks = [task for group in index["task_groups"] for task in (group.tasks or [group])]
@@ -129,7 +129,7 @@ class _Worker(LearningWorker[LifelongLearning]):
 
         def wrapper(management: Any, *arguments: Any, **keywords: Any) -> Any:
             result = original(management, *arguments, **keywords)
-            with self._guard:
+            with self._boundary:
                 task = self._prepare()
                 url = _index_url() or argument(0, "task_index", arguments, keywords)
                 if result is None:

@@ -20,7 +20,14 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional
 import requests
 
 from sedna_metrics import settings as settings_module
-from sedna_metrics._exports import GATEWAY_UNUSED, credentials, exports, leaves_gateway_unused, open_spool, spool_folder
+from sedna_metrics._exporters import (
+    GATEWAY_UNUSED,
+    credentials,
+    exports,
+    leaves_gateway_unused,
+    open_spool,
+    spool_folder,
+)
 from sedna_metrics._urls import strip_secrets
 from sedna_metrics._version import __version__
 from sedna_metrics.auto import is_kubeedge_sedna

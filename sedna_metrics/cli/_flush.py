@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional
 
 from sedna_metrics import settings as settings_module
-from sedna_metrics._exports import credentials, open_spool
+from sedna_metrics._exporters import credentials, open_spool
 from sedna_metrics.errors import SettingError
 from sedna_metrics.exposition import discovery
 from sedna_metrics.exposition.delivery import deliver_spooled

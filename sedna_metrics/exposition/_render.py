@@ -9,8 +9,8 @@ from prometheus_client import CollectorRegistry, exposition
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-from sedna_metrics._guard import Guard
-from sedna_metrics.instruments import Instruments, OurMetric
+from sedna_metrics._boundary import ErrorBoundary
+from sedna_metrics.metrics import Instruments, OurMetric
 
 GZIP_LEVEL = 5
 TEXT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -36,7 +36,7 @@ class Renderer:
     Args:
         registry: what is shown.
         instruments: those of ours in it.
-        guard: told when a collector of the worker's raises.
+        boundary: told when a collector of the worker's raises.
         refresh: called before each look, to take in what child processes have told.
     """
 
@@ -44,20 +44,20 @@ class Renderer:
         self,
         registry: CollectorRegistry,
         instruments: Instruments,
-        guard: Guard,
+        boundary: ErrorBoundary,
         refresh: Callable[[], None] = lambda: None,
     ) -> None:
         self._registry = registry
         self._instruments = instruments
-        self._guard = guard
+        self._boundary = boundary
         self._refresh = refresh
 
     def text(self, with_others: bool = True) -> bytes:
         """Everything, in the Prometheus text format 0.0.4; without others, our own series alone."""
-        with self._guard:
+        with self._boundary:
             self._refresh()
         ours = self._instruments.render().encode("utf-8")
-        with self._guard:
+        with self._boundary:
             others = self._others() if with_others else []
             if others:
                 return ours + exposition.generate_latest(_Others(others))
@@ -75,10 +75,10 @@ class Renderer:
         return body, content_type, None
 
     def _openmetrics(self, encoder: Callable[[Any], bytes]) -> bytes:
-        with self._guard:
+        with self._boundary:
             self._refresh()
         metrics: List[Metric] = list(self._instruments.collect())
-        with self._guard:
+        with self._boundary:
             return encoder(_Others([*metrics, *self._others()]))
         return encoder(_Others(metrics))
 

@@ -14,11 +14,11 @@ import threading
 import time
 from typing import TYPE_CHECKING, Callable, List, Mapping, NamedTuple, Optional, Tuple
 
-from sedna_metrics._guard import Guard
+from sedna_metrics._boundary import ErrorBoundary
 from sedna_metrics.exposition._files import Lock
 from sedna_metrics.exposition.pushgateway import PushError, Pushgateway, group_path
 from sedna_metrics.exposition.spool import Spool
-from sedna_metrics.instruments import Counter, Gauge
+from sedna_metrics.metrics import Counter, Gauge
 
 FIRST_PUSH_SECONDS = 1.0
 """The first push comes at a random moment within this: a whole fleet may start at once."""
@@ -58,7 +58,7 @@ class Delivery:
         timeout: seconds that one push may take.
         deadline: seconds that :meth:`flush` and :meth:`close` may take.
         counts: what delivery says about itself.
-        guard: keeps what else may go wrong away from the worker.
+        boundary: keeps what else may go wrong away from the worker.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Delivery:
         timeout: float,
         deadline: float,
         counts: Counts,
-        guard: Guard,
+        boundary: ErrorBoundary,
     ) -> None:
         self._gateway = gateway
         self._grouping_key = dict(grouping_key)
@@ -81,7 +81,7 @@ class Delivery:
         self._timeout = timeout
         self._deadline = deadline
         self._counts = counts
-        self._guard = guard
+        self._boundary = boundary
         self._group = group_path(self._grouping_key)
         self._lock: Optional[Lock] = None
         self._others_are_poison = False
@@ -131,18 +131,18 @@ class Delivery:
     # The planning thread.
 
     def _run(self) -> None:
-        with self._guard:
+        with self._boundary:
             self._pause(random.uniform(0, min(FIRST_PUSH_SECONDS, self._interval)))
-        with self._guard:
+        with self._boundary:
             self._own_group()
-        with self._guard:
+        with self._boundary:
             if self._deliver_spooled():
                 self._pause(self._interval)  # the last run's final state is to be seen before ours takes its place
         due = 0.0
         while True:
             with self._condition:
                 asked, closing, until = self._wanted, self._closing, self._until
-            with self._guard:
+            with self._boundary:
                 if asked > self._served:
                     self._push_until(until)
                 elif time.monotonic() >= due:
@@ -328,7 +328,7 @@ class Delivery:
             except PushError as error:
                 answer.put(error)
             except Exception as error:
-                self._guard.swallow(error)
+                self._boundary.record(error)
                 answer.put(PushError(f"{type(error).__name__}: {error}"))
 
 

@@ -19,7 +19,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Dict, Optional, Tuple
 
-from sedna_metrics._guard import Guard
+from sedna_metrics._boundary import ErrorBoundary
 from sedna_metrics.errors import SettingError
 from sedna_metrics.exposition._render import Renderer
 from sedna_metrics.settings import PortRange
@@ -158,7 +158,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self.headers.get("Accept", ""), self.headers.get("Accept-Encoding", "")
             )
         except Exception as error:
-            self.server.guard.swallow(error)
+            self.server.boundary.record(error)
             return self._answer(500, b"The metrics cannot be shown; the worker's log says why.\n")
         headers = {"Content-Encoding": encoding} if encoding else {}
         return self._answer(200, body, content_type, {**headers, "Vary": "Accept, Accept-Encoding"})
@@ -196,11 +196,11 @@ class _Server(ThreadingHTTPServer):
     allow_reuse_address = True
 
     def __init__(
-        self, family: socket.AddressFamily, address: Any, renderer: Renderer, guard: Guard, access: Access
+        self, family: socket.AddressFamily, address: Any, renderer: Renderer, boundary: ErrorBoundary, access: Access
     ) -> None:
         self.address_family = family
         self.renderer = renderer
-        self.guard = guard
+        self.boundary = boundary
         self._tls = access.context()
         self._authorization = access.authorization()
         self.timeout = _TICK_SECONDS
@@ -267,7 +267,7 @@ class _Server(ThreadingHTTPServer):
         error = sys.exc_info()[1]
         # An OSError (TLS' among them) is a client that went away or spoke nonsense, and no failure of ours.
         if isinstance(error, Exception) and not isinstance(error, (OSError, ValueError)):
-            self.guard.swallow(error)
+            self.boundary.record(error)
 
 
 class MetricsServer:
@@ -319,7 +319,7 @@ class MetricsServer:
 
 
 def serve(
-    host: str, ports: PortRange, renderer: Renderer, guard: Guard, access: Optional[Access] = None
+    host: str, ports: PortRange, renderer: Renderer, boundary: ErrorBoundary, access: Optional[Access] = None
 ) -> Optional[MetricsServer]:
     """Listen on the first free port of the range.
 
@@ -340,7 +340,7 @@ def serve(
         raise SettingError(f"host is {host!r}, which is no address ({why}); 0.0.0.0 or :: listens everywhere") from why
     for port in range(ports.first, ports.last + 1):
         try:
-            server = _Server(family, (address[0], port, *address[2:]), renderer, guard, access)
+            server = _Server(family, (address[0], port, *address[2:]), renderer, boundary, access)
         except OSError as why:
             if why.errno in (errno.EADDRINUSE, errno.EACCES):
                 continue

@@ -23,8 +23,8 @@ import sys
 import threading
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
-from sedna_metrics._guard import Guard
-from sedna_metrics.instruments import Change, Instruments, Snapshot, abandon, changes, merge, snapshot
+from sedna_metrics._boundary import ErrorBoundary
+from sedna_metrics.metrics import Change, Instruments, Snapshot, abandon, changes, merge, snapshot
 
 INTERVAL_SECONDS = 0.4
 """Time between two reports: well under the second within which a killed child may lose what it counted."""
@@ -58,7 +58,7 @@ class Children:
     Args:
         instruments: where changes are added.
         on_mentions: makes the series of what a child mentioned.
-        guard: told of what children's guards counted.
+        boundary: told of what children's boundaries counted.
         identity: namespace, task and worker.
     """
 
@@ -66,12 +66,12 @@ class Children:
         self,
         instruments: Instruments,
         on_mentions: Callable[[Dict[str, List[str]]], None],
-        guard: Guard,
+        boundary: ErrorBoundary,
         identity: Mapping[str, str],
     ) -> None:
         self._instruments = instruments
         self._on_mentions = on_mentions
-        self._guard = guard
+        self._boundary = boundary
         self._token = secrets.token_hex(16)
         self._listener, address = _listen()
         self.variable = f"{address} {digest(identity)} {self._token}"
@@ -94,7 +94,7 @@ class Children:
 
     def close(self) -> None:
         """Take in what has been told, and listen no longer."""
-        with self._guard:
+        with self._boundary:
             self.drain()
         with self._lock:
             self._closed = True
@@ -118,7 +118,7 @@ class Children:
             with self._lock:
                 if self._closed:
                     return
-                with self._guard:
+                with self._boundary:
                     self._take(0)
 
     def _take(self, timeout: float) -> bool:
@@ -151,7 +151,7 @@ class Children:
             data = b""
         if data:
             connection.buffer += data
-            with self._guard:
+            with self._boundary:
                 if self._messages(connection):
                     return
         self._drop(socket_)
@@ -178,7 +178,7 @@ class Children:
     def _add(self, told: Told, connection: _Connection) -> None:
         self._on_mentions(told.mentions)
         merge(self._instruments, told.changes)
-        self._guard.merge(told.errors, told.rejected)
+        self._boundary.add(told.errors, told.rejected)
         for name, labels, change in told.changes:
             if isinstance(change, list) and len(change) == 4:
                 began = connection.durations.setdefault((name, tuple(labels)), [0, 0, 0])
@@ -190,7 +190,7 @@ class Children:
         connection = self._connections.pop(socket_)
         self._selector.unregister(socket_)
         socket_.close()
-        with self._guard:
+        with self._boundary:
             abandon(
                 self._instruments,
                 [
@@ -216,7 +216,7 @@ class Parent:
         variable: the value of the variable.
         instruments: what is told of; what they hold now is the main process's already.
         mentions: gives the tasks and attributes in use.
-        guard: what it counts is told too.
+        boundary: what it counts is told too.
     """
 
     def __init__(
@@ -224,16 +224,16 @@ class Parent:
         variable: str,
         instruments: Instruments,
         mentions: Callable[[], Dict[str, List[str]]],
-        guard: Guard,
+        boundary: ErrorBoundary,
     ) -> None:
         self.variable = variable
         self._instruments = instruments
         self._mentions = mentions
-        self._guard = guard
+        self._boundary = boundary
         self._connection: Optional[socket.socket] = None
         self._lock = threading.Lock()
         self._told: Snapshot = snapshot(instruments)
-        self._told_guard = (int(guard.errors()), int(guard.rejected()))
+        self._told_guard = (int(boundary.errors()), int(boundary.rejected()))
         self._is_gone = False
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sedna-metrics-parent", daemon=True)
@@ -251,10 +251,10 @@ class Parent:
 
     def tell(self) -> None:
         """Tell what has changed, if anything has; a main process that is gone is told nothing any more."""
-        with self._guard, self._lock:
+        with self._boundary, self._lock:
             if self._is_gone:
                 return
-            now, counted = snapshot(self._instruments), (int(self._guard.errors()), int(self._guard.rejected()))
+            now, counted = snapshot(self._instruments), (int(self._boundary.errors()), int(self._boundary.rejected()))
             changed = changes(self._told, now)
             if not changed and counted == self._told_guard:
                 return

@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import Any, Callable, Optional
 
 from sedna_metrics import _runtime
-from sedna_metrics.integrations._running import OwnTraining, UnfinishedError, under_way
+from sedna_metrics.integrations._running import OwnTraining, UnfinishedError, active_runs
 from sedna_metrics.tasks._context import length
 from sedna_metrics.tasks._time_left import whole_number
 from sedna_metrics.tasks._training import Training
@@ -37,7 +37,7 @@ class Fit:
     def begins(self, epochs: Any = None, samples: Any = None) -> None:
         """The ``fit`` begins; ``epochs`` are planned, if that is known."""
         self.fails()
-        worker, run = _runtime.running(), under_way()
+        worker, run = _runtime.running(), active_runs()
         if isinstance(run, Training):
             self.training = run
         elif worker is not None:

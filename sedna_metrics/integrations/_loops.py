@@ -9,7 +9,7 @@ from types import FrameType
 from typing import Any, Callable, Iterable, Iterator, Optional, Tuple, TypeVar, Union
 
 from sedna_metrics import _runtime
-from sedna_metrics.integrations._running import OwnTraining, UnfinishedError, under_way
+from sedna_metrics.integrations._running import OwnTraining, UnfinishedError, active_runs
 from sedna_metrics.tasks._context import length
 from sedna_metrics.tasks._evaluation import Evaluation
 from sedna_metrics.tasks._loops import Epochs
@@ -27,7 +27,7 @@ def progress(done: Optional[float] = None, total: Optional[float] = None, *, los
         total: units in all; the time left comes from both.
         loss: the latest loss: a number, a numpy or tensor scalar, or a history, of which the last value counts.
     """
-    run = under_way()
+    run = active_runs()
     if run is None:
         return
     if loss is not None and isinstance(run, Training):
@@ -117,7 +117,7 @@ class _Loop(Iterator[T]):
             self._end(UnfinishedError("its loop was left by an exception") if left else None)
 
     def _begin(self) -> Iterator[T]:
-        worker, run = _runtime.running(), under_way()
+        worker, run = _runtime.running(), active_runs()
         if worker is not None and not isinstance(run, self._joins):
             run = None
             with worker.guard:

@@ -56,7 +56,7 @@ class OwnTraining:
                 self._stack.__exit__(type(error), error, error.__traceback__)
 
 
-def under_way() -> Any:
+def active_runs() -> Any:
     """The training or evaluation under way in the running worker, the latest; ``None`` where there is none."""
     worker = _runtime.running()
-    return worker.under_way[-1] if worker is not None and worker.under_way else None
+    return worker.active_runs[-1] if worker is not None and worker.active_runs else None

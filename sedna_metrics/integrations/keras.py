@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, Mapping, Optional
 
 from sedna_metrics.integrations._fit import Fit, callback_of, framework_class, guarded
-from sedna_metrics.integrations._running import under_way
+from sedna_metrics.integrations._running import active_runs
 from sedna_metrics.tasks._evaluation import Evaluation
 
 Logs = Optional[Mapping[str, Any]]
@@ -63,7 +63,7 @@ class _Hooks:
 
     @guarded
     def on_test_batch_end(self, batch: int, logs: Logs = None) -> None:
-        steps, run = (self.params or {}).get("steps"), under_way()
+        steps, run = (self.params or {}).get("steps"), active_runs()
         # A validation within fit tells nothing of an evaluation: params are those of the fit then.
         if isinstance(run, Evaluation) and steps:
             run.progress(batch + 1, steps)

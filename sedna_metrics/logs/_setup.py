@@ -9,7 +9,7 @@ import threading
 from types import TracebackType
 from typing import Any, Callable, List, Mapping, Optional, Type, Union
 
-from sedna_metrics._guard import Guard
+from sedna_metrics._boundary import ErrorBoundary
 from sedna_metrics.catalogue import log as contract
 from sedna_metrics.identity import WorkerIdentity
 from sedna_metrics.logs._context import begin_era
@@ -145,7 +145,7 @@ def configure_logging(
     if identity is None:
         identity = identity_fields(WorkerIdentity.from_env(os.environ))
     logging._checkLevel(level)  # type: ignore[attr-defined]
-    return Log(style, level, identity, stream if stream is not None else sys.stdout, on_error or Guard().swallow)
+    return Log(style, level, identity, stream if stream is not None else sys.stdout, on_error or ErrorBoundary().record)
 
 
 def emit(event: str, **fields: Any) -> None:

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Callable, List, Optional
 
+from sedna_metrics._boundary import ErrorBoundary
 from sedna_metrics._clock import Clock
-from sedna_metrics._guard import Guard
-from sedna_metrics._inert import Inert
-from sedna_metrics.instruments import Instruments
+from sedna_metrics._noop import Noop
+from sedna_metrics.metrics import Instruments
 
 
 class Emit:
@@ -34,7 +34,7 @@ class TaskContext:
 
     instruments: Instruments
     clock: Clock
-    guard: Guard
+    boundary: ErrorBoundary
     emit: Emit
     node: str = "unknown"
     iteration: Optional[int] = None
@@ -43,7 +43,7 @@ class TaskContext:
     """Called as a stage of work ends well."""
     at_close: Callable[[Callable[[], None]], None] = lambda call: None
     """Takes what is to be called as the worker is closed."""
-    under_way: List[Any] = field(default_factory=list)
+    active_runs: List[Any] = field(default_factory=list)
     """The trainings and evaluations under way, the latest last: what code that was handed none reports to."""
 
 
@@ -57,9 +57,9 @@ else:
         def __get__(self, task, owner=None):
             if task is None:
                 return self
-            with task._context.guard:
+            with task._context.boundary:
                 return super().__get__(task, owner)
-            return Inert()
+            return Noop()
 
 
 def reason(error: BaseException) -> str:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import Any, Callable, Dict, Iterable, Iterator, Mapping, Optional, TypeVar
 
-from sedna_metrics._inert import Inert
+from sedna_metrics._noop import Noop
 from sedna_metrics._progress import Progress
 from sedna_metrics._urls import strip_secrets
 from sedna_metrics.catalogue import learning as metrics
-from sedna_metrics.instruments import Gauge
+from sedna_metrics.metrics import Gauge
 from sedna_metrics.tasks._context import TaskContext, reason
 from sedna_metrics.tasks._time_left import TimeLeft
 
@@ -45,7 +45,7 @@ class Evaluation:
 
     def samples(self, count: int) -> None:
         """Say how many samples are evaluated on (EvalSampleNum), where that was not known at the start."""
-        with self._context.guard:
+        with self._context.boundary:
             self._series.samples.set(count)
 
     def new_model(self, url: object, scores: Optional[Mapping[str, Any]] = None, **more: Any) -> None:
@@ -57,34 +57,34 @@ class Evaluation:
                 by class the mean counts. What is no number is refused.
             more: further scores.
         """
-        with self._context.guard:
+        with self._context.boundary:
             self._series.new_model.set({"url": strip_secrets(url)})
             self._score("new", url, scores, more)
 
     def old_model(self, url: object, scores: Optional[Mapping[str, Any]] = None, **more: Any) -> None:
         """Say how the old model did on the same samples (AccuracyMetricForOldModel); as :meth:`new_model`."""
-        with self._context.guard:
+        with self._context.boundary:
             self._score("old", url, scores, more)
 
     def track(self, samples: Iterable[T], total: Optional[int] = None) -> Iterator[T]:
         """Go through the samples (or batches) of the evaluation; the time left comes from here."""
         count: Optional[int] = None
-        with self._context.guard:
+        with self._context.boundary:
             count = self._time_left.count(samples, total)
         for index, sample in enumerate(samples):
             yield sample
             if count:
-                with self._context.guard:
+                with self._context.boundary:
                     self._time_left.tell(self._progress, index + 1, count)
 
     def progress(self, done: float, total: float) -> None:
         """Say how far evaluation is, in units of your own."""
-        with self._context.guard:
+        with self._context.boundary:
             self._time_left.tell(self._progress, done, total)
 
     def _score(self, model: str, url: object, scores: Optional[Mapping[str, Any]], more: Mapping[str, Any]) -> None:
         if scores is not None and not isinstance(scores, Mapping):
-            self._context.guard.reject(metrics.EVAL_SCORE.name, scores, "scores come by name, as a dict")
+            self._context.boundary.reject(metrics.EVAL_SCORE.name, scores, "scores come by name, as a dict")
             scores = None
         gauges = self._series.scores[model]
         if f"{model}_model_url" not in self._fields:
@@ -117,21 +117,21 @@ def evaluation_run(
 ) -> Iterator[Evaluation]:
     """One evaluation, with its events."""
     evaluation: Any = None
-    with context.guard:
+    with context.boundary:
         evaluation = Evaluation(context, series(), samples)
         context.emit("evaluation.started", samples=series().samples.value())
     if evaluation is None:
-        evaluation = Inert()
-    context.under_way.append(evaluation)
+        evaluation = Noop()
+    context.active_runs.append(evaluation)
     try:
         yield evaluation
     except BaseException as error:
-        with context.guard:
+        with context.boundary:
             evaluation._ended(error)
         raise
     finally:
-        context.under_way.remove(evaluation)
-    with context.guard:
+        context.active_runs.remove(evaluation)
+    with context.boundary:
         evaluation._ended(None)
         context.on_success()
 

@@ -7,7 +7,7 @@ from typing import Callable, Optional, Tuple
 
 from sedna_metrics.catalogue import inference as metrics
 from sedna_metrics.decorators import Observation
-from sedna_metrics.instruments import Counter, Latency
+from sedna_metrics.metrics import CallHistogram, Counter
 from sedna_metrics.tasks._context import TaskContext, reason
 
 
@@ -21,12 +21,12 @@ class InferenceLocation:
 
     def __init__(self, context: TaskContext, location: str) -> None:
         instruments = context.instruments
-        self.latency: Latency = instruments.latency(metrics.DURATION, location=location)
-        instruments.derived(metrics.INFERENCES, self.latency.finished, location=location)
-        instruments.derived(metrics.ERRORS, self.latency.failed, location=location)
-        instruments.derived(metrics.IN_PROGRESS, self.latency.in_progress, location=location)
+        self.latency: CallHistogram = instruments.latency(metrics.DURATION, location=location)
+        instruments.callback(metrics.INFERENCES, self.latency.finished, location=location)
+        instruments.callback(metrics.ERRORS, self.latency.failed, location=location)
+        instruments.callback(metrics.IN_PROGRESS, self.latency.in_progress, location=location)
         failures = FailureEvents(context, location, self.latency.failed)
-        self.observe = Observation(self.latency, failures, context.clock.monotonic, context.guard)
+        self.observe = Observation(self.latency, failures, context.clock.monotonic, context.boundary)
 
 
 class FailureEvents:
@@ -50,7 +50,7 @@ class FailureEvents:
     def __call__(self, error: BaseException) -> None:
         if not isinstance(error, Exception):
             return  # an interrupt, an exit, a cancellation: not the inference's fault
-        with self._context.guard:
+        with self._context.boundary:
             now, said = self._context.clock.monotonic(), reason(error)  # the worker's own __str__: not under the lock
             with self._lock:
                 if now < self._quiet_until:
@@ -81,7 +81,7 @@ class FailureEvents:
         )
 
 
-def samples_told_or_inferred(told: Counter, latency: Latency) -> Callable[[], float]:
+def samples_told_or_inferred(told: Counter, latency: CallHistogram) -> Callable[[], float]:
     """The number of samples: what the script tells, or the inferences as long as it has told nothing.
 
     A counter must not fall: what was shown before the script began to tell stays until it has told more.

@@ -30,7 +30,7 @@ class LearningTask:
     def inference(self) -> Observation:
         """Decorator and context manager for an inference of the deployed model, which is one sample each."""
         latency = self._edge.latency
-        self._context.instruments.derived(metrics.SAMPLES, lambda: latency.finished() + latency.failed())
+        self._context.instruments.callback(metrics.SAMPLES, lambda: latency.finished() + latency.failed())
         return self._edge.observe
 
     @contextmanager
@@ -63,20 +63,20 @@ class LearningTask:
         DeployStatus is waiting while the body runs, then ok, or not_ok if it raised.
         """
         with self._stages.run("deploy"):
-            with self._context.guard:
+            with self._context.boundary:
                 self._deployment.waiting()
             try:
                 yield
             except BaseException as error:
-                with self._context.guard:
+                with self._context.boundary:
                     self._deployment.not_deployed(url, type(error).__name__)
                 raise
-            with self._context.guard:
+            with self._context.boundary:
                 self._deployment.deployed(url)
 
     def not_deployed(self, url: object, reason: str) -> None:
         """The model at ``url`` was not better, or not wanted: DeployStatus is not_ok, the deployed model stays."""
-        with self._context.guard:
+        with self._context.boundary:
             self._stages.status("deploy", "completed")
             self._deployment.not_deployed(url, reason)
 
@@ -87,13 +87,13 @@ class LearningTask:
             stage: train, eval or deploy.
             status: waiting, ready, starting, running, completed or failed.
         """
-        with self._context.guard:
+        with self._context.boundary:
             if self._stages.status(stage, status):
                 self._context.emit("stage.changed", task_stage=stage, status=status)
 
     def iteration(self, number: int) -> None:
         """Begin iteration ``number`` (IterationNo). Sedna's train and eval workers are told theirs by their paths."""
-        with self._context.guard:
+        with self._context.boundary:
             if self._iteration.begin(number):
                 self._new_iteration()
 

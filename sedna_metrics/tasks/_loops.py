@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Callable, Iterable, Iterator, Optional, TypeVar
 
-from sedna_metrics._guard import Guard
+from sedna_metrics._boundary import ErrorBoundary
 
 if TYPE_CHECKING:
     from sedna_metrics.tasks._training import Training
@@ -22,17 +22,17 @@ class Epochs(Iterator[T]):
 
     def __init__(self, training: Training, items: Iterable[T]) -> None:
         self._training = training
-        self._guard = training.guard
+        self._boundary = training.boundary
         self._items = iter(items)
         self._number = -1
 
     def __next__(self) -> T:
         if self._number >= 0:
-            with self._guard:
+            with self._boundary:
                 self._training.epoch_ends()
         item = next(self._items)
         self._number += 1
-        with self._guard:
+        with self._boundary:
             self._training.epoch_begins(self._number)
         return item
 
@@ -44,7 +44,7 @@ class Steps(Iterator[T]):
         batches: what the loop goes over.
         clock: gives seconds.
         on_step: told of each step that is done: the number of steps so far, and the seconds that this one took.
-        guard: takes what goes wrong as it is told.
+        boundary: takes what goes wrong as it is told.
     """
 
     def __init__(
@@ -52,12 +52,12 @@ class Steps(Iterator[T]):
         batches: Iterable[T],
         clock: Callable[[], float],
         on_step: Callable[[int, float], None],
-        guard: Guard,
+        boundary: ErrorBoundary,
     ) -> None:
         self._batches = iter(batches)
         self._clock = clock
         self._on_step = on_step
-        self._guard = guard
+        self._boundary = boundary
         self._done = 0
         self._began: Optional[float] = None
 
@@ -65,7 +65,7 @@ class Steps(Iterator[T]):
         if self._began is not None:
             seconds, self._began = self._clock() - self._began, None
             self._done += 1
-            with self._guard:
+            with self._boundary:
                 self._on_step(self._done, seconds)
         batch = next(self._batches)
         self._began = self._clock()

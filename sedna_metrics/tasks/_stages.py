@@ -26,7 +26,7 @@ class Stages:
         """
         for metric, value in ((metrics.TASK_STAGE, stage), (metrics.STAGE_STATUS, status)):
             if not isinstance(value, str) or value not in metric.states:
-                self._context.guard.reject(metric.name, value, f"it must be one of {', '.join(metric.states)}")
+                self._context.boundary.reject(metric.name, value, f"it must be one of {', '.join(metric.states)}")
                 return False
         self._stage.set(stage)
         self._context.instruments.state(metrics.STAGE_STATUS, task_stage=stage).set(status)
@@ -36,14 +36,14 @@ class Stages:
     @contextmanager
     def run(self, stage: str) -> Iterator[None]:
         """Running while the body runs, then completed, or failed if it raised."""
-        guard = self._context.guard
-        with guard:
+        boundary = self._context.boundary
+        with boundary:
             self.status(stage, "running")
         try:
             yield
         except BaseException:
-            with guard:
+            with boundary:
                 self.status(stage, "failed")
             raise
-        with guard:
+        with boundary:
             self.status(stage, "completed")

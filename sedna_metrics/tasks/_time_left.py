@@ -6,7 +6,7 @@ from typing import Any, Optional
 
 from sedna_metrics._progress import Progress
 from sedna_metrics.catalogue import Metric
-from sedna_metrics.instruments import Gauge, to_float
+from sedna_metrics.metrics import Gauge, to_float
 from sedna_metrics.tasks._context import TaskContext, length
 
 
@@ -36,7 +36,7 @@ class TimeLeft:
         try:
             progress.update(done, total)
         except ValueError as why:
-            self._context.guard.reject(self._metric.name, (done, total), str(why))
+            self._context.boundary.reject(self._metric.name, (done, total), str(why))
             return False
         remaining, completion = progress.remaining_seconds(), progress.estimated_completion()
         if remaining is not None and completion is not None:
@@ -48,7 +48,7 @@ class TimeLeft:
         """How many ``batches`` there are: ``total`` where it is given and a number, else their length, if they tell."""
         count = whole_number(total)
         if count is None and total is not None:
-            self._context.guard.reject(self._metric.name, total, "a total must be a whole number of 0 or more")
+            self._context.boundary.reject(self._metric.name, total, "a total must be a whole number of 0 or more")
         return length(batches) if count is None else count
 
     def nothing(self) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import Any, Callable, Iterable, Iterator, Optional, TypeVar
 
-from sedna_metrics._inert import Inert
+from sedna_metrics._noop import Noop
 from sedna_metrics._progress import Progress
 from sedna_metrics._urls import strip_secrets
 from sedna_metrics.catalogue import learning as metrics
 from sedna_metrics.decorators import Observation
-from sedna_metrics.instruments import Gauge, Info, Latency
+from sedna_metrics.metrics import CallHistogram, Gauge, Info
 from sedna_metrics.tasks._context import TaskContext, reason
 from sedna_metrics.tasks._loops import Epochs, Steps
 from sedna_metrics.tasks._time_left import TimeLeft, whole_number
@@ -30,8 +30,8 @@ class TrainingSeries:
         self.completion: Gauge = instruments.gauge(metrics.TRAINING_COMPLETION)
         self.epoch: Gauge = instruments.gauge(metrics.TRAINING_EPOCH)
         self.epochs: Gauge = instruments.gauge(metrics.TRAINING_EPOCHS)
-        self.step_durations: Latency = instruments.latency(metrics.STEP_DURATION)
-        self.step = Observation(self.step_durations, lambda error: None, context.clock.monotonic, context.guard)
+        self.step_durations: CallHistogram = instruments.latency(metrics.STEP_DURATION)
+        self.step = Observation(self.step_durations, lambda error: None, context.clock.monotonic, context.boundary)
         self.output_model: Info = instruments.info(metrics.TRAINING_OUTPUT_MODEL)
 
 
@@ -43,7 +43,7 @@ class Training:
             last value counts. NaN and infinities are kept, and counted.
         step: ``with training.step():`` times one step, for loops of your own; a decorator as well. A step that raises
             is not timed.
-        guard: the worker's failure boundary.
+        boundary: the worker's failure boundary.
     """
 
     loss: Callable[[Any], None]
@@ -52,7 +52,7 @@ class Training:
     _index: int  # of the epoch under way, from 0
 
     def __init__(self, context: TaskContext, series: TrainingSeries, samples: Any, epochs: Any) -> None:
-        self.guard = context.guard
+        self.boundary = context.boundary
         self._context = context
         self._series = series
         self._emit = context.emit
@@ -72,7 +72,7 @@ class Training:
 
     def samples(self, count: int) -> None:
         """Say how many samples are trained on (TrainSampleNum), where that was not known at the start."""
-        with self.guard:
+        with self.boundary:
             self._series.samples.set(count)
 
     @property
@@ -82,7 +82,7 @@ class Training:
 
     def plan(self, epochs: int) -> None:
         """Say how many epochs are planned, where that was not known at the start; they are counted from here."""
-        with self.guard:
+        with self.boundary:
             self._plan(epochs)
 
     def _plan(self, epochs: Any) -> None:
@@ -100,7 +100,7 @@ class Training:
         if self._planned is None:
             raise ValueError("training.epochs() needs to know how many: say training(epochs=10)")
         numbers = range(self._planned)
-        with self.guard:
+        with self.boundary:
             return Epochs(self, numbers)
         return iter(numbers)
 
@@ -112,15 +112,15 @@ class Training:
             number: the epoch's number, from 0; the one after the last where it is not given, or no number.
         """
         index = self._done if number is None else number
-        with self.guard:
+        with self.boundary:
             index = self.epoch_begins(number)
         yield index
-        with self.guard:
+        with self.boundary:
             self.epoch_ends()
 
     def epoch_begins(self, number: Optional[int] = None) -> int:
         """An epoch begins, where no block fits around it: in a callback. Gives its number, as for :meth:`epoch`."""
-        with self.guard:
+        with self.boundary:
             given = whole_number(number)
             self._index = self._done if given is None else given
             if self._index != self._done:  # goes on from a checkpoint: what was skipped took no time
@@ -131,7 +131,7 @@ class Training:
 
     def epoch_ends(self, *, is_event: bool = True) -> None:
         """The epoch that :meth:`epoch_begins` began is done, which is an event unless ``is_event`` says otherwise."""
-        with self.guard:
+        with self.boundary:
             self._index = self._done = self._index + 1
             self.within_epoch(0.0)
             if is_event:
@@ -145,7 +145,7 @@ class Training:
 
     def within_epoch(self, part: float) -> None:
         """Say how far the epoch under way is: a number from 0 to 1."""
-        with self.guard:
+        with self.boundary:
             self._within_epoch(part, 1)
 
     def steps(self, batches: Iterable[T], total: Optional[int] = None) -> Iterator[T]:
@@ -158,7 +158,7 @@ class Training:
             total: how many batches there are, where ``len(batches)`` does not tell.
         """
         items = iter(batches)  # what cannot be gone through is the script's error
-        with self.guard:
+        with self.boundary:
             return self._steps(items, self._time_left.count(batches, total), self._within_epoch)
         return items
 
@@ -168,14 +168,14 @@ class Training:
         ``for batch in training.track(loader)`` tells the time left in either case.
         """
         items = iter(batches)
-        with self.guard:
+        with self.boundary:
             advance = self.progress if self._planned is None else self._within_epoch
             return self._steps(items, self._time_left.count(batches, total), advance)
         return items
 
     def step_took(self, seconds: float) -> None:
         """Say how long a step took, where neither a block nor a loop fits around it: in a callback."""
-        with self.guard:
+        with self.boundary:
             self._series.step_durations.observe(seconds)
 
     def progress(self, done: float, total: float) -> None:
@@ -183,12 +183,12 @@ class Training:
 
         From then on the time left comes from these alone, until epochs are planned: the two are not mixed.
         """
-        with self.guard:
+        with self.boundary:
             self._time_left.tell(self._in_own_units, done, total)
 
     def output_model(self, url: object) -> None:
         """Say where the trained model is (TrainOutputModelUrl); credentials and query do not become a label."""
-        with self.guard:
+        with self.boundary:
             self._url = strip_secrets(url)
             self._series.output_model.set({"url": self._url})
 
@@ -208,7 +208,7 @@ class Training:
             if count:
                 advance(done, count)
 
-        return Steps(items, self._clock.monotonic, on_step, self.guard)
+        return Steps(items, self._clock.monotonic, on_step, self.boundary)
 
     def _ended(self, error: Optional[BaseException]) -> None:
         fields = {
@@ -232,20 +232,20 @@ def training_run(
 ) -> Iterator[Training]:
     """One run of training, with its events; what stage or status it means is the caller's to set."""
     training: Any = None
-    with context.guard:
+    with context.boundary:
         training = Training(context, series(), samples, epochs)
         context.emit("training.started", samples=series().samples.value(), epochs=series().epochs.value())
     if training is None:
-        training = Inert(epochs)
-    context.under_way.append(training)
+        training = Noop(epochs)
+    context.active_runs.append(training)
     try:
         yield training
     except BaseException as error:
-        with context.guard:
+        with context.boundary:
             training._ended(error)
         raise
     finally:
-        context.under_way.remove(training)
-    with context.guard:
+        context.active_runs.remove(training)
+    with context.boundary:
         training._ended(None)
         context.on_success()

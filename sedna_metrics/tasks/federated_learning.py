@@ -6,11 +6,11 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import Any, Iterable, Iterator, List, Optional, Tuple, Union
 
+from sedna_metrics._boundary import ErrorBoundary
 from sedna_metrics._clock import Clock
-from sedna_metrics._guard import Guard
-from sedna_metrics._inert import Inert
+from sedna_metrics._noop import Noop
 from sedna_metrics.catalogue import federated
-from sedna_metrics.instruments import Counter, Latency
+from sedna_metrics.metrics import CallHistogram, Counter
 from sedna_metrics.tasks._context import TaskContext, reason
 from sedna_metrics.tasks._iteration import Iteration
 from sedna_metrics.tasks._training import Training, TrainingSeries, training_run
@@ -40,8 +40,8 @@ class FederatedLearning:
             samples: number of this node's samples (TrainSampleNum, NodeSampleNum).
             epochs: number of epochs planned, over all rounds.
         """
-        guard = self._context.guard
-        with guard:
+        boundary = self._context.boundary
+        with boundary:
             if samples is not None:
                 self.node_samples(samples)
             self._status.set("running")
@@ -49,32 +49,32 @@ class FederatedLearning:
             with training_run(self._context, lambda: self._training, samples, epochs) as training:
                 yield training
         except BaseException:
-            with guard:
+            with boundary:
                 self._status.set("failed")
             raise
-        with guard:
+        with boundary:
             self._status.set("completed")
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
         """Around waiting for the aggregate: TrainStatus is waiting, and running again after it."""
-        with self._context.guard:
+        with self._context.boundary:
             self._status.set("waiting")
             self._context.emit("training.waiting")
         try:
             yield
         finally:
-            with self._context.guard:
+            with self._context.boundary:
                 self._status.set("running")
 
     def iteration(self, number: int) -> None:
         """Begin local round ``number`` (IterationNo)."""
-        with self._context.guard:
+        with self._context.boundary:
             self._iteration.begin(number)
 
     def aggregate_received(self, number: int) -> None:
         """Say, on a training worker, that the aggregate of round ``number`` came (AggregationNo)."""
-        with self._context.guard:
+        with self._context.boundary:
             self._round.set(number)
             self._context.emit("aggregate.received", round=number)
 
@@ -84,7 +84,7 @@ class FederatedLearning:
         Args:
             status: waiting, running, completed or failed.
         """
-        with self._context.guard:
+        with self._context.boundary:
             self._status.set(status)
 
     def train_nodes(self, nodes: Union[int, Iterable[str]]) -> None:
@@ -93,7 +93,7 @@ class FederatedLearning:
         Args:
             nodes: their names, or only their number where the names are not known.
         """
-        with self._context.guard:
+        with self._context.boundary:
             self._was_told_nodes = True
             self._set_nodes(nodes)
 
@@ -118,7 +118,7 @@ class FederatedLearning:
             samples: their number.
             node: the node's name; this worker's own where it is not given.
         """
-        with self._context.guard:
+        with self._context.boundary:
             name = self._context.node if node is None else str(node)
             self._context.instruments.gauge(federated.NODE_SAMPLES, node=name).set(samples)
 
@@ -132,24 +132,24 @@ class FederatedLearning:
         Args:
             number: the round's number; one more than the last where it is not given.
         """
-        guard, emit = self._context.guard, self._context.emit
+        boundary, emit = self._context.boundary, self._context.emit
         aggregation: Any = None
-        with guard:
+        with boundary:
             if number is None:
                 number = int(self._round.value() or 0) + 1
             self._aggregations  # noqa: B018 - a rate needs the series to be there, at 0, before the first round ends
-            aggregation = Aggregation(self, self._context.clock, guard)
+            aggregation = Aggregation(self, self._context.clock, boundary)
             emit.bind(iteration=number)
             emit("aggregation.started", round=number)
         if aggregation is None:
-            aggregation = Inert()
+            aggregation = Noop()
         try:
             yield aggregation
         except BaseException as error:
-            with guard:
+            with boundary:
                 emit("aggregation.failed", round=number, error=type(error).__name__, reason=reason(error))
             raise
-        with guard:
+        with boundary:
             count, durations = self._aggregations
             seconds = aggregation.seconds()
             durations.observe(seconds)
@@ -165,7 +165,7 @@ class FederatedLearning:
         return TrainingSeries(self._context)
 
     @cached_property
-    def _aggregations(self) -> Tuple[Counter, Latency]:
+    def _aggregations(self) -> Tuple[Counter, CallHistogram]:
         instruments = self._context.instruments
         return instruments.counter(federated.AGGREGATIONS), instruments.latency(federated.AGGREGATION_DURATION)
 
@@ -177,10 +177,10 @@ class Aggregation:
         nodes: names of the nodes whose update came, in that order.
     """
 
-    def __init__(self, task: FederatedLearning, clock: Clock, guard: Guard) -> None:
+    def __init__(self, task: FederatedLearning, clock: Clock, boundary: ErrorBoundary) -> None:
         self._task = task
         self._clock = clock
-        self._guard = guard
+        self._boundary = boundary
         self._began = clock.monotonic()
         self.nodes: List[str] = []
 
@@ -191,7 +191,7 @@ class Aggregation:
             node: the node's name.
             samples: number of samples that it trained on (NodeSampleNum).
         """
-        with self._guard:
+        with self._boundary:
             if not self.nodes:
                 self._began = self._clock.monotonic()
             if node not in self.nodes:

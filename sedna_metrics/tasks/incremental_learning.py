@@ -22,7 +22,7 @@ class IncrementalLearning(LearningTask):
     def inference(self) -> Observation:
         """Decorator and context manager for an inference of the deployed model (IterationInferenceCount)."""
         finished = self._edge.latency.finished
-        self._context.instruments.derived(learning.ITERATION_INFERENCES, lambda: finished() - self._inferences_before)
+        self._context.instruments.callback(learning.ITERATION_INFERENCES, lambda: finished() - self._inferences_before)
         return super().inference
 
     @part
@@ -33,7 +33,7 @@ class IncrementalLearning(LearningTask):
         """
         instruments = self._context.instruments
         hard = instruments.counter(metrics.HARD_SAMPLES)
-        instruments.derived(learning.ITERATION_HARD_SAMPLES, lambda: hard.value() - self._hard_samples_before)
+        instruments.callback(learning.ITERATION_HARD_SAMPLES, lambda: hard.value() - self._hard_samples_before)
         return hard.inc
 
     def _new_iteration(self) -> None:

@@ -49,8 +49,8 @@ class JointInference:
         A script that never calls it has one for each edge inference; one that mines before it infers (Sedna's
         MINING_MODE mining-then-inference) has to call it.
         """
-        told = self._context.instruments.unshown_counter(metrics.SAMPLES)
-        self._context.instruments.derived(metrics.SAMPLES, samples_told_or_inferred(told, self._edge.latency))
+        told = self._context.instruments.internal_counter(metrics.SAMPLES)
+        self._context.instruments.callback(metrics.SAMPLES, samples_told_or_inferred(told, self._edge.latency))
         return told.inc
 
     @part
@@ -58,10 +58,10 @@ class JointInference:
         """Decorator and context manager, in the cloud worker, for an inference that is done for others."""
         instruments = self._context.instruments
         served = instruments.latency(metrics.SERVED_DURATION)
-        instruments.derived(metrics.SERVED, served.finished)
-        instruments.derived(metrics.SERVED_ERRORS, served.failed)
+        instruments.callback(metrics.SERVED, served.finished)
+        instruments.callback(metrics.SERVED_ERRORS, served.failed)
         failures = FailureEvents(self._context, "served", served.failed)
-        return Observation(served, failures, self._context.clock.monotonic, self._context.guard)
+        return Observation(served, failures, self._context.clock.monotonic, self._context.boundary)
 
     @cached_property
     def _edge(self) -> InferenceLocation:

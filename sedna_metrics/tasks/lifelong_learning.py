@@ -34,13 +34,13 @@ class LifelongLearning(LearningTask):
 
         A script that never calls it has one for each inference; one that infers on several samples at once calls it.
         """
-        told = self._context.instruments.unshown_counter(metrics.SAMPLES)
-        self._context.instruments.derived(metrics.SAMPLES, samples_told_or_inferred(told, self._edge.latency))
+        told = self._context.instruments.internal_counter(metrics.SAMPLES)
+        self._context.instruments.callback(metrics.SAMPLES, samples_told_or_inferred(told, self._edge.latency))
         return told.inc
 
     def known_tasks(self, count: int) -> None:
         """Say how many tasks the knowledge base knows."""
-        with self._context.guard:
+        with self._context.boundary:
             gauge = self._context.instruments.gauge(learning.KNOWN_TASKS)
             before = gauge.value()
             gauge.set(count)
@@ -49,5 +49,5 @@ class LifelongLearning(LearningTask):
 
     def task_samples(self, count: int) -> None:
         """Say how many samples those tasks rest on."""
-        with self._context.guard:
+        with self._context.boundary:
             self._context.instruments.gauge(learning.TASK_SAMPLES).set(count)

@@ -9,10 +9,10 @@ from prometheus_client import CollectorRegistry
 
 from sedna_metrics import _runtime
 from sedna_metrics._clock import Clock, SystemClock
-from sedna_metrics._exports import exports
+from sedna_metrics._exporters import exports
 from sedna_metrics._worker import Worker
 from sedna_metrics.identity import WorkerIdentity
-from sedna_metrics.instruments import Gauge, Info, State
+from sedna_metrics.metrics import Gauge, Info, State
 from sedna_metrics.settings import Settings
 from sedna_metrics.testing._clock import FakeClock
 

@@ -15,7 +15,7 @@ import prometheus_client
 from harness import Row, compare, interleave, per_call, per_call_with, show
 
 import sedna_metrics
-from sedna_metrics.instruments import Latency
+from sedna_metrics.metrics import CallHistogram
 
 
 def nothing() -> None: ...
@@ -234,13 +234,13 @@ def many_series(
     worker: sedna_metrics.Worker, registry: prometheus_client.CollectorRegistry, count: int
 ) -> Callable[[], object]:
     """``count`` series of ours, and the same families in prometheus_client's registry; gives our way to write them."""
-    from sedna_metrics._guard import Guard
+    from sedna_metrics._boundary import ErrorBoundary
     from sedna_metrics.catalogue import BY_NAME
-    from sedna_metrics.instruments import Instruments
+    from sedna_metrics.metrics import Instruments
     from sedna_metrics.settings import DEFAULT_BUCKETS
 
     constant = {"task": "task", "worker": "worker"}
-    instruments = Instruments(constant, DEFAULT_BUCKETS, 10 * count, Guard())
+    instruments = Instruments(constant, DEFAULT_BUCKETS, 10 * count, ErrorBoundary())
     names = ["task", "worker"]
     # A third each of counters' kin (gauges by node), scores and histogram lines, as a busy aggregator has them.
     histograms = max(1, count // 60)
@@ -258,7 +258,7 @@ def many_series(
         instruments.gauge(BY_NAME["sedna_node_samples"], node=f"node-{index}").set(index * 1.5)
         samples.labels("task", "worker", f"node-{index}").set(index * 1.5)
     for index in range(histograms):
-        cell: Latency = instruments.latency(duration, location=f"place-{index}")
+        cell: CallHistogram = instruments.latency(duration, location=f"place-{index}")
         child = theirs.labels("task", "worker", f"place-{index}")
         for seconds in (0.0005, 0.003, 0.003, 0.4, 100.0):
             cell.observe(seconds)

@@ -1,0 +1,199 @@
+"""All live series of one worker, and the collector that shows them to prometheus_client."""
+
+from __future__ import annotations
+
+import threading
+from functools import partial
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+
+from prometheus_client.core import Metric as ClientMetric
+from prometheus_client.registry import Collector
+from prometheus_client.samples import Sample
+
+from sedna_metrics import catalogue
+from sedna_metrics._boundary import ErrorBoundary
+from sedna_metrics.catalogue import Metric
+from sedna_metrics.metrics._families import (
+    Family,
+    HistogramFamily,
+    InfoFamily,
+    ScalarFamily,
+    StateFamily,
+)
+from sedna_metrics.metrics._text import format_header
+from sedna_metrics.metrics._values import CallHistogram, Counter, Gauge, Info, State, last_of, mean_of, to_float
+
+_CONVERT = {"": to_float, "last": last_of, "mean": mean_of}
+_ORDER = {metric.name: position for position, metric in enumerate(catalogue.ALL)}
+
+
+class Instruments(Collector):
+    """Hands out cells for catalogue entries, once each, and reads them all when somebody looks.
+
+    A series exists from the moment its cell is asked for: counters at 0, gauges and states once they are set.
+
+    Args:
+        constant_labels: the labels on every series.
+        bounds: upper bounds of the duration histograms, in seconds.
+        max_series: how many label sets a metric may have.
+        boundary: told of values that are refused.
+    """
+
+    def __init__(
+        self,
+        constant_labels: Mapping[str, str],
+        bounds: Sequence[float],
+        max_series: int,
+        boundary: Optional[ErrorBoundary] = None,
+    ) -> None:
+        self._constant = dict(constant_labels)
+        self._bounds = tuple(bounds)
+        self._max_series = max_series
+        self._boundary = boundary or ErrorBoundary()
+        self._lock = threading.RLock()
+        self._by_name: Dict[str, Family[Any]] = {}
+        self.internal: Dict[str, Counter] = {}
+        self._dropped = self.counter(catalogue.library.DROPPED_LABEL_SETS)
+
+    @property
+    def families(self) -> List[Family[Any]]:
+        """The families in use, in the catalogue's order."""
+        return sorted(self._by_name.copy().values(), key=lambda each: _ORDER.get(each.metric.name, len(_ORDER)))
+
+    def counter(self, metric: Metric, /, **labels: str) -> Counter:
+        """The counter of this label set."""
+        cell: Counter = self._family(metric, "counter").cell(lambda: Counter(self._rejecter(metric)), labels)
+        return cell
+
+    def internal_counter(self, metric: Metric) -> Counter:
+        """A counter that :meth:`callback` series of ``metric`` can be made of."""
+        with self._lock:
+            return self.internal.setdefault(metric.name, Counter(self._rejecter(metric)))
+
+    def gauge(
+        self,
+        metric: Metric,
+        on_nonfinite: Optional[Callable[[], None]] = None,
+        /,
+        **labels: str,
+    ) -> Gauge:
+        """The gauge of this label set.
+
+        Args:
+            metric: the catalogue entry.
+            on_nonfinite: called for each NaN or infinity.
+            labels: values of the entry's own labels.
+        """
+
+        def make() -> Gauge:
+            return Gauge(self._rejecter(metric), metric.minimum, _CONVERT[metric.reduce], on_nonfinite)
+
+        cell: Gauge = self._family(metric, "gauge").cell(make, labels)
+        return cell
+
+    def state(self, metric: Metric, /, **labels: str) -> State:
+        """The state of this label set (the state's own label aside)."""
+        cell: State = self._family(metric, "state").cell(lambda: State(metric.states, self._rejecter(metric)), labels)
+        return cell
+
+    def info(self, metric: Metric) -> Info:
+        """The information."""
+        cell: Info = self._family(metric, "info").cell(lambda: Info(self._max_series, self._overflow), {})
+        return cell
+
+    def latency(self, metric: Metric, /, **labels: str) -> CallHistogram:
+        """The durations of this label set, shown as a histogram; :meth:`callback` series can be made of them."""
+        cell: CallHistogram = self._family(metric, "histogram").cell(lambda: CallHistogram(self._bounds), labels)
+        return cell
+
+    def callback(self, metric: Metric, read: Callable[[], Optional[float]], /, **labels: str) -> None:
+        """Show what ``read`` gives as a counter or gauge; ``None`` shows nothing."""
+        self._family(metric, metric.form).cell(lambda: read, labels)
+
+    def collect(self) -> Iterator[OurMetric]:
+        """Every family, for prometheus_client; samples are made only if somebody asks for them."""
+        for family in self.families:
+            if any(True for _ in family.points()):
+                yield OurMetric(family)
+
+    def describe(self) -> Iterator[OurMetric]:
+        """All names that there can ever be, so that a registry sees a conflict when we are registered, not later."""
+        for metric in catalogue.ALL:
+            yield OurMetric(Family(metric, {}, 0, lambda: None))
+
+    def render(self) -> str:
+        """Every family in the text format, the same bytes as ``generate_latest`` of this collector."""
+        lines: List[str] = []
+        for family in self.families:
+            metric, header = family.metric, len(lines)
+            lines.append(format_header(metric.name, metric.type, metric.help))
+            family.write(lines)
+            if len(lines) == header + 1:
+                del lines[header]  # a header without samples tells nothing
+        return "".join(lines)
+
+    def samples(self) -> Dict[Tuple[str, Tuple[Tuple[str, str], ...]], float]:
+        """Every sample by name and own labels; for tests and for the command line."""
+        return {
+            (name, tuple(sorted(item for item in labels.items() if item[0] not in self._constant))): value
+            for family in self.families
+            for name, labels, value in family.points()
+        }
+
+    def _family(self, metric: Metric, form: str) -> Family[Any]:
+        if metric.form != form:
+            raise TypeError(f"{metric.name} is a {metric.form}, not a {form}")
+        family = self._by_name.get(metric.name)
+        if family is None:
+            with self._lock:
+                # As in Family.cell(): one step, for a signal handler's sake.
+                family = self._by_name.setdefault(metric.name, self._new_family(metric))
+        return family
+
+    def _new_family(self, metric: Metric) -> Family[Any]:
+        arguments = (metric, self._constant, self._max_series, self._overflow)
+        if metric.form == "histogram":
+            return HistogramFamily(*arguments, bounds=self._bounds)
+        if metric.form == "state":
+            return StateFamily(*arguments)
+        if metric.form == "info":
+            return InfoFamily(*arguments)
+        return ScalarFamily(*arguments)
+
+    def renew_locks(self) -> None:
+        """In a forked child: forget locks that threads of the parent's may have held as it forked."""
+        self._lock = threading.RLock()
+        for family in self.families:
+            family.renew_lock()
+            if isinstance(family, HistogramFamily):
+                for latency in family.cells().values():
+                    latency.renew_lock()
+
+    def _overflow(self) -> None:
+        self._dropped.inc()
+
+    def _rejecter(self, metric: Metric) -> Callable[[object, str], None]:
+        return partial(self._boundary.reject, metric.name)
+
+
+class OurMetric(ClientMetric):
+    """A family as prometheus_client's ``Metric``, whose samples are made when they are read.
+
+    Our own exposition recognises it and does not read them: it has a faster way to the same bytes.
+    """
+
+    def __init__(self, family: Family[Any]) -> None:
+        metric = family.metric
+        name = metric.name[: -len("_total")] if metric.type == "counter" else metric.name
+        self._family = family
+        super().__init__(name, metric.help, metric.type)
+
+    @property
+    def samples(self) -> List[Any]:
+        """prometheus_client's ``Sample`` tuples."""
+        return [Sample(name, labels, value, None, None) for name, labels, value in self._family.points()]
+
+    @samples.setter
+    def samples(self, value: List[Any]) -> None:
+        # ClientMetric's constructor assigns an empty list; ours are made on demand.
+        assert not value

@@ -1,8 +1,0 @@
-"""The lines alone: where the links of the other dashboards' panels lead."""
-
-from __future__ import annotations
-
-from sedna_metrics.stack.generate.dashboards._board import board
-from sedna_metrics.stack.generate.dashboards._panels import LOGS_UID
-
-BOARD = board(LOGS_UID, "Logs", "The chosen workers' log lines, and their number by level.", {})

@@ -1,0 +1,8 @@
+"""The lines alone: where the links of the other dashboards' panels lead."""
+
+from __future__ import annotations
+
+from stackgen.dashboards._board import board
+from stackgen.dashboards._panels import LOGS_UID
+
+BOARD = board(LOGS_UID, "Logs", "The chosen workers' log lines, and their number by level.", {})

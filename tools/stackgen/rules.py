@@ -1,0 +1,208 @@
+"""Recording rules and alerts. Names come from the catalogue's entries, so a metric that is gone breaks the import."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Dict, Tuple
+
+from sedna_metrics.catalogue import federated, inference, learning, library, worker
+from stackgen._kinds import KINDS, Kind
+from stackgen._yaml import dump
+
+_TASK = "namespace, task"
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A series that Prometheus computes. Ratios are these, never gauges of a worker."""
+
+    record: str
+    expr: str
+
+
+@dataclass(frozen=True)
+class Alert:
+    """A condition that a person has to know of; ``hold`` is how long it must last, as Prometheus writes durations."""
+
+    name: str
+    expr: str
+    hold: str
+    severity: str
+    summary: str
+    description: str
+
+
+def _rate(name: str, by: str = _TASK) -> str:
+    return f"sum by ({by}) (rate({name}[5m]))"
+
+
+def _quantile(quantile: str, name: str, by: str) -> str:
+    return f"histogram_quantile({quantile}, sum by ({by}, le) (rate({name}_bucket[5m])))"
+
+
+def _completion(kind: Kind) -> Recording:
+    """Of a kind whose controller never sets it: when its last stage was completed, until the next round begins."""
+    resource = f"sedna_{kind.snake}"
+    done = f'{resource}_condition{{task_stage=~"(?i:deploy)",condition="Completed"}} == 1'
+    return Recording(
+        f"{resource}_completion_time_seconds",  # CompletionTime; the name is the one of the kinds that have it
+        f"max by (namespace, name) ({resource}_condition_since_seconds and on (namespace, name) {done})",
+    )
+
+
+def _pods_of(kind: Kind) -> str:
+    label = f"label_{kind.label}"
+    named = f'label_replace(kube_pod_labels{{{label}_name!=""}}, "task", "$1", "{label}_name", "(.*)")'
+    typed = f'label_replace({named}, "worker_type", "$1", "{label}_worker_type", "(.*)")'
+    return f'label_replace({typed}, "kind", "{kind.lower}", "", "")'
+
+
+_SAMPLES = _rate(inference.SAMPLES.name)
+_SCORE = learning.EVAL_SCORE.name
+_LOSS = learning.TRAINING_LOSS.name
+_REMAINING = learning.TRAINING_REMAINING.name
+_NODES = federated.TRAIN_NODES.name
+_GROUP = f"{_TASK}, worker_type, instance"  # what pushes are grouped by
+_UNDER_WAY = (
+    f'{learning.STAGE_STATUS.name}{{status=~"starting|running"}} == 1 or '
+    f'{federated.TRAIN_STATUS.name}{{status=~"waiting|running"}} == 1'
+)
+
+RECORDINGS: Tuple[Recording, ...] = (
+    Recording("sedna:inferences:rate5m", _rate(inference.INFERENCES.name, f"{_TASK}, location")),
+    Recording("sedna:inference_errors:rate5m", _rate(inference.ERRORS.name, f"{_TASK}, location")),
+    Recording("sedna:inference_samples:rate5m", _SAMPLES),
+    # "> 0" leaves an idle task without a ratio rather than with NaN.
+    Recording("sedna:hard_samples:ratio_rate5m", f"{_rate(inference.HARD_SAMPLES.name)} / ({_SAMPLES} > 0)"),
+    Recording(
+        "sedna:uploads:ratio_rate5m",
+        f'sum by ({_TASK}) (rate({inference.INFERENCES.name}{{location="cloud"}}[5m])) / ({_SAMPLES} > 0)',
+    ),
+    Recording(
+        "sedna:inference_duration_seconds:p50_5m", _quantile("0.5", inference.DURATION.name, f"{_TASK}, location")
+    ),
+    Recording(
+        "sedna:inference_duration_seconds:p95_5m", _quantile("0.95", inference.DURATION.name, f"{_TASK}, location")
+    ),
+    Recording(
+        "sedna:eval_score:gain",
+        f'max by ({_TASK}, metric) ({_SCORE}{{model="new"}}) - max by ({_TASK}, metric) ({_SCORE}{{model="old"}})',
+    ),
+    Recording(
+        "sedna:pods:info",
+        f"max by (namespace, pod, kind, task, worker_type) ({' or '.join(_pods_of(kind) for kind in KINDS)})",
+    ),
+    *(_completion(kind) for kind in KINDS if kind.has_stages),
+)
+
+ALERTS: Tuple[Alert, ...] = (
+    Alert(
+        "SednaWorkerGone",
+        'up{job=~"sedna-workers|sedna-edge-workers"} == 0',
+        "2m",
+        "critical",
+        "A Sedna worker does not answer",
+        "{{ $labels.instance }} was discovered, and no scrape of it succeeded for two minutes.",
+    ),
+    Alert(
+        "SednaLossNotFinite",
+        # A counter that starts at 1 has no increase yet; the loss itself tells at once.
+        f"{_LOSS} != {_LOSS} or abs({_LOSS}) == Inf or increase({learning.NONFINITE_LOSSES.name}[10m]) > 0",
+        "0s",
+        "warning",
+        "The training loss is NaN or infinite",
+        "Task {{ $labels.task }}, worker {{ $labels.worker }}.",
+    ),
+    Alert(
+        "SednaTrainingNoProgress",
+        # The remaining time is computed as progress is made: a hung worker freezes it. The offset leaves out a
+        # worker that has just started.
+        f"changes({_REMAINING}[30m]) == 0 and {_REMAINING} > 0 and {_REMAINING} offset 30m",
+        "5m",
+        "warning",
+        "Training makes no progress",
+        "Task {{ $labels.task }}, worker {{ $labels.worker }}: nothing moved for half an hour.",
+    ),
+    Alert(
+        "SednaTrainingOverdue",
+        f"time() - {learning.TRAINING_COMPLETION.name} > 600 and {_REMAINING} > 0",
+        "5m",
+        "warning",
+        "Training is overdue",
+        "Task {{ $labels.task }}, worker {{ $labels.worker }}: {{ $value | humanizeDuration }} past its estimated end.",
+    ),
+    Alert(
+        "SednaDeployNotOk",
+        f'{learning.DEPLOY_STATUS.name}{{status="not_ok"}} == 1',
+        "1m",
+        "warning",
+        "A model was not deployed",
+        "Task {{ $labels.task }}, worker {{ $labels.worker }}.",
+    ),
+    Alert(
+        "SednaFederatedNodesMissing",
+        f"{_NODES} < max_over_time({_NODES}[1h]) "
+        f'unless on ({_TASK}) {federated.TRAIN_STATUS.name}{{status="completed"}} == 1',
+        "5m",
+        "warning",
+        "Nodes of a federated task are missing",
+        "Task {{ $labels.task }}: {{ $value }} nodes take part, fewer than within the last hour.",
+    ),
+    Alert(
+        "SednaPushGroupStale",
+        # The group of a worker that ended well stays until its next run replaces it: that is no fault. Who says that
+        # work is under way has not ended, whatever went well before.
+        f'time() - push_time_seconds{{job="sedna-worker"}} > 300 unless on ({_GROUP}) '
+        f"({worker.LAST_SUCCESS.name} > 0 unless on ({_GROUP}) ({_UNDER_WAY}))",
+        "1m",
+        "warning",
+        "A worker stopped pushing without having ended well",
+        "Task {{ $labels.task }}, {{ $labels.worker_type }} on {{ $labels.instance }}.",
+    ),
+    Alert(
+        "SednaStageFailed",
+        f'{{__name__=~"{learning.STAGE_STATUS.name}|{federated.TRAIN_STATUS.name}",status="failed"}} == 1',
+        "0s",
+        "warning",
+        "A stage of a task has failed",
+        "Task {{ $labels.task }}, worker {{ $labels.worker }}: {{ $labels.task_stage }}.",
+    ),
+    Alert(
+        "SednaResourceFailed",
+        '{__name__=~"sedna_.+_condition",condition="Failed"} == 1',
+        "1m",
+        "warning",
+        "Sedna's controller says Failed",
+        "{{ $labels.customresource_kind }} {{ $labels.namespace }}/{{ $labels.name }}: {{ $labels.task_stage }}.",
+    ),
+    Alert(
+        "SednaSpoolNotDrained",
+        f"min_over_time({library.SPOOL_ENTRIES.name}[30m]) > 0",
+        "10m",
+        "warning",
+        "Undelivered pushes wait on a node's disk",
+        "{{ $value }} wait where {{ $labels.worker }} runs: is the Pushgateway reachable? See sedna-metrics flush.",
+    ),
+)
+
+
+RULES: Dict[str, Any] = {
+    "groups": [
+        {"name": "sedna-recordings", "rules": [{"record": rule.record, "expr": rule.expr} for rule in RECORDINGS]},
+        {
+            "name": "sedna-alerts",
+            "rules": [
+                {
+                    "alert": alert.name,
+                    "expr": alert.expr,
+                    "for": alert.hold,
+                    "labels": {"severity": alert.severity},
+                    "annotations": {"summary": alert.summary, "description": alert.description},
+                }
+                for alert in ALERTS
+            ],
+        },
+    ]
+}
+
+FILES = {"prometheus/rules.yml": dump(RULES, "Recording rules and alerts.")}
