@@ -57,7 +57,7 @@ def test_a_train_workers_rounds(train):
     assert value(worker, "sedna_iteration") == 3
     assert value(worker, "sedna_aggregation_round") == 3
     assert value(worker, "sedna_training_samples") == 5
-    assert value(worker, "sedna_node_samples", node="node-7") == 5
+    assert value(worker, "sedna_node_samples", client="node-7") == 5
     assert value(worker, "sedna_training_loss") == pytest.approx(1 / 3)
     assert value(worker, "sedna_training_output_model_info", url="/models/3.pb") == 1
     assert state(worker) == ["completed"]
@@ -66,7 +66,7 @@ def test_a_train_workers_rounds(train):
 
 def test_a_train_workers_samples_are_those_that_it_sends(train):
     train([aggregate(1, "ok")], samples={"x": [1, 2, 3], "y": [1, 2, 3]})  # whose len() Sedna takes, and sends
-    assert value(train.worker, "sedna_node_samples", node="node-7") == 2
+    assert value(train.worker, "sedna_node_samples", client="node-7") == 2
     assert value(train.worker, "sedna_training_samples") == 2
 
 
@@ -116,7 +116,7 @@ def test_an_aggregators_rounds(aggregator, clock):
             await aggregator.send_message(name, {"type": "subscribe"})
             aggregator.add_client(name, socket)
         assert value(worker, "sedna_train_nodes") == 2
-        assert values(worker, "sedna_train_node_info") == {(("node", "a"),): 1, (("node", "b"),): 1}
+        assert values(worker, "sedna_train_node_info") == {(("client", "a"),): 1, (("client", "b"),): 1}
         for _ in range(2):
             await aggregator.send_message("a", update(3))
             clock.advance(4)
@@ -128,8 +128,8 @@ def test_an_aggregators_rounds(aggregator, clock):
     assert value(worker, "sedna_aggregations_total") == 2
     assert value(worker, "sedna_aggregation_duration_seconds_sum") == 8
     assert value(worker, "sedna_aggregation_duration_seconds_count") == 2
-    assert value(worker, "sedna_node_samples", node="a") == 3
-    assert value(worker, "sedna_node_samples", node="b") == 5
+    assert value(worker, "sedna_node_samples", client="a") == 3
+    assert value(worker, "sedna_node_samples", client="b") == 5
     assert state(worker) == ["completed"]
     aggregator.remove_client("a")
     assert value(worker, "sedna_train_nodes") == 1

@@ -171,7 +171,7 @@ def test_the_text_is_byte_for_byte_prometheus_clients_and_reads_back(task, url, 
     instruments.gauge(learning.EVAL_SCORE, model="new", metric="f1").set(score)
     instruments.counter(inference.HARD_SAMPLES).inc(count)
     instruments.state(learning.DEPLOY_STATUS).set("ok")
-    instruments.latency(inference.DURATION, location="edge").observe(0.2)
+    instruments.call_histogram(inference.DURATION, location="edge").observe(0.2)
     registry = CollectorRegistry()
     registry.register(instruments)
     text = instruments.render()
@@ -217,7 +217,7 @@ def test_a_metric_without_samples_is_not_shown(instruments):
 def test_a_signal_handler_may_read_and_make_series_at_any_moment():
     """It interrupts the thread that folds, makes a cell, or counts; a lock that is held then would be held for ever."""
     instruments = Instruments({}, BOUNDS, 1000)
-    latency = instruments.latency(inference.DURATION, location="edge")
+    latency = instruments.call_histogram(inference.DURATION, location="edge")
     hard = instruments.counter(inference.HARD_SAMPLES)
     counts, handled = [], 0
 
@@ -226,7 +226,7 @@ def test_a_signal_handler_may_read_and_make_series_at_any_moment():
         handled += 1
         counts.append(latency.finished())
         assert sum(latency.histogram().counts) == counts[-1]
-        instruments.gauge(federated.NODE_SAMPLES, node=str(handled % 50)).set(handled)
+        instruments.gauge(federated.NODE_SAMPLES, client=str(handled % 50)).set(handled)
         hard.inc(100)
         latency.observe(0.001)
         instruments.render()
@@ -237,7 +237,7 @@ def test_a_signal_handler_may_read_and_make_series_at_any_moment():
         for done in range(20_000):
             latency.observe(0.001)
             hard.inc(100)
-            instruments.gauge(federated.NODE_SAMPLES, node=str(done % 50))
+            instruments.gauge(federated.NODE_SAMPLES, client=str(done % 50))
             if not done % 100:
                 instruments.render()
     finally:

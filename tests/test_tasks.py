@@ -166,7 +166,8 @@ def test_nonsense_is_refused_and_the_worker_runs_on(worker, caplog):
     assert value(worker, "sedna_eval_score", model="new", metric="f1") == 0.5
     assert value(worker, "sedna_metrics_rejected_values_total") == 6
     assert caplog.records[0].getMessage() == (
-        "sedna_training_samples: invalid value -5: it must be a finite number of 0 or more; the last valid value is kept"
+        "sedna_training_samples: invalid value -5: it must be a finite number of 0 or more; "
+        "the last valid value is kept"
     )
     assert len(caplog.records) == 1, "at most one such line a minute"
 
@@ -248,7 +249,7 @@ def test_federated_training_waits_for_the_aggregate(start):
             assert value(worker, "sedna_train_status", status="waiting") == 1
         assert value(worker, "sedna_train_status", status="running") == 1
     assert value(worker, "sedna_train_status", status="completed") == 1
-    assert value(worker, "sedna_node_samples", node="edge-1") == 40
+    assert value(worker, "sedna_node_samples", client="edge-1") == 40
     assert value(worker, "sedna_training_samples") == 40
     assert value(worker, "sedna_train_nodes") == 3
     assert value(worker, "sedna_iteration") == 1
@@ -271,10 +272,10 @@ def test_aggregation_is_timed_from_the_first_update(worker, clock):
     assert value(worker, "sedna_aggregation_round") == 2
     assert value(worker, "sedna_aggregations_total") == 2
     assert value(worker, "sedna_aggregation_duration_seconds_sum") == pytest.approx(8)
-    assert value(worker, "sedna_node_samples", node="b") == 20
+    assert value(worker, "sedna_node_samples", client="b") == 20
     assert value(worker, "sedna_train_nodes") == 2
     fl.train_nodes(["b"])
-    assert values(worker, "sedna_train_node_info") == {(("node", "b"),): 1}
+    assert values(worker, "sedna_train_node_info") == {(("client", "b"),): 1}
 
 
 def test_lifelong_learning_knows_its_tasks(worker):
@@ -487,12 +488,12 @@ def test_nodes_that_left_take_their_names_along_and_what_they_had_stays_told(wor
     fl.node_samples(4, "b")
     fl.train_nodes("b")
     # As a task ends its nodes leave one by one, and its last state is to tell what they had.
-    assert values(worker, "sedna_node_samples") == {(("node", "a"),): 3, (("node", "b"),): 4}
+    assert values(worker, "sedna_node_samples") == {(("client", "a"),): 3, (("client", "b"),): 4}
     fl.train_nodes(2)
     assert values(worker, "sedna_train_node_info") == {}
     assert value(worker, "sedna_train_nodes") == 2
     fl.train_nodes(b"abc")
-    assert values(worker, "sedna_train_node_info") == {(("node", "abc"),): 1}
+    assert values(worker, "sedna_train_node_info") == {(("client", "abc"),): 1}
 
 
 def test_an_aggregator_that_names_no_nodes_has_those_whose_update_came(worker):

@@ -11,6 +11,12 @@ COMMON_LABELS = ("task", "worker")
 OTHER = "other"
 """The label value that stands for all label sets above MAX_SERIES."""
 
+SLOW_BUCKETS: Tuple[float, ...] = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400)
+"""For work of seconds to hours, such as a round of aggregation: 1 s to 4 h."""
+
+STEP_BUCKETS: Tuple[float, ...] = (0.001, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 300, 600, 1800)
+"""For training steps: batches take milliseconds on a GPU, minutes on an edge CPU; a boosting round is one, too."""
+
 _FORMS = ("counter", "gauge", "histogram", "info", "state")
 
 
@@ -34,6 +40,8 @@ class Metric:
     state_label: str = ""
     minimum: float = float("-inf")
     """Lowest value that makes sense; what is lower, or no number, is refused. -inf takes anything, NaN included."""
+    buckets: Tuple[float, ...] = ()
+    """Upper bounds in seconds of a histogram that does not take the BUCKETS setting."""
     reduce: str = ""
     """What counts of a list of values: its ``last`` (a history) or its ``mean`` (scores by class); none, no list is
     taken.

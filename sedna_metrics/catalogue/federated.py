@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Tuple
 
-from sedna_metrics.catalogue._metric import Metric
+from sedna_metrics.catalogue._metric import SLOW_BUCKETS, Metric
 
 TRAIN_STATUSES = ("waiting", "running", "completed", "failed")
 
@@ -15,12 +15,12 @@ TRAIN_NODE = Metric(
     "sedna_train_node_info",
     "info",
     "One series for each node that takes part in training now.",
-    labels=("node",),
+    labels=("client",),
 )
 TRAIN_STATUS = Metric(
     "sedna_train_status",
     "state",
-    "What training is at; waiting is for the aggregate.",
+    "Status of training; waiting means waiting for the aggregate.",
     labels=("status",),
     proposal=("TrainStatus",),
     states=TRAIN_STATUSES,
@@ -29,8 +29,8 @@ TRAIN_STATUS = Metric(
 NODE_SAMPLES = Metric(
     "sedna_node_samples",
     "gauge",
-    "Samples of a node; a training worker gives its own, the aggregator each client's.",
-    labels=("node",),
+    "Samples of a client; a training worker reports its own, the aggregator those of each client.",
+    labels=("client",),
     proposal=("NodeSampleNum",),
     minimum=0,
 )
@@ -47,6 +47,7 @@ AGGREGATION_DURATION = Metric(
     "histogram",
     "Time from the first update received to the aggregate sent.",
     unit="seconds",
+    buckets=SLOW_BUCKETS,
 )
 
 METRICS: Tuple[Metric, ...] = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Tuple
 
-from sedna_metrics.catalogue._metric import Metric
+from sedna_metrics.catalogue._metric import STEP_BUCKETS, Metric
 
 STAGES = ("train", "eval", "deploy")
 STAGE_STATUSES = ("waiting", "ready", "starting", "running", "completed", "failed")
@@ -78,7 +78,11 @@ TRAINING_EPOCH = Metric(
 )
 TRAINING_EPOCHS = Metric("sedna_training_epochs", "gauge", "Epochs planned.", minimum=0)
 STEP_DURATION = Metric(
-    "sedna_training_step_duration_seconds", "histogram", "Time that training steps took.", unit="seconds"
+    "sedna_training_step_duration_seconds",
+    "histogram",
+    "Duration of training steps.",
+    unit="seconds",
+    buckets=STEP_BUCKETS,
 )
 TRAINING_OUTPUT_MODEL = Metric(
     "sedna_training_output_model_info",

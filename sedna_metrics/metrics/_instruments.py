@@ -101,9 +101,11 @@ class Instruments(Collector):
         cell: Info = self._family(metric, "info").cell(lambda: Info(self._max_series, self._overflow), {})
         return cell
 
-    def latency(self, metric: Metric, /, **labels: str) -> CallHistogram:
+    def call_histogram(self, metric: Metric, /, **labels: str) -> CallHistogram:
         """The durations of this label set, shown as a histogram; :meth:`callback` series can be made of them."""
-        cell: CallHistogram = self._family(metric, "histogram").cell(lambda: CallHistogram(self._bounds), labels)
+        cell: CallHistogram = self._family(metric, "histogram").cell(
+            lambda: CallHistogram(metric.buckets or self._bounds), labels
+        )
         return cell
 
     def callback(self, metric: Metric, read: Callable[[], Optional[float]], /, **labels: str) -> None:
@@ -153,7 +155,7 @@ class Instruments(Collector):
     def _new_family(self, metric: Metric) -> Family[Any]:
         arguments = (metric, self._constant, self._max_series, self._overflow)
         if metric.form == "histogram":
-            return HistogramFamily(*arguments, bounds=self._bounds)
+            return HistogramFamily(*arguments, bounds=metric.buckets or self._bounds)
         if metric.form == "state":
             return StateFamily(*arguments)
         if metric.form == "info":

@@ -72,7 +72,7 @@ def merge(instruments: Instruments, told: List[Change]) -> None:
         if metric.form == "counter":
             instruments.counter(metric, **own).inc(change)
         elif metric.form == "histogram":
-            instruments.latency(metric, **own).merge(*change)
+            instruments.call_histogram(metric, **own).merge(*change)
         elif metric.form == "info":
             instruments.info(metric).set(*change[0])
         elif metric.form == "state":
@@ -94,7 +94,7 @@ def abandon(instruments: Instruments, told: List[Change]) -> None:
         metric = BY_NAME[name]
         left = started - failed - sum(counts)
         if left > 0:
-            instruments.latency(metric, **dict(zip(metric.labels, labels))).merge(-left, 0, (), 0.0)
+            instruments.call_histogram(metric, **dict(zip(metric.labels, labels))).merge(-left, 0, (), 0.0)
 
 
 def _read(cell: CallHistogram) -> Tuple[int, int, Tuple[int, ...], float]:

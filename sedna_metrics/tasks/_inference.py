@@ -21,12 +21,12 @@ class InferenceLocation:
 
     def __init__(self, context: TaskContext, location: str) -> None:
         instruments = context.instruments
-        self.latency: CallHistogram = instruments.latency(metrics.DURATION, location=location)
-        instruments.callback(metrics.INFERENCES, self.latency.finished, location=location)
-        instruments.callback(metrics.ERRORS, self.latency.failed, location=location)
-        instruments.callback(metrics.IN_PROGRESS, self.latency.in_progress, location=location)
-        failures = FailureEvents(context, location, self.latency.failed)
-        self.observe = Observation(self.latency, failures, context.clock.monotonic, context.boundary)
+        self.calls: CallHistogram = instruments.call_histogram(metrics.DURATION, location=location)
+        instruments.callback(metrics.INFERENCES, self.calls.finished, location=location)
+        instruments.callback(metrics.ERRORS, self.calls.failed, location=location)
+        instruments.callback(metrics.IN_PROGRESS, self.calls.in_progress, location=location)
+        failures = FailureEvents(context, location, self.calls.failed)
+        self.observe = Observation(self.calls, failures, context.clock.monotonic, context.boundary)
 
 
 class FailureEvents:

@@ -29,7 +29,7 @@ class LearningTask:
     @part
     def inference(self) -> Observation:
         """Decorator and context manager for an inference of the deployed model, which is one sample each."""
-        latency = self._edge.latency
+        latency = self._edge.calls
         self._context.instruments.callback(metrics.SAMPLES, lambda: latency.finished() + latency.failed())
         return self._edge.observe
 

@@ -30,7 +30,7 @@ class TrainingSeries:
         self.completion: Gauge = instruments.gauge(metrics.TRAINING_COMPLETION)
         self.epoch: Gauge = instruments.gauge(metrics.TRAINING_EPOCH)
         self.epochs: Gauge = instruments.gauge(metrics.TRAINING_EPOCHS)
-        self.step_durations: CallHistogram = instruments.latency(metrics.STEP_DURATION)
+        self.step_durations: CallHistogram = instruments.call_histogram(metrics.STEP_DURATION)
         self.step = Observation(self.step_durations, lambda error: None, context.clock.monotonic, context.boundary)
         self.output_model: Info = instruments.info(metrics.TRAINING_OUTPUT_MODEL)
 

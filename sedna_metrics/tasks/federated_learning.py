@@ -104,7 +104,7 @@ class FederatedLearning:
         if isinstance(nodes, Iterable):
             names = sorted({str(node) for node in nodes})
             self._nodes.set(len(names))
-            self._node_info.set(*({"node": name} for name in names))
+            self._node_info.set(*({"client": name} for name in names))
         else:
             self._nodes.set(nodes)
             self._node_info.set()  # which ones they are is not known any more
@@ -120,7 +120,7 @@ class FederatedLearning:
         """
         with self._context.boundary:
             name = self._context.node if node is None else str(node)
-            self._context.instruments.gauge(federated.NODE_SAMPLES, node=name).set(samples)
+            self._context.instruments.gauge(federated.NODE_SAMPLES, client=name).set(samples)
 
     @contextmanager
     def aggregation(self, number: Optional[int] = None) -> Iterator[Aggregation]:
@@ -167,7 +167,7 @@ class FederatedLearning:
     @cached_property
     def _aggregations(self) -> Tuple[Counter, CallHistogram]:
         instruments = self._context.instruments
-        return instruments.counter(federated.AGGREGATIONS), instruments.latency(federated.AGGREGATION_DURATION)
+        return instruments.counter(federated.AGGREGATIONS), instruments.call_histogram(federated.AGGREGATION_DURATION)
 
 
 class Aggregation:

@@ -21,7 +21,7 @@ class IncrementalLearning(LearningTask):
     @part
     def inference(self) -> Observation:
         """Decorator and context manager for an inference of the deployed model (IterationInferenceCount)."""
-        finished = self._edge.latency.finished
+        finished = self._edge.calls.finished
         self._context.instruments.callback(learning.ITERATION_INFERENCES, lambda: finished() - self._inferences_before)
         return super().inference
 
@@ -38,6 +38,6 @@ class IncrementalLearning(LearningTask):
 
     def _new_iteration(self) -> None:
         if "inference" in vars(self):
-            self._inferences_before = self._edge.latency.finished()
+            self._inferences_before = self._edge.calls.finished()
         if "hard_sample" in vars(self):
             self._hard_samples_before = self._context.instruments.counter(metrics.HARD_SAMPLES).value()

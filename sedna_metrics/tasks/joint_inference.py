@@ -50,14 +50,14 @@ class JointInference:
         MINING_MODE mining-then-inference) has to call it.
         """
         told = self._context.instruments.internal_counter(metrics.SAMPLES)
-        self._context.instruments.callback(metrics.SAMPLES, samples_told_or_inferred(told, self._edge.latency))
+        self._context.instruments.callback(metrics.SAMPLES, samples_told_or_inferred(told, self._edge.calls))
         return told.inc
 
     @part
     def serve(self) -> Observation:
         """Decorator and context manager, in the cloud worker, for an inference that is done for others."""
         instruments = self._context.instruments
-        served = instruments.latency(metrics.SERVED_DURATION)
+        served = instruments.call_histogram(metrics.SERVED_DURATION)
         instruments.callback(metrics.SERVED, served.finished)
         instruments.callback(metrics.SERVED_ERRORS, served.failed)
         failures = FailureEvents(self._context, "served", served.failed)

@@ -35,7 +35,7 @@ class LifelongLearning(LearningTask):
         A script that never calls it has one for each inference; one that infers on several samples at once calls it.
         """
         told = self._context.instruments.internal_counter(metrics.SAMPLES)
-        self._context.instruments.callback(metrics.SAMPLES, samples_told_or_inferred(told, self._edge.latency))
+        self._context.instruments.callback(metrics.SAMPLES, samples_told_or_inferred(told, self._edge.calls))
         return told.inc
 
     def known_tasks(self, count: int) -> None:

@@ -83,7 +83,7 @@ def threads(rounds: int, number: int, counts: List[int]) -> List[Row]:
     rows = []
     with peers.worker() as worker:
         decorated = worker.joint_inference.edge_inference(nothing)
-        finished: Callable[[], float] = worker.joint_inference._edge.latency.finished
+        finished: Callable[[], float] = worker.joint_inference._edge.calls.finished
         expected = 0
 
         def variant(count: int) -> Callable[[], float]:
@@ -258,7 +258,7 @@ def many_series(
         instruments.gauge(BY_NAME["sedna_node_samples"], node=f"node-{index}").set(index * 1.5)
         samples.labels("task", "worker", f"node-{index}").set(index * 1.5)
     for index in range(histograms):
-        cell: CallHistogram = instruments.latency(duration, location=f"place-{index}")
+        cell: CallHistogram = instruments.call_histogram(duration, location=f"place-{index}")
         child = theirs.labels("task", "worker", f"place-{index}")
         for seconds in (0.0005, 0.003, 0.003, 0.4, 100.0):
             cell.observe(seconds)

@@ -52,7 +52,7 @@ _AGGREGATION = [
     bars(
         "NodeSampleNum",
         "Samples of each node: the weight of its update.",
-        {"{{node}}": highest(federated.NODE_SAMPLES, "node")},
+        {"{{client}}": highest(federated.NODE_SAMPLES, "client")},
     ),
     lines(
         "Aggregations an hour",
