@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import Protocol
+
+from sedna_metrics._compat import Protocol
 
 
 class Clock(Protocol):

@@ -6,7 +6,6 @@ import atexit
 import sys
 import threading
 from dataclasses import replace
-from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, Type, TypeVar
 
@@ -14,6 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from sedna_metrics._boundary import ErrorBoundary
 from sedna_metrics._clock import Clock
+from sedna_metrics._compat import cached_property
 from sedna_metrics._exporters import Exporters, Mentions
 from sedna_metrics._noop import Noop
 from sedna_metrics._signals import Signals

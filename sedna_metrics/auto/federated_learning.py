@@ -7,10 +7,10 @@ and lib/sedna/service/server/aggregation.py. Version 2 leaves all of it to Plato
 from __future__ import annotations
 
 from contextlib import contextmanager
-from functools import cached_property
 from typing import Any, ContextManager, Dict, Iterator, List, Mapping, Optional
 
 from sedna_metrics._boundary import contained_block
+from sedna_metrics._compat import cached_property
 from sedna_metrics._worker import Worker
 from sedna_metrics.auto._hooks import Function, Hook, argument, samples_of
 from sedna_metrics.auto._reports import Reports

@@ -5,9 +5,9 @@ Source: lib/sedna/core/joint_inference/joint_inference.py, and ``ModelClient`` o
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import Any, Callable, List, Optional
 
+from sedna_metrics._compat import cached_property
 from sedna_metrics._worker import Worker
 from sedna_metrics.auto._hooks import Function, Hook, observed_late
 from sedna_metrics.decorators import Observation

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, Callable, List, Optional
 
 from sedna_metrics._boundary import ErrorBoundary
 from sedna_metrics._clock import Clock
+from sedna_metrics._compat import cached_property
 from sedna_metrics._noop import Noop
 from sedna_metrics.metrics import Instruments
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from functools import cached_property
 from typing import Any, Iterable, Iterator, List, Optional, Tuple, Union
 
 from sedna_metrics._boundary import ErrorBoundary
 from sedna_metrics._clock import Clock
+from sedna_metrics._compat import cached_property
 from sedna_metrics._noop import Noop
 from sedna_metrics.catalogue import federated
 from sedna_metrics.metrics import CallHistogram, Counter

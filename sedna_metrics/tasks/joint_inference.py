@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import Callable
 
+from sedna_metrics._compat import cached_property
 from sedna_metrics.catalogue import inference as metrics
 from sedna_metrics.decorators import Observation
 from sedna_metrics.tasks._context import TaskContext, part
