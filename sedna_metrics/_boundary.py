@@ -86,6 +86,7 @@ class ErrorBoundary:
                     return
                 self._quiet_until = now + LOG_INTERVAL_SECONDS
                 suppressed, self._suppressed = self._suppressed, 0
+            self._logger.disabled = False  # logging.config.dictConfig disables existing loggers by default
             more = f" (and {suppressed} more since the last such warning)" if suppressed else ""
             self._logger.warning("%s%s", message(), more, exc_info=self._logger.isEnabledFor(logging.DEBUG))
 

@@ -220,16 +220,11 @@ class Worker:
         # Imported here: a tenth of what a start costs, which who logs in a way of their own need not pay.
         from sedna_metrics.logs import configure_logging, identity_fields
 
-        self._log = configure_logging(
-            self.settings.log, self.settings.log_level, identity_fields(self.identity), on_error=self._boundary.record
-        )
+        self._log = configure_logging(self.settings.log, self.settings.log_level, identity_fields(self.identity))
         self._closers.append(self._log.close)
 
     def _leave(self) -> None:
         """A signal is about to end the process."""
-        with self._boundary:
-            if self._log is not None:
-                self._log.flush()
         self._exporters.leave()
 
     def _become_child(self) -> None:

@@ -1,4 +1,4 @@
-"""Settings: one table, from which the environment is read, arguments are checked and the docs are made.
+"""Settings of the library: one dataclass whose fields hold the default, the parser and the description.
 
 Each setting is an environment variable ``SEDNA_METRICS_<NAME>`` and an argument of :func:`sedna_metrics.start`; the
 argument wins.
@@ -7,8 +7,8 @@ argument wins.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
+from dataclasses import Field, dataclass, field, fields
+from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 from urllib.parse import urlsplit
 
 from sedna_metrics._urls import strip_secrets
@@ -16,78 +16,20 @@ from sedna_metrics.errors import SettingError
 
 PREFIX = "SEDNA_METRICS_"
 PARENT_VARIABLE = PREFIX + "PARENT"
-"""Not a setting: a worker's main process tells its children by it where it listens."""
+"""Not a setting: a worker's main process passes the folder for snapshots to its child processes."""
 
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
-
-#: 1-2-5 from one millisecond to a minute: a cloud inference of Sedna's may retry for more than ten seconds.
-DEFAULT_BUCKETS: Tuple[float, ...] = (
-    0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 60.0,
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class PortRange:
-    """The ports to try, in order; a range of 0 to 0 asks the system for any free one."""
+    """The ports to try, in order; 0 to 0 asks the system for any free one."""
 
     first: int
     last: int
 
     def __str__(self) -> str:
         return str(self.first) if self.first == self.last else f"{self.first}-{self.last}"
-
-
-class Settings(NamedTuple):
-    """What ``start()`` goes by. Field names are the lower-case names of :data:`TABLE`."""
-
-    export: str
-    host: str
-    port: PortRange
-    pushgateway_url: str
-    push_interval: float
-    push_timeout: float
-    push_deadline: float
-    pushgateway_username: str
-    pushgateway_password: str
-    pushgateway_password_file: str
-    pushgateway_bearer_token: str
-    pushgateway_bearer_token_file: str
-    pushgateway_ca_file: str
-    pushgateway_cert_file: str
-    pushgateway_key_file: str
-    spool_dir: str
-    spool_max_bytes: int
-    spool_max_age: float
-    sd_dir: str
-    sd_address: str
-    tls_cert_file: str
-    tls_key_file: str
-    tls_client_ca_file: str
-    auth_username: str
-    auth_password: str
-    auth_password_file: str
-    log: str
-    log_level: str
-    buckets: Tuple[float, ...]
-    max_series: int
-
-
-@dataclass(frozen=True)
-class Setting:
-    """One row of the table."""
-
-    name: str
-    kind: str
-    default: str
-    doc: str
-    parse: Callable[[str], Any]
-    secret: bool = False
-    """Whether the value is not to be shown to anybody."""
-
-    @property
-    def variable(self) -> str:
-        """Name of the environment variable."""
-        return PREFIX + self.name.upper()
 
 
 def _choice(*allowed: str) -> Callable[[str], str]:
@@ -122,7 +64,7 @@ def _port(text: str) -> PortRange:
         raise ValueError("must be a port such as 9470 or a range such as 9470-9499")
     first, last = int(parts[0]), int(parts[-1])
     if last > 65535 or first > last or (first == 0 and last != 0):
-        raise ValueError("must be a port from 0 to 65535 or a range that rises within 1 to 65535")
+        raise ValueError("must be a port from 0 to 65535 or a rising range within 1 to 65535")
     return PortRange(first, last)
 
 
@@ -132,7 +74,7 @@ def _url(text: str) -> str:
         return ""
     try:
         parts = urlsplit(value)
-        parts.port  # noqa: B018 - raises ValueError where the port is no number
+        parts.port  # noqa: B018 - raises ValueError for an invalid port
     except ValueError:
         parts = urlsplit("")
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
@@ -155,64 +97,134 @@ def _buckets(text: str) -> Tuple[float, ...]:
     bounds = [bound for bound in bounds if bound != math.inf]  # +Inf is always there
     rising = all(low < high for low, high in zip(bounds, bounds[1:]))
     if not bounds or not rising or not all(0 < bound < math.inf for bound in bounds):
-        raise ValueError("must be upper bounds in seconds that rise, such as 0.01,0.1,1,10")
+        raise ValueError("must be rising upper bounds in seconds, such as 0.01,0.1,1,10")
     return tuple(bounds)
 
 
-TABLE: Tuple[Setting, ...] = (
-    Setting(
-        "export", "auto, pull, push, both or off", "auto",
-        "How metrics leave the worker; auto pushes from train, eval and aggregation workers that know a Pushgateway, "
-        "and is scraped otherwise.",
-        _choice("auto", "pull", "push", "both", "off"),
-    ),
-    Setting("host", "address", "0.0.0.0", "Address that /metrics listens on; :: for IPv6.", str.strip),
-    Setting(
-        "port", "port or range", "9470-9499",
-        "Ports to try for /metrics, in order; 0 takes any free one. A tcp:// value, which Kubernetes injects for a "
-        "Service called sedna-metrics, is ignored.",
-        _port,
-    ),
-    Setting("pushgateway_url", "URL", "", "The Pushgateway; none, no push.", _url),
-    Setting("push_interval", "seconds", "15", "Time between two pushes.", _seconds),
-    Setting("push_timeout", "seconds", "5", "Time that one push may take.", _seconds),
-    Setting("push_deadline", "seconds", "8", "Time that the last push may take as the worker ends.", _seconds),
-    Setting("pushgateway_username", "name", "", "Basic auth at the Pushgateway.", str.strip),
-    Setting("pushgateway_password", "password", "", "Its password.", str.strip, secret=True),
-    Setting("pushgateway_password_file", "file", "", "A file with its password, read at each push.", str.strip),
-    Setting("pushgateway_bearer_token", "token", "", "A bearer token for the Pushgateway.", str.strip, secret=True),
-    Setting("pushgateway_bearer_token_file", "file", "", "A file with that token, read at each push.", str.strip),
-    Setting("pushgateway_ca_file", "file", "", "Certificates that the Pushgateway's is checked against; the system's "
-            "where it is not given.", str.strip),
-    Setting("pushgateway_cert_file", "file", "", "A client certificate for the Pushgateway.", str.strip),
-    Setting("pushgateway_key_file", "file", "", "Its key, where the certificate's file does not hold it.", str.strip),
-    Setting("spool_dir", "folder or off", "auto",
-            "Where undelivered pushes wait; auto is sedna-metrics-UID in the folder for temporary files. "
-            "In a container, mount a folder of the node.", str.strip),
-    Setting("spool_max_bytes", "bytes", "16777216", "Most that the spool may take.", _count),
-    Setting("spool_max_age", "seconds", "604800", "Time after which a spooled push is dropped; the default is a week.",
-            _seconds),
-    Setting("sd_dir", "folder", "", "Folder for the worker's file_sd file; none is written where it is not given.",
-            str.strip),
-    Setting("sd_address", "address", "", "Address that stands in that file; POD_IP where it is not given, else HOST, "
-            "else 127.0.0.1.", str.strip),
-    Setting("tls_cert_file", "file", "", "Certificate of /metrics, which is served by TLS then.", str.strip),
-    Setting("tls_key_file", "file", "", "Its key, where the certificate's file does not hold it.", str.strip),
-    Setting("tls_client_ca_file", "file", "", "Certificates that a scraper's client certificate is checked against.",
-            str.strip),
-    Setting("auth_username", "name", "", "Basic auth of /metrics; /healthz stays open.", str.strip),
-    Setting("auth_password", "password", "", "Its password.", str.strip, secret=True),
-    Setting("auth_password_file", "file", "", "A file with its password, read as the worker starts.", str.strip),
-    Setting("log", "json, text or off", "json", "Format of the worker's log on stdout; off leaves logging alone.",
-            _choice("json", "text", "off")),
-    Setting("log_level", "level", "INFO", "Lowest level that is logged; Sedna's own LOG_LEVEL is honoured.", _level),
-    Setting("buckets", "seconds, comma-separated", ",".join(f"{bound:g}" for bound in DEFAULT_BUCKETS),
-            "Upper bounds of the duration histograms.", _buckets),
-    Setting("max_series", "count", "200",
-            "Most label sets that one metric may have; further ones are folded into the label value other.", _count),
-)  # fmt: skip
+def _setting(
+    default: str, kind: str, doc: str, parse: Callable[[str], Any] = str.strip, secret: bool = False, fallback: str = ""
+) -> Any:
+    """A field of :class:`Settings`.
 
-_BY_NAME = {setting.name: setting for setting in TABLE}
+    Args:
+        default: as the environment variable would have it.
+        kind: what the value is, for the reference.
+        doc: description, for the reference and ``--help``.
+        parse: makes a value of the text; raises ValueError with what it takes.
+        secret: never show the value.
+        fallback: another variable, read if ours is not set.
+    """
+    return field(
+        metadata={"default": default, "kind": kind, "doc": doc, "parse": parse, "secret": secret, "fallback": fallback}
+    )
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of one worker."""
+
+    # fmt: off
+    export: str = _setting(
+        "auto", "auto, pull, push, both or off", "How metrics leave the worker. auto: train, eval and aggregation "
+        "workers push if a Pushgateway is set; all others are scraped.",
+        _choice("auto", "pull", "push", "both", "off"))
+    host: str = _setting("0.0.0.0", "address", "Address that /metrics listens on; :: for IPv6.")
+    port: PortRange = _setting(
+        "9470-9499", "port or range", "Ports to try for /metrics, in order; 0 takes any free port. A tcp:// value, "
+        "which Kubernetes sets for a Service called sedna-metrics, is ignored.", _port)
+    process_metrics: str = _setting(
+        "auto", "auto, on or off", "CPU, memory and file descriptors of the process (process_*, python_info). auto: on "
+        "for scraped workers, off for those that only push.", _choice("auto", "on", "off"))
+    pushgateway_url: str = _setting("", "URL", "Pushgateway URL; empty disables pushing.", _url)
+    push_interval: float = _setting("15", "seconds", "Time between two pushes.", _seconds)
+    push_timeout: float = _setting("5", "seconds", "Time limit of one push.", _seconds)
+    push_deadline: float = _setting("8", "seconds", "Time limit of the last push, when the worker ends.", _seconds)
+    pushgateway_username: str = _setting("", "name", "User name for basic auth at the Pushgateway.")
+    pushgateway_password: str = _setting("", "password", "Password for basic auth at the Pushgateway.", secret=True)
+    pushgateway_password_file: str = _setting("", "file", "File with that password, read at each push.")
+    pushgateway_bearer_token: str = _setting("", "token", "Bearer token for the Pushgateway.", secret=True)
+    pushgateway_bearer_token_file: str = _setting("", "file", "File with that token, read at each push.")
+    pushgateway_ca_file: str = _setting(
+        "", "file", "CA certificates for the Pushgateway's certificate; empty takes the system's.")
+    pushgateway_cert_file: str = _setting("", "file", "Client certificate for the Pushgateway.")
+    pushgateway_key_file: str = _setting("", "file", "Its key, if it is not in the certificate's file.")
+    spool_dir: str = _setting(
+        "auto", "folder or off", "Folder for undelivered pushes. auto: sedna-metrics-UID in the folder for temporary "
+        "files. In a container, mount a host directory; otherwise the spool is lost with the container.")
+    spool_max_bytes: int = _setting("16777216", "bytes", "Size limit of the spool.", _count)
+    spool_max_age: float = _setting("604800", "seconds", "Age limit of spooled pushes (a week by default).", _seconds)
+    sd_dir: str = _setting("", "folder", "Folder for the worker's file_sd file; empty writes none.")
+    sd_address: str = _setting(
+        "", "address", "Address in that file; empty takes POD_IP, else HOST, else 127.0.0.1.", fallback="POD_IP")
+    tls_cert_file: str = _setting("", "file", "Certificate of /metrics; switches TLS on.")
+    tls_key_file: str = _setting("", "file", "Its key, if it is not in the certificate's file.")
+    tls_client_ca_file: str = _setting("", "file", "CA certificates; scrapers must then show a client certificate.")
+    auth_username: str = _setting("", "name", "User name for basic auth of /metrics; /healthz stays open.")
+    auth_password: str = _setting("", "password", "Password for basic auth of /metrics.", secret=True)
+    auth_password_file: str = _setting("", "file", "File with that password, read when the worker starts.")
+    log: str = _setting(
+        "json", "json, text or off", "Format of the log on stdout; off leaves logging as it is.",
+        _choice("json", "text", "off"))
+    log_level: str = _setting(
+        "INFO", "level", "Lowest level that is logged; Sedna's LOG_LEVEL counts if this is not set.", _level,
+        fallback="LOG_LEVEL")
+    # 1-2-5 from 1 ms to 60 s: a cloud inference may retry for over 10 s.
+    buckets: Tuple[float, ...] = _setting(
+        "0.001,0.002,0.005,0.01,0.02,0.05,0.1,0.2,0.5,1,2,5,10,20,50,60", "seconds, comma-separated",
+        "Upper bounds of the inference duration histograms.", _buckets)
+    max_series: int = _setting(
+        "200", "count", 'Label sets per metric; further ones are counted under the label value "other".', _count)
+    # fmt: on
+
+    def __post_init__(self) -> None:
+        """Check settings that only make sense together.
+
+        Raises:
+            SettingError: half of a pair is set.
+        """
+        for given, needed in _PAIRS:
+            if getattr(self, given) and not any(getattr(self, name) for name in needed):
+                names = " or ".join(_variable(name) for name in needed)
+                raise SettingError(f"{_variable(given)} is set, but it needs {names} as well")
+
+
+#: A setting, and those of which it needs one.
+_PAIRS: Tuple[Tuple[str, Tuple[str, ...]], ...] = (
+    ("auth_username", ("auth_password", "auth_password_file")),
+    ("auth_password", ("auth_username",)),
+    ("auth_password_file", ("auth_username",)),
+    ("tls_key_file", ("tls_cert_file",)),
+    ("tls_client_ca_file", ("tls_cert_file",)),
+    ("pushgateway_username", ("pushgateway_password", "pushgateway_password_file")),
+    ("pushgateway_password", ("pushgateway_username",)),
+    ("pushgateway_password_file", ("pushgateway_username",)),
+    ("pushgateway_key_file", ("pushgateway_cert_file",)),
+)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Description of one setting, for the reference and the command line."""
+
+    name: str
+    default: str
+    kind: str
+    doc: str
+    parse: Callable[[str], Any]
+    secret: bool
+    fallback: str
+
+    @property
+    def variable(self) -> str:
+        """Name of the environment variable."""
+        return _variable(self.name)
+
+
+def _describe(each: Field[Any]) -> Setting:
+    return Setting(name=each.name, **each.metadata)
+
+
+TABLE: Tuple[Setting, ...] = tuple(_describe(each) for each in fields(Settings))
 
 
 def load(environ: Mapping[str, str], arguments: Optional[Mapping[str, object]] = None) -> Settings:
@@ -220,15 +232,16 @@ def load(environ: Mapping[str, str], arguments: Optional[Mapping[str, object]] =
 
     Args:
         environ: the process's environment.
-        arguments: what was handed to ``start()``; ``None`` values count as not given.
+        arguments: of ``start()``; ``None`` values count as not given.
 
     Raises:
-        SettingError: a value cannot be used, or an argument has no such name.
+        SettingError: a value is invalid, an argument has an unknown name, or half of a pair is set.
     """
     given = {name: value for name, value in (arguments or {}).items() if value is not None}
+    names = [setting.name for setting in TABLE]
     for name in given:
-        if name not in _BY_NAME:
-            raise SettingError(f"start() takes no setting {name!r}.{_suggest(name, list(_BY_NAME))}")
+        if name not in names:
+            raise SettingError(f"there is no setting {name!r}.{_suggest(name, names)}")
     values: Dict[str, Any] = {}
     for setting in TABLE:
         text, source = _source(setting, environ, given)
@@ -241,7 +254,7 @@ def load(environ: Mapping[str, str], arguments: Optional[Mapping[str, object]] =
 
 
 def shown(environ: Mapping[str, str]) -> List[Tuple[str, str, str]]:
-    """What is set in the environment: name, value and the variable that it comes from. Secrets are not shown."""
+    """What the environment sets: name, value and variable. Secrets are hidden."""
     found = []
     for setting in TABLE:
         text, source = _source(setting, environ, {})
@@ -252,44 +265,41 @@ def shown(environ: Mapping[str, str]) -> List[Tuple[str, str, str]]:
 
 
 def unknown_variables(environ: Mapping[str, str]) -> List[str]:
-    """Variables that begin as ours do and are none, each with the name that was probably meant."""
+    """One message for each variable that starts with SEDNA_METRICS_ and is not a setting."""
     known = [setting.variable for setting in TABLE]
     return [
-        f"{name} is no setting of sedna-metrics.{_suggest(name, known)}"
+        f"{name} is not a setting of sedna-metrics.{_suggest(name, known)}"
         for name in sorted(environ)
         if name.startswith(PREFIX)
         and name not in (*known, PARENT_VARIABLE)
-        and not _is_service_link(name, environ[name])
+        # Docker's link format, set by Kubernetes for a Service called sedna-metrics.
+        and not name.startswith((PREFIX + "SERVICE_", PREFIX + "PORT_"))
     ]
 
 
 def _source(setting: Setting, environ: Mapping[str, str], given: Mapping[str, object]) -> Tuple[str, str]:
+    """The setting's text, and where it comes from."""
     if setting.name in given:
-        return _as_text(given[setting.name]), f"start()'s {setting.name}"
+        value = given[setting.name]
+        text = ",".join(str(item) for item in value) if isinstance(value, (list, tuple)) else str(value)
+        return text, f"start()'s {setting.name}"
     text = environ.get(setting.variable, "")
-    if text and not _is_service_link(setting.variable, text):
+    is_service_link = setting.name == "port" and text.startswith(("tcp://", "udp://"))
+    if text and not is_service_link:
         return text, setting.variable
-    if setting.name == "log_level" and environ.get("LOG_LEVEL", "").strip().upper() in _LEVELS:
-        return environ["LOG_LEVEL"], "LOG_LEVEL"  # Sedna's own; what it holds wrongly is not ours to refuse
-    if setting.name == "sd_address" and environ.get("POD_IP"):
-        return environ["POD_IP"], "POD_IP"  # as Kubernetes' downward API is usually asked to call it
+    text = environ.get(setting.fallback, "")
+    # An invalid value in somebody else's variable is not our error.
+    if text and not (setting.parse is _level and text.strip().upper() not in _LEVELS):
+        return text, setting.fallback
     return setting.default, f"the default of {setting.name}"
 
 
-def _as_text(value: object) -> str:
-    if isinstance(value, (list, tuple)):
-        return ",".join(str(item) for item in value)
-    return str(value)
-
-
-def _is_service_link(name: str, value: str) -> bool:
-    # For every Service of a namespace, Kubernetes gives its pods variables in Docker's link format: one that is called
-    # "sedna-metrics" gives SEDNA_METRICS_PORT=tcp://10.0.0.7:9470, SEDNA_METRICS_SERVICE_HOST and the like.
-    return name.startswith((PREFIX + "SERVICE_", PREFIX + "PORT_")) or value.startswith(("tcp://", "udp://"))
+def _variable(name: str) -> str:
+    return PREFIX + name.upper()
 
 
 def _suggest(name: str, known: List[str]) -> str:
-    import difflib  # only somebody who mistyped a name pays for it
+    import difflib  # only needed after a mistake
 
     close = difflib.get_close_matches(name, known, n=1)
     return f" Did you mean {close[0]}?" if close else f" There are: {', '.join(known)}."

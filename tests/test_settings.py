@@ -2,14 +2,45 @@
 
 from __future__ import annotations
 
+import inspect
+
 import pytest
 
+import sedna_metrics
 from sedna_metrics.errors import SettingError
-from sedna_metrics.settings import TABLE, PortRange, Settings, load, unknown_variables
+from sedna_metrics.settings import TABLE, PortRange, load, unknown_variables
 
 
-def test_the_table_and_the_settings_have_the_same_names():
-    assert [setting.name for setting in TABLE] == list(Settings._fields)
+def test_start_has_a_keyword_for_each_setting():
+    parameters = inspect.signature(sedna_metrics.start).parameters
+    assert [name for name in parameters if name not in ("registry", "environ", "clock")] == [
+        each.name for each in TABLE
+    ]
+    assert all(parameter.kind is parameter.KEYWORD_ONLY for parameter in parameters.values())
+
+
+@pytest.mark.parametrize(
+    ("given", "needed"),
+    [
+        ({"AUTH_PASSWORD": "x"}, "AUTH_USERNAME"),
+        ({"AUTH_PASSWORD_FILE": "x"}, "AUTH_USERNAME"),
+        ({"AUTH_USERNAME": "x"}, "AUTH_PASSWORD"),
+        ({"TLS_KEY_FILE": "x"}, "TLS_CERT_FILE"),
+        ({"TLS_CLIENT_CA_FILE": "x"}, "TLS_CERT_FILE"),
+        ({"PUSHGATEWAY_USERNAME": "x"}, "PUSHGATEWAY_PASSWORD"),
+        ({"PUSHGATEWAY_PASSWORD": "x"}, "PUSHGATEWAY_USERNAME"),
+        ({"PUSHGATEWAY_KEY_FILE": "x"}, "PUSHGATEWAY_CERT_FILE"),
+    ],
+)
+def test_half_of_a_pair_is_a_setting_error(given, needed):
+    environ = {f"SEDNA_METRICS_{name}": value for name, value in given.items()}
+    with pytest.raises(SettingError, match=f"SEDNA_METRICS_{needed}"):
+        load(environ)
+
+
+def test_a_user_name_that_looks_like_a_service_link_is_a_user_name():
+    environ = {"SEDNA_METRICS_AUTH_USERNAME": "tcp://10.0.0.7:9470", "SEDNA_METRICS_AUTH_PASSWORD": "x"}
+    assert load(environ).auth_username == "tcp://10.0.0.7:9470"
 
 
 def test_defaults_are_usable():
@@ -29,7 +60,7 @@ def test_an_argument_wins_over_its_variable():
     [
         ("EXPORT", "sometimes", "auto, pull, push, both, off"),
         ("PORT", "many", "9470-9499"),
-        ("PORT", "9499-9470", "rises"),
+        ("PORT", "9499-9470", "rising"),
         ("PORT", "70000", "65535"),
         ("PORT", "-1", "9470-9499"),
         ("PORT", "²", "9470-9499"),
@@ -40,9 +71,9 @@ def test_an_argument_wins_over_its_variable():
         ("PUSHGATEWAY_URL", "http://host:port", "http://pushgateway"),
         ("LOG", "xml", "json, text, off"),
         ("LOG_LEVEL", "LOUD", "DEBUG"),
-        ("BUCKETS", "1,0.5", "rise"),
+        ("BUCKETS", "1,0.5", "rising"),
         ("BUCKETS", "", None),
-        ("BUCKETS", "a", "rise"),
+        ("BUCKETS", "a", "rising"),
         ("MAX_SERIES", "0", "1 or more"),
         ("MAX_SERIES", "1.5", "1 or more"),
     ],

@@ -1,7 +1,7 @@
 """The worker's log: one JSON object a line on stdout, with the identity and the bound context.
 
-Alone: :func:`configure_logging`, or :class:`JsonFormatter` in a ``logging.config.dictConfig``. As part of a worker,
-:func:`sedna_metrics.start` sets it up. What the lines hold is declared in :mod:`sedna_metrics.catalogue.log`.
+:func:`sedna_metrics.start` sets it up. Without a worker, use :func:`configure_logging`, or name :class:`JsonFormatter`
+in a ``logging.config.dictConfig``. The fields of a line are declared in :mod:`sedna_metrics.catalogue.log`.
 """
 
 from __future__ import annotations

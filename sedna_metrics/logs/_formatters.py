@@ -2,57 +2,52 @@
 
 from __future__ import annotations
 
+import datetime
+import json
 import logging
 import math
 import os
 import time
-from itertools import islice
-from typing import Any, Dict, FrozenSet, List, Mapping, Optional, Set, Tuple
+from enum import Enum
+from typing import Any, Dict, Mapping, Optional
 
 try:
     from pythonjsonlogger.json import JsonFormatter as _BaseFormatter
 except ImportError:  # python-json-logger 2
     from pythonjsonlogger.jsonlogger import JsonFormatter as _BaseFormatter
+try:
+    import orjson
+except ImportError:
+    orjson = None  # type: ignore[assignment, unused-ignore]
 
 from sedna_metrics.catalogue import log as contract
 from sedna_metrics.identity import WorkerIdentity
-from sedna_metrics.logs._context import CONTEXT, Bound
-from sedna_metrics.logs._secrets import MASK, is_secret
-from sedna_metrics.logs._values import Shortened, clean, cut_encoded, field, name_of, quote, text_of
+from sedna_metrics.logs._context import current
+from sedna_metrics.logs._redact import MASK, is_secret, mask
 
 EVENT_ATTRIBUTE = "_sedna_event"
-"""Where a record carries its :class:`Fields`: not reached by what a caller hands in as ``extra`` by accident."""
+"""Attribute of a record that holds a lifecycle event's :class:`Fields`."""
 
-_MAX_BYTES = contract.MAX_LINE_BYTES - 1
-#: In bytes, of a line that is too long: for the identity and the context together; for message, exception and stack.
-_SCOPE_BUDGET, _TEXT_BUDGET = 4_000, 4_000
-_ORDINARY = logging.LogRecord("", 0, "", 0, "", (), None)
-#: What every LogRecord has; the rest of its attributes are the caller's extras.
-_STANDARD = frozenset(vars(_ORDINARY)) | {"message", "asctime", "taskName", "color_message", EVENT_ATTRIBUTE}
-#: They stand first in a record's attributes, so that those behind them are quickly found.
-_STANDARD_COUNT = len(vars(_ORDINARY))
+#: What every LogRecord has; its other attributes are the caller's extras.
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {
+    "message", "asctime", "taskName", "color_message", EVENT_ATTRIBUTE,
+}  # fmt: skip
 _RESERVED = frozenset((*contract.ALWAYS, *contract.SOMETIMES))
+_MAX_TEXT, _MAX_NAME, _MAX_DEPTH, _MAX_ITEMS = 16_000, 200, 8, 500
+_KEPT_WHEN_CUT = {"message": 4_000, "exception": 4_000, "stack": 2_000}
+"""Bytes of these fields in a line that would be too long; other fields keep 500 each, as many as fit."""
 
 
 class Fields(Dict[str, Any]):
-    """The fields of a lifecycle event. A type of its own, so that no caller's dict is taken for one."""
+    """The fields of a lifecycle event. A type of its own, so that no extra of a caller is taken for one."""
 
 
 class Scope:
-    """What stands on every line of a worker: its identity and what its tasks have bound. Never changed."""
+    """Fields of every line of a worker: its identity, and what its tasks have bound."""
 
     def __init__(self, identity: Mapping[str, Any], bound: Optional[Mapping[str, Any]] = None) -> None:
-        self.identity = {name_of(name): value for name, value in identity.items()}
+        self.identity = {name_of(name): plain(value) for name, value in identity.items()}
         self.bound = {name: value for name, value in (bound or {}).items() if value is not None}
-
-    def merged(self, context: Bound) -> Dict[str, Any]:
-        """Identity, then what is bound; a context's own field wins over the worker's, and none over the identity."""
-        fields = {**self.bound, **{name: value for name, value in context.current().items() if value is not None}}
-        used = {*_RESERVED, *self.identity}
-        merged = dict(self.identity)
-        for name, value in fields.items():
-            merged[_free(name_of(name), used)] = value
-        return merged
 
 
 def identity_fields(identity: WorkerIdentity) -> Dict[str, str]:
@@ -61,15 +56,13 @@ def identity_fields(identity: WorkerIdentity) -> Dict[str, str]:
 
 
 class JsonFormatter(_BaseFormatter):  # type: ignore[misc]
-    """A record as one line of JSON: timestamp, level, logger, message, identity, context, extras, exception.
+    """A record as one JSON object of at most 16,000 bytes with its newline.
 
-    It can be named in a ``logging.config.dictConfig``, as ``class`` or as ``()``. A line is valid JSON of at most
-    16,000 bytes with its newline, whatever the record holds.
+    python-json-logger does the formatting; this class decides on the fields, masks secrets, and limits the size. It can
+    be named in a ``logging.config.dictConfig``, as ``class`` or as ``()``; ``fmt`` does not change the fields.
 
     Args:
-        fmt: taken for dictConfig's sake and not used, as are ``datefmt``, ``style`` and ``validate``: the fields are
-            the contract.
-        identity: fields of every line; those of Sedna's environment where it is not given.
+        identity: fields of every line; by default those of Sedna's environment.
     """
 
     def __init__(
@@ -81,321 +74,229 @@ class JsonFormatter(_BaseFormatter):  # type: ignore[misc]
         *,
         identity: Optional[Mapping[str, Any]] = None,
     ) -> None:
-        super().__init__("%(message)s")
-        if identity is None:
-            identity = identity_fields(WorkerIdentity.from_env(os.environ))
-        self.scope = Scope(identity)
-        self._second: Tuple[float, str] = (math.nan, "")
-        self._heads: Dict[Tuple[str, str], str] = {}
-        self._names: Dict[str, Tuple[str, bool, bool]] = {}
+        super().__init__("%(message)s", json_serializer=_serialize)
+        self.scope = Scope(identity_fields(WorkerIdentity.from_env(os.environ)) if identity is None else identity)
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as one line, without its newline. Does not raise."""
         try:
-            return self._format(record)
+            line: str = super().format(record)
         except Exception as why:
-            # Whatever it was, the line is worth more than the field that broke it.
-            said = quote(f"a record of {record.name!s:.200} could not be written: {type(why).__name__}")
-            line = f'{self._timestamp(time.time())}","level":"ERROR","logger":"sedna_metrics","message":{said}}}'
-            return line.encode("utf-8", "replace").decode()
+            # Arguments that do not fit the message, an exception that cannot be printed, ...
+            line = super().format(_harmless(record, why))
+        return line
 
-    def _format(self, record: logging.LogRecord) -> str:
-        # The ordinary record's way is written out: a call costs more than what most of these lines do.
-        context = CONTEXT.get()
-        rendered = context.rendered
-        if rendered is None or rendered[0] is not self.scope:
-            rendered = self._render(context)
-        message, args = record.msg, record.args
-        if type(message) is str:
-            if args:
-                try:
-                    message = message % args
-                except Exception:
-                    message = message_of(record)  # arguments that do not fit, or that raise
-        else:
-            message = message_of(record)
-        second, clock = self._second
-        fraction = record.created - second
-        parts = [
-            "%s%06dZ" % (clock, fraction * 1e6) if 0 <= fraction < 1 else self._timestamp(record.created),  # noqa: UP031
-            self._heads.get((record.levelname, record.name)) or self._head(record),
-            quote(message) if _is_harmless(message) else "",
-            rendered[1],
-        ]
-        shortened: Optional[Shortened] = None
-        if not parts[2]:
-            shortened = Shortened()
-            parts[2] = quote(clean(message, shortened))
+    def add_fields(self, log_record: Dict[str, Any], record: logging.LogRecord, message_dict: Dict[str, Any]) -> None:
+        """Fill ``log_record``; a field of the caller that would replace one of ours is renamed to ``extra_<name>``."""
         attributes = record.__dict__
-        if len(attributes) > _STANDARD_COUNT or type(record.msg) is dict:
-            shortened = self._append_extras(parts, record, rendered[2], shortened)
-        if record.exc_info or record.exc_text:
-            shortened = shortened or Shortened()
-            parts.append(_pair("exception", quote(clean(self._exception(record), shortened))))
-        if record.stack_info:
-            shortened = shortened or Shortened()
-            parts.append(_pair("stack", quote(text_of(record.stack_info, shortened))))
-        parts.append("}" if shortened is None or not shortened.happened else ',"truncated":true}')
-        line = "".join(parts)
-        if line.isascii():
-            if len(line) <= _MAX_BYTES:
-                return line
-        else:
-            # A lone surrogate cannot be encoded, and is no character.
-            encoded = line.encode("utf-8", "replace")
-            if len(encoded) <= _MAX_BYTES:
-                return encoded.decode()
-        return self._shorter(record, message, rendered[2], context)
-
-    def _timestamp(self, created: float) -> str:
-        """Beginning of a line, up to and with the timestamp's text."""
-        try:
-            second = math.floor(created)
-            text = time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(second))
-        except (ValueError, OverflowError, OSError):
-            return self._timestamp(time.time())  # no time at all: a record that somebody made by hand
-        text = f'{{"timestamp":"{text}'
-        self._second = (second, text)
-        return f"{text}{int((created - second) * 1e6):06d}Z"
-
-    def _head(self, record: logging.LogRecord) -> str:
-        level, name = cut_encoded(str(record.levelname), 200)[0], cut_encoded(str(record.name), 1000)[0]
-        head = f'","level":{level},"logger":{name},"message":'
-        if len(self._heads) < 1000:
-            self._heads[record.levelname, record.name] = head
-        return head
-
-    def _render(self, context: Bound) -> Tuple[object, str, FrozenSet[str]]:
-        scope = self.scope
-        fields = scope.merged(context)
-        parts: List[str] = []
-        budget = _SCOPE_BUDGET
-        for name, value in fields.items():
-            text = _pair(name, field(name, value, Shortened()))
-            if _size(text) > budget:
-                text = _pair(name, cut_encoded(text_of(value, Shortened()), min(budget // 2, 400))[0])
-                if _size(text) > budget:
-                    continue
-            budget -= _size(text)
-            parts.append(text)
-        rendered = context.rendered = (scope, "".join(parts), _RESERVED | frozenset(fields))
-        return rendered
-
-    def _append_extras(
-        self,
-        parts: List[str],
-        record: logging.LogRecord,
-        taken: FrozenSet[str],
-        shortened: Optional[Shortened],
-    ) -> Optional[Shortened]:
-        event = record.__dict__.get(EVENT_ATTRIBUTE)
+        message = message_dict.get("message", record.message) if isinstance(record.msg, dict) else record.message
+        log_record["timestamp"] = _timestamp(record.created)
+        log_record["level"] = text_of(record.levelname)
+        log_record["logger"] = text_of(record.name)
+        log_record["message"] = text_of(message)
+        log_record.update(self.scope.identity)
+        event = attributes.get(EVENT_ATTRIBUTE)
+        bound = {**self.scope.bound, **current()}
+        for name, value in bound.items():
+            if value is not None and not (type(event) is Fields and name in event):
+                _add(log_record, name, value, bound)
         if type(event) is Fields:
-            shortened = shortened or Shortened()
-            parts.extend([_pair(name, field(name, value, shortened)) for name, value in event.items()])
-            parts[3] = self._without(parts[3], event, taken)
-            taken = taken | frozenset(event)
-        names = self._names
-        used: Optional[Set[str]] = None
-        # makeLogRecord() and the like may have put them in another order; a dict as message has fields too.
-        is_ordinary = type(record) is logging.LogRecord and type(record.msg) is str
-        extras = record.__dict__ if is_ordinary else extras_of(record)
-        for name, value in islice(extras.items(), _STANDARD_COUNT if is_ordinary else 0, None):
-            if is_ordinary and name in _STANDARD:
-                continue
-            key, is_hidden, is_free = names.get(name) or self._name(name)
-            if not is_free or name in taken:
-                if used is None:
-                    used = {*taken, *map(str, extras)}
-                key = _key(_free(name_of(name), used))
-            kind = type(value)
-            if is_hidden and value:
-                parts.append(f'{key}"{MASK}"')
-            elif kind is str:
-                if (" " not in value and ":" not in value and "=" not in value and len(value) < 1000) or _is_harmless(
-                    value
-                ):
-                    parts.append(key + quote(value))
-                else:
-                    shortened = shortened or Shortened()
-                    parts.append(key + quote(clean(value, shortened)))
-            elif kind is float and -1e300 < value < 1e300:
-                parts.append(f"{key}{value!r}")
-            elif kind is int and -(2**63) <= value < 2**63:
-                parts.append(f"{key}{value}")
-            elif kind is bool:
-                parts.append(f"{key}true" if value else f"{key}false")
-            else:
-                shortened = shortened or Shortened()
-                parts.append(key + field(str(name), value, shortened))
-        return shortened
-
-    def _without(self, text: str, event: Fields, taken: FrozenSet[str]) -> str:
-        """The scope's text without the fields that an event tells itself."""
-        if taken.isdisjoint(event.keys() - _RESERVED):
-            return text
-        kept = {name: value for name, value in self.scope.merged(CONTEXT.get()).items() if name not in event}
-        return "".join(_pair(name, field(name, value, Shortened())) for name, value in kept.items())
-
-    def _name(self, name: Any) -> Tuple[str, bool, bool]:
-        # The last: whether it can stand as it is, so that it collides with nobody else's.
-        known = (_key(name_of(name)), is_secret(name_of(name)), type(name) is str and name_of(name) == name)
-        if len(self._names) < 1000:
-            self._names[name] = known
-        return known
-
-    def _exception(self, record: logging.LogRecord) -> str:
-        # Not record.exc_text, which another handler's formatter may have written in its own way.
-        if not record.exc_info:
-            return str(record.exc_text)
-        try:
-            return str(self.formatException(record.exc_info))  # type: ignore[arg-type, unused-ignore]
-        except Exception:
-            # The exception's own __str__, or its __cause__, cannot be printed.
-            kind = record.exc_info[0] if isinstance(record.exc_info, tuple) else type(record.exc_info)
-            return f"{getattr(kind, '__name__', 'exception')}: <unprintable>"
-
-    def _shorter(self, record: logging.LogRecord, message: str, taken: FrozenSet[str], context: Bound) -> str:
-        """A record that is too long for a line, cut: message, trace and extras, in this order of rights."""
-        shortened = Shortened()
-        parts = [self._timestamp(record.created), self._head(record)]
-        parts.append(cut_encoded(clean(message, shortened), _TEXT_BUDGET)[0])
-        parts.append(context.rendered[1] if context.rendered is not None else "")
-        event = record.__dict__.get(EVENT_ATTRIBUTE)
-        if record.exc_info or record.exc_text:
-            quoted = _cut_in_the_middle(clean(self._exception(record), shortened), _TEXT_BUDGET)
-            parts.append(_pair("exception", quoted))
-        left = _MAX_BYTES - sum(map(_size, parts)) - len(',"truncated":true}')
-        fields: Dict[str, Any] = dict(event) if type(event) is Fields else {}
-        own = frozenset(fields)
-        if own:
-            parts[3] = self._without(parts[3], fields, taken)  # type: ignore[arg-type]
-        extras = extras_of(record)
-        used = {*taken, *own, *(name for name in extras if name_of(name) == name and name not in taken | own)}
-        for name, value in extras.items():
-            fields[name if name in used and name not in taken | own else _free(name_of(name), used)] = value
-        if record.stack_info:
-            fields["stack"] = record.stack_info
-        for name, value in fields.items():
-            text = _pair(name, field(name, value, shortened))
-            if _size(text) > left:
-                told = value if isinstance(value, str) else text.partition(":")[2]
-                room = min(left // 2, 2_000) - _size(_key(name))
-                if room < 20:
-                    continue
-                hidden = is_secret(name)
-                text = _pair(name, quote(MASK) if hidden else cut_encoded(clean(told, shortened), room)[0])
-            parts.append(text)
-            left -= _size(text)
-        parts.append(',"truncated":true}')
-        return "".join(parts).encode("utf-8", "replace").decode()
+            log_record.update({name: plain(value, name) for name, value in event.items()})
+        if isinstance(record.msg, dict):
+            for name, value in message_dict.items():
+                if name not in ("message", "exc_info", "stack_info"):
+                    _add(log_record, name, value, message_dict)
+        for name, value in attributes.items():
+            if name not in _STANDARD:
+                _add(log_record, name, value, attributes)
+        for name, field in (("exc_info", "exception"), ("stack_info", "stack")):
+            if message_dict.get(name):
+                log_record[field] = text_of(message_dict[name])
 
 
 class TextFormatter(logging.Formatter):
-    """A record for a person at a terminal, with the same context; local time."""
+    """A record as text: time, level, message, then context and extras as ``name=value``.
 
-    def __init__(self, identity: Optional[Mapping[str, Any]] = None) -> None:
-        super().__init__("%(message)s")
-        self.scope = Scope(identity or {})
+    Args:
+        identity: taken so that both formatters are made alike; a terminal shows one worker, so it is left out.
+    """
+
+    def __init__(self, identity: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.scope = Scope(identity)
 
     def format(self, record: logging.LogRecord) -> str:
-        """The record as a line, and further lines for what has several. Does not raise."""
+        """The record as a line; those of a trace follow, indented. Control characters are escaped."""
         try:
-            return self._format(record).encode("utf-8", "replace").decode()
+            message = record.getMessage()
+            trace = self.formatException(record.exc_info) if record.exc_info else ""
         except Exception as why:
-            return f"a record of {record.name!s:.200} could not be written: {type(why).__name__}"
-
-    def _format(self, record: logging.LogRecord) -> str:
-        shortened = Shortened()
-        fields = Scope({}, self.scope.bound).merged(CONTEXT.get())
-        event = record.__dict__.get(EVENT_ATTRIBUTE)
-        if type(event) is Fields:
-            fields.update((name, value) for name, value in event.items() if name != "event")
-        fields.update(extras_of(record))
-        shown = " ".join(f"{_visible(name)}={self._value(name, value, shortened)}" for name, value in fields.items())
+            record = _harmless(record, why)
+            message, trace = record.getMessage(), ""
+        event = getattr(record, EVENT_ATTRIBUTE, {})
+        extras = {name: value for name, value in vars(record).items() if name not in _STANDARD}
+        fields = {**self.scope.bound, **current(), **event, **extras}
         clock = time.strftime("%H:%M:%S", time.localtime(record.created))
-        message = _visible(clean(message_of(record), shortened)).replace("\n", "\n    ")
-        text = f"{clock} {record.levelname:<7} {message}{'  ' if shown else ''}{shown}"
-        if record.exc_info:
-            text += "\n" + _visible(clean(self.formatException(record.exc_info), shortened))
-        if record.stack_info:
-            text += "\n" + _visible(text_of(record.stack_info, shortened))
-        encoded = text.encode("utf-8", "replace")
-        if len(encoded) > _MAX_BYTES:
-            text = encoded[: _MAX_BYTES - 20].decode("utf-8", "ignore") + " ... (truncated)"
-        return text
-
-    def _value(self, name: str, value: object, shortened: Shortened) -> str:
-        if value and is_secret(name):
-            return MASK
-        if isinstance(value, str) and value.isprintable() and value and " " not in value:
-            return clean(value, shortened)
-        if type(value) is float and math.isfinite(value):
-            return f"{value:.6g}"
-        return _visible(field(name, value, shortened))
+        line = f"{clock} {record.levelname:7} {_printable(mask(message))}"
+        shown = " ".join(
+            f"{_printable(name_of(name))}={_shown(plain(value, name))}"
+            for name, value in fields.items()
+            if name != "event" and value is not None
+        )
+        return "\n".join(
+            [f"{line}  {shown}" if shown else line, *(f"    {_printable(mask(each))}" for each in trace.splitlines())]
+        )
 
 
-def message_of(record: logging.LogRecord) -> str:
-    """The message with its arguments merged, or what can be said where that fails."""
-    message: object = record.msg
-    if type(message) is dict and not record.args:
-        message = message.get("message", "")  # python-json-logger's way: a dict is fields
-    if not record.args:
-        return message if type(message) is str else text_of(message, Shortened())
-    try:
-        return str(message) % record.args
-    except Exception:
-        shortened = Shortened()
-        return f"{text_of(message, shortened)} (arguments: {text_of(record.args, shortened)})"
-
-
-def extras_of(record: logging.LogRecord) -> Dict[str, Any]:
-    """What the caller handed in as ``extra``, or as a dict instead of a message."""
-    # A record that somebody made may have them in another order.
-    attributes = record.__dict__.items()
-    own = islice(attributes, _STANDARD_COUNT, None) if type(record) is logging.LogRecord else attributes
-    extras = {name: value for name, value in own if name not in _STANDARD}
-    if type(record.msg) is dict and not record.args:
-        extras.update((name_of(name), value) for name, value in record.msg.items() if name != "message")
-    return extras
-
-
-def _is_harmless(text: str) -> bool:
-    """Whether the text is short, and cannot hold a secret: each pattern needs one of these characters."""
-    return len(text) < 1000 and ":" not in text and "=" not in text and "earer " not in text and "asic " not in text
-
-
-def _free(name: str, used: Set[str]) -> str:
-    """The name, or one that nothing else has where it is used; it is used then."""
-    while name in used:
+def _add(fields: Dict[str, Any], key: Any, value: object, others: Mapping[str, Any]) -> None:
+    """Add a field of the caller under its own name, or one that neither ``fields`` nor ``others`` has."""
+    name = name_of(key)
+    while name in fields or name in _RESERVED or (name != key and name in others):
         name = f"extra_{name}"
-    used.add(name)
-    return name
+    fields[name] = plain(value, name)
 
 
-def _key(name: str) -> str:
-    return f",{quote(name)}:"
+def name_of(key: object) -> str:
+    """A field's name."""
+    if isinstance(key, bytes):
+        key = key.decode("utf-8", "replace")
+    name = (key if type(key) is str else _str(key))[:_MAX_NAME]
+    return name if name.isascii() else name.encode("utf-8", "replace").decode()
 
 
-def _pair(name: str, value: str) -> str:
-    return _key(name) + value
+def text_of(value: object) -> str:
+    """Text of bounded length, without secrets."""
+    text = value if type(value) is str else _str(value)
+    if len(text) > _MAX_TEXT:
+        return mask(text[: 4 * _MAX_TEXT])[:_MAX_TEXT]  # masked first: half a password is not recognised as one
+    return mask(text)
+
+
+def plain(value: Any, name: str = "", depth: int = 0) -> Any:
+    """The value as dicts, lists, text and numbers that JSON has, without secrets. Never raises."""
+    kind = type(value)
+    if value is None or kind is bool:
+        return value
+    if is_secret(name):
+        return MASK if not _is_empty(value) else value if kind is str else _str(value)
+    if kind is str:
+        return text_of(value)
+    if kind is int:
+        return value if -(2**63) <= value < 2**63 else _str(value)
+    if kind is float:
+        return value if math.isfinite(value) else "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"
+    try:
+        return _plain_other(value, depth)
+    except Exception:
+        return text_of(_str(value))  # an object that fails when it is looked at
+
+
+def _plain_other(value: Any, depth: int) -> Any:
+    if isinstance(value, Enum) and depth < _MAX_DEPTH:
+        return plain(value.value, depth=depth + 1)
+    if isinstance(value, str):
+        return text_of(str.__str__(value))
+    if isinstance(value, int):
+        return plain(int.__index__(value))
+    if isinstance(value, float):
+        return plain(float.__float__(value))
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return text_of(bytes(value[:_MAX_TEXT]).decode("utf-8", "replace"))
+    if isinstance(value, (datetime.date, datetime.time)):
+        return value.isoformat()
+    if isinstance(value, Mapping) and depth < _MAX_DEPTH:
+        items = list(value.items())[:_MAX_ITEMS]
+        return {name_of(key): plain(item, name_of(key), depth + 1) for key, item in items}
+    if isinstance(value, (list, tuple, set, frozenset)) and depth < _MAX_DEPTH:
+        return [plain(item, depth=depth + 1) for item in list(value)[:_MAX_ITEMS]]
+    if isinstance(value, BaseException):
+        return text_of(f"{type(value).__name__}: {_str(value)}")
+    if getattr(value, "shape", None) == () and callable(getattr(value, "item", None)):
+        item = value.item()  # numpy and tensor scalars
+        return plain(item) if type(item) in (bool, int, float, str) else text_of(item)
+    return text_of(_str(value))
+
+
+def _str(value: Any) -> str:
+    for convert in (str, repr):
+        try:
+            text = convert(value)
+            return text if type(text) is str else str.__str__(text)
+        except Exception:
+            continue  # its own __str__ or __repr__ failed
+    return f"<unprintable {type(value).__name__}>"
+
+
+def _is_empty(value: Any) -> bool:
+    return isinstance(value, (str, bytes)) and not value
+
+
+def _timestamp(created: float) -> str:
+    try:
+        second = math.floor(created)
+        text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+    except (ValueError, OverflowError, OSError):
+        return _timestamp(time.time())  # a record made by hand, without a time
+    return f"{text}.{int((created - second) * 1e6):06d}Z"
+
+
+def _harmless(record: logging.LogRecord, why: Exception) -> logging.LogRecord:
+    """A copy of a record that cannot be formatted, with its message and arguments as text."""
+    arguments = f" (arguments: {_str(record.args)})" if record.args else ""
+    kept = {name: value for name, value in vars(record).items() if name not in ("args", "exc_info", "stack_info")}
+    error = record.exc_info[0] if isinstance(record.exc_info, tuple) else None
+    return logging.makeLogRecord(
+        {**kept, "msg": f"{_str(record.msg)}{arguments}", "exc_text": error and f"{error.__name__}: <unprintable>"}
+    )
+
+
+def _serialize(fields: Dict[str, Any], **_: Any) -> str:
+    """The fields as a line of JSON within the limit of a line."""
+    line = _dumps(fields)
+    return line if len(line) * 4 < contract.MAX_LINE_BYTES or _size(line) < contract.MAX_LINE_BYTES else _cut(fields)
+
+
+def _dumps(fields: Any) -> str:
+    if orjson is not None:
+        try:
+            return orjson.dumps(fields).decode()
+        except TypeError:
+            pass  # a lone surrogate
+    line = json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
+    return line if line.isascii() else line.encode("utf-8", "replace").decode()
 
 
 def _size(text: str) -> int:
-    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+    return len(text) if text.isascii() else len(text.encode("utf-8"))
 
 
-def _cut_in_the_middle(text: str, budget: int) -> str:
-    """A trace's JSON string in at most ``budget`` bytes: its end says what was raised, its beginning where from."""
-    quoted, is_cut = cut_encoded(text, budget)
-    each = min(len(text), budget) // 2
-    while is_cut:
-        each = each * 3 // 4
-        quoted, is_cut = cut_encoded(f"{text[:each]}\n...\n{text[-each:]}", budget)
-    return quoted
+def _cut(fields: Dict[str, Any]) -> str:
+    kept: Dict[str, Any] = {}
+    left = contract.MAX_LINE_BYTES - sum(_KEPT_WHEN_CUT.values()) - 500
+    for name, value in fields.items():
+        size = _KEPT_WHEN_CUT.get(name, 500)
+        if _size(_dumps(value)) > size:
+            value = _cut_text(value if isinstance(value, str) else _dumps(value), size, name == "exception")
+        if name not in _KEPT_WHEN_CUT:
+            left -= _size(_dumps({name: value}))
+            if left < 0:
+                continue
+        kept[name] = value
+    return _dumps({**kept, "truncated": True})
 
 
-def _visible(text: str) -> str:
-    """The text without control characters, which could repaint the terminal."""
-    if text.isprintable():
-        return text
-    return "".join(each if each.isprintable() or each in "\n\t" else repr(each)[1:-1] for each in text)
+def _cut_text(text: str, size: int, keep_end: bool) -> str:
+    """At most ``size`` bytes of the text as JSON: its beginning, of a traceback also its end, where the error is."""
+    while _size(_dumps(text)) > size:
+        length = len(text) * size // _size(_dumps(text)) - 5
+        text = f"{text[: length // 2]}...{text[-(length // 2) :]}" if keep_end else text[:length]
+    return text
+
+
+def _printable(text: str) -> str:
+    return "".join(each if each.isprintable() else "\n    " if each == "\n" else ascii(each)[1:-1] for each in text)
+
+
+def _shown(value: Any) -> str:
+    text = _printable(value if isinstance(value, str) else _dumps(value)).replace("\n    ", "\\n")
+    return f'"{text}"' if " " in text else text

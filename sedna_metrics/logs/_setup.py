@@ -1,4 +1,4 @@
-"""Setting logging up, and putting it back."""
+"""Sets logging up, and puts it back."""
 
 from __future__ import annotations
 
@@ -9,11 +9,9 @@ import threading
 from types import TracebackType
 from typing import Any, Callable, List, Mapping, Optional, Type, Union
 
-from sedna_metrics._boundary import ErrorBoundary
 from sedna_metrics.catalogue import log as contract
 from sedna_metrics.identity import WorkerIdentity
-from sedna_metrics.logs._context import begin_era
-from sedna_metrics.logs._foreign import bring_in_foreign, without_terminal
+from sedna_metrics.logs import _context
 from sedna_metrics.logs._formatters import (
     EVENT_ATTRIBUTE,
     Fields,
@@ -22,9 +20,8 @@ from sedna_metrics.logs._formatters import (
     TextFormatter,
     identity_fields,
 )
-from sedna_metrics.logs._handler import LineHandler
-from sedna_metrics.logs._output import FLUSH_SECONDS, Output
-from sedna_metrics.logs._uncaught import follow_uncaught
+from sedna_metrics.logs._third_party import redirect_third_party, without_terminal
+from sedna_metrics.logs._uncaught import log_uncaught
 
 EVENTS = logging.getLogger("sedna_metrics.events")
 """Lifecycle events are records of this logger."""
@@ -32,76 +29,75 @@ EVENTS = logging.getLogger("sedna_metrics.events")
 _LEVELS = {event.name: getattr(logging, event.level) for event in contract.EVENTS}
 
 
+class _Handler(logging.StreamHandler):  # type: ignore[type-arg]
+    """A stream handler that counts the records that could not be written, instead of printing a traceback for each."""
+
+    writes_sedna_metrics_lines = True
+
+    def __init__(self, stream: Any) -> None:
+        super().__init__(stream)
+        self.stream = stream  # None, where there is no stdout: every record is then counted
+        self.dropped = 0
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        self.dropped += 1
+
+
 class Log:
-    """Logging as it is set up: what :func:`configure_logging` gives. A context manager, too.
+    """The logging set-up that :func:`configure_logging` returns; a context manager, too.
 
     Args:
         style: ``json`` or ``text``.
         level: lowest level that is logged.
-        identity: fields on every line of JSON.
+        identity: fields of every JSON line.
         stream: a text stream.
-        on_error: told of failures of ours.
     """
 
-    def __init__(
-        self, style: str, level: Union[str, int], identity: Mapping[str, Any], stream: Any, on_error: Callable[..., Any]
-    ) -> None:
+    def __init__(self, style: str, level: Union[str, int], identity: Mapping[str, Any], stream: Any) -> None:
         self._formatter: Union[JsonFormatter, TextFormatter] = (
             JsonFormatter(identity=identity) if style == "json" else TextFormatter(identity)
         )
-        self._output = Output(stream)
-        self._handler = LineHandler(self._output, self._formatter, on_error)
-        self._undo: List[Callable[[], None]] = []
+        self._handler = _Handler(stream)
+        self._handler.setFormatter(self._formatter)
         root = logging.getLogger()
         level_before = root.level
         root.setLevel(level)
-        self._undo.append(lambda: root.setLevel(level_before))
-        self._undo.append(_whole_lines(stream))
-        self._undo.append(without_terminal(root))
+        self._undo: List[Callable[[], None]] = [
+            lambda: root.setLevel(level_before),
+            without_terminal(root),
+            lambda: root.removeHandler(self._handler),
+        ]
         root.addHandler(self._handler)
-        self._undo.append(lambda: root.removeHandler(self._handler))
-        self._undo.append(bring_in_foreign())
-        self._undo.append(follow_uncaught(self._is_logging))
+        self._undo.append(redirect_third_party())
+        self._undo.append(log_uncaught(lambda: self._handler in root.handlers))
 
     def emit(self, event: str, **fields: Any) -> None:
         """Log a lifecycle event, as :func:`emit` does."""
         emit(event, **fields)
 
     def identify(self, identity: WorkerIdentity) -> None:
-        """Change the identity that the lines tell."""
+        """Change the identity in the lines."""
         self._formatter.scope = Scope(identity_fields(identity), self._formatter.scope.bound)
 
     def bind(self, **fields: Any) -> None:
-        """Put fields on every record of the process, whatever thread it comes from; ``None`` takes one off."""
+        """Add fields to every record of the process, from every thread; ``None`` removes a field."""
         scope = self._formatter.scope
         self._formatter.scope = Scope(scope.identity, {**scope.bound, **fields})
 
     def dropped(self) -> float:
-        """How many records were lost: stdout took none for so long that the queue was full, or it is broken."""
-        return self._output.dropped()
-
-    def flush(self, seconds: float = FLUSH_SECONDS) -> bool:
-        """Write what waits for the stream, within ``seconds``; gives whether all of it is out."""
-        return self._output.flush(seconds)
+        """Number of records that could not be written."""
+        return float(self._handler.dropped)
 
     def close(self) -> None:
-        """Flush, and put logging back as it was.
+        """Put logging back as it was.
 
-        Only flushed is it where the interpreter is going: what is logged after this, by other functions of ``atexit``
-        or a ``__del__``, is then a line like any other.
+        While the interpreter exits it stays, so that what other exit functions log is a line of JSON, too.
         """
-        if not self._undo:
-            return
-        if not threading.main_thread().is_alive():
-            self._output.flush()
+        if not self._undo or not threading.main_thread().is_alive():
             return
         while self._undo:
             self._undo.pop()()
-        self._output.close()
-        begin_era()
-
-    def _is_logging(self) -> bool:
-        return self._handler in logging.getLogger().handlers
+        _context.clear()
 
     def __enter__(self) -> Log:
         return self
@@ -120,22 +116,20 @@ def configure_logging(
     level: Union[str, int] = "INFO",
     identity: Optional[Mapping[str, Any]] = None,
     stream: Any = None,
-    *,
-    on_error: Optional[Callable[[Exception], Any]] = None,
 ) -> Log:
-    """Send every record to ``stream``, one line each. :func:`sedna_metrics.start` does this for its worker.
+    """Log every record to ``stream``, a line each. :func:`sedna_metrics.start` does this for its worker.
 
-    Handlers of the root logger that write to the terminal are taken off until the log is closed; others stay.
+    Handlers of the root logger that write to the terminal are removed until the log is closed; others stay. Records are
+    written at once, by the thread that logs: a reader of stdout that stops reading stops the worker, as for ``print``.
 
     Args:
         style: ``json``, or ``text`` for a person at a terminal.
         level: lowest level that is logged.
-        identity: fields on every line; those of Sedna's environment where it is not given.
-        stream: stdout where it is not given.
-        on_error: told of failures inside; they are counted and logged once a minute where it is not given.
+        identity: fields of every line; by default those of Sedna's environment.
+        stream: a text stream; stdout by default.
 
     Returns:
-        what puts logging back when it is closed.
+        the log; closing it puts logging back.
 
     Raises:
         ValueError: there is no such style or level.
@@ -145,7 +139,7 @@ def configure_logging(
     if identity is None:
         identity = identity_fields(WorkerIdentity.from_env(os.environ))
     logging._checkLevel(level)  # type: ignore[attr-defined]
-    return Log(style, level, identity, stream if stream is not None else sys.stdout, on_error or ErrorBoundary().record)
+    return Log(style, level, identity, sys.stdout if stream is None else stream)
 
 
 def emit(event: str, **fields: Any) -> None:
@@ -153,34 +147,17 @@ def emit(event: str, **fields: Any) -> None:
 
     Args:
         event: its name, such as ``training.completed``.
-        fields: what belongs to it; those that are ``None`` are left out. Of ``exception`` the trace is written.
+        fields: its fields; those that are ``None`` are left out. The traceback of ``exception`` is written.
     """
     level = _LEVELS.get(event, logging.INFO)
+    EVENTS.disabled = False  # logging.config.dictConfig disables existing loggers by default
     if EVENTS.isEnabledFor(level):
         exception = fields.pop("exception", None)
         known = Fields({"event": event})
-        known.update((name, value) for name, value in fields.items() if value is not None)
+        known.update((name, _whole(value)) for name, value in fields.items() if value is not None)
         EVENTS.log(level, event, extra={EVENT_ATTRIBUTE: known}, exc_info=exception)
 
 
-def _whole_lines(stream: Any) -> Callable[[], None]:
-    """Let what the worker prints go out line by line.
-
-    Lines of ours do not pass through the stream's buffer: flushed when it is full, in the middle of a printed line, it
-    would glue the two together.
-    """
-    reconfigure = getattr(stream, "reconfigure", None)
-    if reconfigure is None or getattr(stream, "line_buffering", True):
-        return lambda: None
-    try:
-        reconfigure(line_buffering=True)
-    except Exception:
-        return lambda: None  # closed, or somebody's own
-
-    def undo() -> None:
-        try:
-            reconfigure(line_buffering=False)
-        except Exception:
-            return  # closed meanwhile
-
-    return undo
+def _whole(value: Any) -> Any:
+    """Whole numbers of gauges and counters as integers: 12, not 12.0."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -1,7 +1,6 @@
-"""Warnings and uncaught exceptions as records.
+"""Warnings and uncaught exceptions as records, instead of text on stderr.
 
-They are not printed on stderr as well: one event, one line. A hook that somebody installed is still called, and where
-the record cannot be logged at all, Python's own hook prints what it always prints.
+A hook that the script has set is still called. If the record cannot be logged, Python's own hook prints the exception.
 """
 
 from __future__ import annotations
@@ -9,91 +8,71 @@ from __future__ import annotations
 import logging
 import sys
 import threading
-from typing import Any, Callable, List
-
-Undo = Callable[[], None]
+from typing import Any, Callable
 
 _LOGGER = logging.getLogger("sedna_metrics.uncaught")
 
 
-def follow_uncaught(is_logging: Callable[[], bool]) -> Undo:
-    """Log warnings, and what is caught by nobody in the main thread, in others, and in ``__del__``.
+def log_uncaught(is_logging: Callable[[], bool]) -> Callable[[], None]:
+    """Log warnings, and what nobody catches in the main thread, in other threads and in ``__del__``.
 
     Args:
         is_logging: whether a record would be written.
+
+    Returns:
+        what undoes it.
     """
-    main, other, unraisable = sys.excepthook, threading.excepthook, sys.unraisablehook
+
+    def write(kind: Any, error: Any, trace: Any, where: str = "") -> bool:
+        if not is_logging():
+            return False
+        try:
+            if issubclass(kind, KeyboardInterrupt):
+                _LOGGER.warning("interrupted: KeyboardInterrupt")  # somebody pressed Ctrl-C: a trace tells nothing
+            else:
+                message = f"uncaught {kind.__name__}: {_text(error)}{where}"
+                _LOGGER.critical("%s", message, exc_info=(kind, error, trace))
+        except Exception:
+            return False  # a logging filter of the script's failed
+        return _LOGGER.isEnabledFor(logging.CRITICAL)
 
     def on_main(kind: Any, error: Any, trace: Any) -> None:
-        is_told = is_logging() and _tell("uncaught %s: %s", kind, error, trace)
-        if not is_told or main is not sys.__excepthook__:
+        if not write(kind, error, trace) or main is not sys.__excepthook__:
             main(kind, error, trace)
 
-    def on_other(args: Any) -> None:
+    def on_thread(args: Any) -> None:
         name = getattr(args.thread, "name", "unknown")
-        if args.exc_type is SystemExit:
-            is_told = True  # a thread may end so
-        else:
-            is_told = is_logging() and _tell(
-                "uncaught %s: %s (in thread %s)", args.exc_type, args.exc_value, args.exc_traceback, name
-            )
-        if not is_told or not _is_pythons_own(other):
-            other(args)
+        is_exit = args.exc_type is SystemExit  # ends a thread quietly
+        written = is_exit or write(args.exc_type, args.exc_value, args.exc_traceback, f" (in thread {name})")
+        if not written or thread.__module__ not in ("_thread", "threading"):
+            thread(args)
 
     def on_unraisable(args: Any) -> None:
-        where = args.err_msg or "Exception ignored in"
-        is_told = is_logging() and _tell(
-            "uncaught %s: %s (%s %s)", args.exc_type, args.exc_value, args.exc_traceback, where, _name(args.object)
-        )
-        if not is_told or unraisable is not sys.__unraisablehook__:
+        where = f" ({args.err_msg or 'in'} {getattr(args.object, '__qualname__', type(args.object).__qualname__)})"
+        written = write(args.exc_type, args.exc_value, args.exc_traceback, where)
+        if not written or unraisable is not sys.__unraisablehook__:
             unraisable(args)
 
-    sys.excepthook, threading.excepthook, sys.unraisablehook = on_main, on_other, on_unraisable
+    main, thread, unraisable = sys.excepthook, threading.excepthook, sys.unraisablehook
+    hooks = ((sys, "excepthook", on_main), (threading, "excepthook", on_thread), (sys, "unraisablehook", on_unraisable))
+    before = [getattr(module, name) for module, name, _ in hooks]
+    for module, name, hook in hooks:
+        setattr(module, name, hook)
     captured = getattr(logging, "_warnings_showwarning", None) is not None
     logging.captureWarnings(True)
 
     def undo() -> None:
-        # Whoever put a hook over ours keeps it, and calls ours, which then does as Python's own.
-        if sys.excepthook is on_main:
-            sys.excepthook = main
-        if threading.excepthook is on_other:
-            threading.excepthook = other
-        if sys.unraisablehook is on_unraisable:
-            sys.unraisablehook = unraisable
+        for (module, name, hook), original in zip(hooks, before):
+            if getattr(module, name) is hook:  # a hook set later stays, and calls ours
+                setattr(module, name, original)
         if not captured:
             logging.captureWarnings(False)
 
     return undo
 
 
-def _is_pythons_own(hook: Any) -> bool:
-    # threading.__excepthook__ came with Python 3.10.
-    return getattr(hook, "__module__", None) in ("_thread", "threading")
-
-
-def _tell(message: str, kind: Any, error: Any, trace: Any, *more: Any) -> bool:
+def _text(error: Any) -> str:
     try:
-        args: List[Any] = [kind.__name__, _Said(error), *more]
-        level = logging.WARNING if issubclass(kind, KeyboardInterrupt) else logging.CRITICAL
-        _LOGGER.log(level, message, *args, exc_info=(kind, error, trace))
+        return str(error)
     except Exception:
-        # A logging filter or factory of the worker's raised.
-        return False
-    return _LOGGER.isEnabledFor(level)
-
-
-def _name(thing: Any) -> str:
-    return str(getattr(thing, "__qualname__", None) or type(thing).__qualname__)
-
-
-class _Said:
-    """What an exception says, in a message that is put together only if it is written."""
-
-    def __init__(self, error: Any) -> None:
-        self._error = error
-
-    def __str__(self) -> str:
-        try:
-            return str(self._error)
-        except Exception:
-            return "<unprintable>"
+        return "<unprintable>"
