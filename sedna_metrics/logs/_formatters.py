@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import json
 import logging
 import math
@@ -91,12 +92,15 @@ class JsonFormatter(_BaseFormatter):  # type: ignore[misc]
         attributes = record.__dict__
         message = message_dict.get("message", record.message) if isinstance(record.msg, dict) else record.message
         log_record["timestamp"] = _timestamp(record.created)
-        log_record["level"] = text_of(record.levelname)
-        log_record["logger"] = text_of(record.name)
+        log_record["level"] = _label(record.levelname)
+        log_record["logger"] = _label(record.name)
         log_record["message"] = text_of(message)
         log_record.update(self.scope.identity)
         event = attributes.get(EVENT_ATTRIBUTE)
-        bound = {**self.scope.bound, **current()}
+        bound = self.scope.bound
+        context = current()
+        if context:
+            bound = {**bound, **context}
         for name, value in bound.items():
             if value is not None and not (type(event) is Fields and name in event):
                 _add(log_record, name, value, bound)
@@ -109,9 +113,10 @@ class JsonFormatter(_BaseFormatter):  # type: ignore[misc]
         for name, value in attributes.items():
             if name not in _STANDARD:
                 _add(log_record, name, value, attributes)
-        for name, field in (("exc_info", "exception"), ("stack_info", "stack")):
-            if message_dict.get(name):
-                log_record[field] = text_of(message_dict[name])
+        if message_dict.get("exc_info"):
+            log_record["exception"] = text_of(message_dict["exc_info"])
+        if message_dict.get("stack_info"):
+            log_record["stack"] = text_of(message_dict["stack_info"])
 
 
 class TextFormatter(logging.Formatter):
@@ -150,10 +155,16 @@ class TextFormatter(logging.Formatter):
 
 def _add(fields: Dict[str, Any], key: Any, value: object, others: Mapping[str, Any]) -> None:
     """Add a field of the caller under its own name, or one that neither ``fields`` nor ``others`` has."""
-    name = name_of(key)
+    name = _cached_name_of(key) if type(key) is str else name_of(key)
     while name in fields or name in _RESERVED or (name != key and name in others):
         name = f"extra_{name}"
     fields[name] = plain(value, name)
+
+
+@functools.lru_cache(maxsize=1024)
+def _label(text: object) -> str:
+    """The name of a level or logger: few of them, on every line."""
+    return text_of(text)
 
 
 def name_of(key: object) -> str:
@@ -162,6 +173,9 @@ def name_of(key: object) -> str:
         key = key.decode("utf-8", "replace")
     name = (key if type(key) is str else _str(key))[:_MAX_NAME]
     return name if name.isascii() else name.encode("utf-8", "replace").decode()
+
+
+_cached_name_of = functools.lru_cache(maxsize=4096)(name_of)
 
 
 def text_of(value: object) -> str:
@@ -177,7 +191,7 @@ def plain(value: Any, name: str = "", depth: int = 0) -> Any:
     kind = type(value)
     if value is None or kind is bool:
         return value
-    if is_secret(name):
+    if name and is_secret(name):
         return MASK if not _is_empty(value) else value if kind is str else _str(value)
     if kind is str:
         return text_of(value)
@@ -231,13 +245,17 @@ def _is_empty(value: Any) -> bool:
     return isinstance(value, (str, bytes)) and not value
 
 
+@functools.lru_cache(maxsize=4)
+def _second(second: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+
+
 def _timestamp(created: float) -> str:
     try:
         second = math.floor(created)
-        text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+        return "%s.%06dZ" % (_second(second), (created - second) * 1e6)  # noqa: UP031 - faster than an f-string here
     except (ValueError, OverflowError, OSError):
         return _timestamp(time.time())  # a record made by hand, without a time
-    return f"{text}.{int((created - second) * 1e6):06d}Z"
 
 
 def _harmless(record: logging.LogRecord, why: Exception) -> logging.LogRecord:
@@ -256,13 +274,16 @@ def _serialize(fields: Dict[str, Any], **_: Any) -> str:
     return line if len(line) * 4 < contract.MAX_LINE_BYTES or _size(line) < contract.MAX_LINE_BYTES else _cut(fields)
 
 
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
 def _dumps(fields: Any) -> str:
     if orjson is not None:
         try:
             return orjson.dumps(fields).decode()
         except TypeError:
             pass  # a lone surrogate
-    line = json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
+    line: str = _encode(fields)
     return line if line.isascii() else line.encode("utf-8", "replace").decode()
 
 

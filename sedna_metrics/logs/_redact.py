@@ -6,6 +6,7 @@ Masked are: user info in URLs; what is assigned to a secret's name (``token=``, 
 
 from __future__ import annotations
 
+import functools
 import re
 
 MASK = "***"
@@ -39,15 +40,14 @@ _HEADER = re.compile(
 _SCHEME = re.compile(r"(?<![a-z0-9])((?:bearer|basic)\s{1,3})[a-z0-9._~+/=-]{6,}", re.IGNORECASE)
 _WEB_TOKEN = re.compile(r"(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{4,}\.[A-Za-z0-9_-]*")
 _PRIVATE_KEY = re.compile(r"(-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----)[^-]*(?:-----END [A-Z ]{0,30}PRIVATE KEY-----)?")
-#: Text without one of these holds no secret that we know.
-_SUSPICIOUS = re.compile(
-    r"://[^/\s]*@|pass|pwd|secret|token|sig|credential|cookie|jwt|auth|key|bearer|basic|eyJ", re.IGNORECASE
-)
 
 
 def mask(text: str) -> str:
     """The text with its secrets masked."""
-    if not _SUSPICIOUS.search(text):
+    # No pattern matches a text that has none of these; most lines end here.
+    if not (
+        "=" in text or ":" in text or "," in text or "--" in text or "eyJ" in text or "earer" in text or "asic" in text
+    ):
         return text
     text = _USER_INFO.sub(MASK, text)
     text = _PRIVATE_KEY.sub(r"\1" + MASK, text)
@@ -59,6 +59,7 @@ def mask(text: str) -> str:
     return text
 
 
+@functools.lru_cache(maxsize=4096)
 def is_secret(name: str) -> bool:
     """Whether a field of this name holds a secret: ``password``, ``apiKey``, ``X-Amz-Signature``."""
     name = name[:200]
