@@ -9,16 +9,14 @@ from __future__ import annotations
 import functools
 import logging
 import reprlib
-import sys
 import threading
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from types import TracebackType
-from typing import Any, Callable, ContextManager, Iterator, Optional, Type, TypeVar
+from typing import Any, Callable, Optional, Type, TypeVar
 
 from sedna_metrics._clock import Clock, SystemClock
 
 F = TypeVar("F", bound=Callable[..., Any])
-T = TypeVar("T")
 LOG_INTERVAL_SECONDS = 60.0
 
 _SHORT = reprlib.Repr()  # a dataset passed as a loss must not be written to the log in full
@@ -128,24 +126,3 @@ def contained(fallback: Callable[..., Any] = lambda *_, **__: None) -> Callable[
         return wrapper  # type: ignore[return-value]
 
     return decorate
-
-
-@contextmanager
-def contained_block(boundary: ErrorBoundary, block: Callable[[], ContextManager[T]]) -> Iterator[Optional[T]]:
-    """A block of the library around the worker's code: failures on entering and leaving do not reach the body."""
-    entered: Optional[ContextManager[T]] = None
-    value: Optional[T] = None
-    with boundary:
-        made = block()
-        value = made.__enter__()
-        entered = made
-    try:
-        yield value
-    except BaseException:
-        if entered is not None:
-            with boundary:
-                entered.__exit__(*sys.exc_info())
-        raise
-    if entered is not None:
-        with boundary:
-            entered.__exit__(None, None, None)

@@ -1,7 +1,7 @@
-"""The ways out of one process, opened as the settings ask and closed in the right order.
+"""Opens what exports the metrics, as the settings ask, and closes it in the right order.
 
-A worker's main process serves /metrics, pushes, or both, and listens to its children. A child process tells the main
-process instead, and a forked one turns into such a child.
+A worker's main process serves /metrics, pushes, or both, and adds what its child processes count. A child process
+writes files for the main process instead; a forked one turns into such a child.
 """
 
 from __future__ import annotations
@@ -12,40 +12,47 @@ import sys
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Mapping, MutableMapping, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Iterator, Mapping, Optional, Tuple
 
 from prometheus_client import CollectorRegistry
 
 from sedna_metrics._boundary import ErrorBoundary
+from sedna_metrics._urls import strip_secrets
 from sedna_metrics.catalogue import library
 from sedna_metrics.errors import SettingError
 from sedna_metrics.exposition import discovery, http
 from sedna_metrics.exposition._render import Renderer
-from sedna_metrics.exposition.processes import Children, Parent, is_child
+from sedna_metrics.exposition.children import Children, Reporter, is_child
 from sedna_metrics.identity import UNKNOWN, WorkerIdentity
 from sedna_metrics.metrics import Instruments
 from sedna_metrics.settings import PARENT_VARIABLE, Settings
 
 if TYPE_CHECKING:
-    from sedna_metrics.exposition.delivery import Delivery
+    from sedna_metrics.exposition.pusher import Pusher
     from sedna_metrics.exposition.pushgateway import Credentials
     from sedna_metrics.exposition.spool import Spool
 
-Mentions = Dict[str, List[str]]
 _LOGGER = logging.getLogger("sedna_metrics")
+
+GATEWAY_UNUSED = (
+    "SEDNA_METRICS_PUSHGATEWAY_URL is set, but this is not a known job (no WORKER_NAME), so nothing is pushed. "
+    "Set SEDNA_METRICS_EXPORT to push or both if it is a job, to pull if it is not"
+)
+OWN_PORT = (
+    "this process was started by one that has not called start(), so it has a port or a group of its own. "
+    "For one page of all processes, call start() in the parent before it starts others (gunicorn: --preload)"
+)
 
 
 class Exporters:
-    """What brings the metrics of this process to where they are seen.
+    """The exporters of one process.
 
     Args:
-        settings: how.
-        identity: whose.
-        registry: what is shown.
-        instruments: those of ours in it.
-        boundary: keeps failures away from the worker.
-        mentions: gives the tasks and attributes in use.
-        on_mentions: makes the series of those that a child uses.
+        settings: of the worker.
+        identity: of the worker.
+        registry: what is exposed.
+        instruments: ours in it.
+        boundary: takes failures.
     """
 
     def __init__(
@@ -55,134 +62,110 @@ class Exporters:
         registry: CollectorRegistry,
         instruments: Instruments,
         boundary: ErrorBoundary,
-        mentions: Callable[[], Mentions],
-        on_mentions: Callable[[Mentions], None],
     ) -> None:
         self._settings = settings
         self._identity = identity
         self._instruments = instruments
         self._boundary = boundary
-        self._mentions = mentions
-        self._on_mentions = on_mentions
-        self._renderer = Renderer(registry, instruments, boundary, self._drain)
-        self._environ: Optional[MutableMapping[str, str]] = None
+        self._renderer = Renderer(registry, instruments, boundary, self._refresh)
         self._server: Optional[http.MetricsServer] = None
         self._target: Optional[discovery.Target] = None
-        self._delivery: Optional[Delivery] = None
+        self._pusher: Optional[Pusher] = None
         self._children: Optional[Children] = None
-        self._parent: Optional[Parent] = None
+        self._reporter: Optional[Reporter] = None
 
     @property
     def url(self) -> Optional[str]:
-        """Where /metrics is; ``None`` where nothing listens."""
+        """URL of /metrics; ``None`` if nothing listens."""
         return self._server.url if self._server else None
 
     @property
     def is_child(self) -> bool:
-        """Whether this process tells a main process what it counts."""
-        return self._parent is not None
+        """Whether this process counts for a main process."""
+        return self._reporter is not None
 
     def open(self, environ: Mapping[str, str]) -> None:
-        """Open what the settings ask for.
+        """Open what the settings ask for; a part that the machine has no resources for is left out, with a warning.
 
         Raises:
-            SettingError: a setting cannot be used.
+            SettingError: a setting is invalid.
         """
-        variable = environ.get(PARENT_VARIABLE, "")
         pull, push = exports(self._settings, self._identity)
         if not (pull or push):
             return
-        if is_child(variable, self._who()) and self._join(variable):
-            return
-        if _is_of_multiprocessing():
-            _LOGGER.warning(
-                "this process was started by one that has not called start(), so that it has a port or a group of its "
-                "own; call start() there, before it starts processes, to have one for all of them"
-            )
+        variable = environ.get(PARENT_VARIABLE, "")
+        if is_child(variable, self._who()):
+            self._reporter = self._report(variable)
+            if self._reporter is not None:
+                return
+        if _is_child_process():
+            _LOGGER.warning("%s", OWN_PORT)
         if leaves_gateway_unused(self._settings, self._identity):
             _LOGGER.warning("%s", GATEWAY_UNUSED)
+        with _or_without("child processes are not counted"):
+            self._children = Children(self._instruments, self._boundary, self._who())
+            if environ is os.environ:  # children inherit the process's own environment, not one that was passed in
+                os.environ[PARENT_VARIABLE] = self._children.variable
         if pull:
-            with _or_without("/metrics"):
+            with _or_without("there is no /metrics"):
                 self._serve()
         if push:
-            with _or_without("pushes"):
-                self._push()
-        with self._boundary:
-            self._children = Children(self._instruments, self._on_mentions, self._boundary, self._who())
-            # Only the process's own environment is what its children inherit.
-            if environ is os.environ:
-                self._environ = os.environ
-                self._environ[PARENT_VARIABLE] = self._children.variable
+            with _or_without("nothing is pushed"):
+                self._pusher = self._push()
+
+    def destinations(self) -> Dict[str, Optional[str]]:
+        """Where the metrics are: URLs of /metrics and of the Pushgateway, without secrets."""
+        gateway = strip_secrets(self._settings.pushgateway_url) if self._pusher is not None else None
+        return {"metrics_url": self.url, "pushgateway": gateway}
+
+    def request_push(self) -> None:
+        """Push soon. Returns at once."""
+        if self._pusher is not None:
+            self._pusher.request()
 
     def flush(self) -> bool:
-        """Bring out what there is now, within the deadline; gives whether it arrived or is safe."""
-        if self._parent is not None:
-            self._parent.tell()
-        return self._delivery.flush() if self._delivery is not None else True
-
-    def has_seen(self) -> bool:
-        """Whether the latest flush has seen what there was, so that only sending it is left."""
-        return self._delivery.has_seen() if self._delivery is not None else True
-
-    def leave(self) -> None:
-        """Withdraw what says that this process is there."""
-        if self._target is not None:
-            self._target.withdraw()
+        """Push now; returns whether the state has arrived or is safe, within the deadline."""
+        if self._reporter is not None:
+            self._reporter.write()
+        return self._pusher.flush() if self._pusher is not None else True
 
     def close(self) -> None:
-        """Bring out the last state, and close everything; what fails does not keep the rest from being closed."""
-        for part in (self._delivery, self._server):
+        """Push the last state, and close everything."""
+        for part in (self._pusher, self._server, self._target, self._children, self._reporter):
             if part is not None:
-                with self._boundary:
+                with self._boundary:  # one that fails must not keep the others open
                     part.close()
-        with self._boundary:
-            self.leave()
-        if self._children is not None:
-            with self._boundary:
-                self._children.close()
-            if self._environ is not None and self._environ.get(PARENT_VARIABLE) == self._children.variable:
-                del self._environ[PARENT_VARIABLE]
-        if self._parent is not None:
-            with self._boundary:
-                self._parent.close()
+        if self._children is not None and os.environ.get(PARENT_VARIABLE) == self._children.variable:
+            del os.environ[PARENT_VARIABLE]
 
-    def become_child(self) -> None:
-        """In a forked child: leave everything to the parent, and tell it what is counted from now on."""
-        children, parent = self._children, self._parent
-        for part in (self._delivery, self._target):
+    def after_fork_in_child(self) -> None:
+        """In a forked child: leave everything to the parent, and report to it from now on."""
+        variable = next((part.variable for part in (self._children, self._reporter) if part is not None), "")
+        for part in (self._pusher, self._server, self._target, self._children, self._reporter):
             if part is not None:
-                part.forget()
-        for other in (self._server, children, parent):
-            if other is not None:
-                other.release()
-        self._server = self._target = self._delivery = self._children = self._environ = None
-        variable = children.variable if children is not None else parent.variable if parent is not None else ""
-        self._parent = self._tell(variable) if variable else None
+                part.after_fork_in_child()
+        self._pusher = self._server = self._target = self._children = None
+        self._reporter = self._report(variable) if variable else None
 
-    def show(self, identity: WorkerIdentity) -> None:
-        """The identity is known better now."""
+    def identify(self, identity: WorkerIdentity) -> None:
+        """The identity has changed."""
         self._identity = identity
         if self._target is not None:
-            with self._boundary:
-                self._target.publish(_target_labels(identity))
+            self._target.publish(_target_labels(identity))
 
     def _who(self) -> Dict[str, str]:
         return {"namespace": self._identity.namespace, **self._identity.constant_labels()}
 
-    def _drain(self) -> None:
+    def _refresh(self) -> None:
         if self._children is not None:
-            self._children.drain()
+            self._children.refresh()
 
-    def _tell(self, variable: str) -> Parent:
-        return Parent(variable, self._instruments, self._mentions, self._boundary)
-
-    def _join(self, variable: str) -> bool:
-        parent = self._tell(variable)
-        if parent.connect():
-            self._parent = parent
-            return True
-        parent.close()  # it was killed, and its variable lives on in what it started
-        return False
+    def _report(self, variable: str) -> Optional[Reporter]:
+        try:
+            return Reporter(variable, self._instruments, self._boundary)
+        except OSError as why:
+            _LOGGER.warning("what this child process counts is not added to its parent's metrics: %s", why)
+            return None
 
     def _serve(self) -> None:
         settings = self._settings
@@ -205,24 +188,22 @@ class Exporters:
 
     def _publish(self, server: http.MetricsServer) -> None:
         folder = Path(self._settings.sd_dir)
-        address = server.address
-        advertised = self._settings.sd_address
-        if advertised:
-            address = f"[{advertised}]:{server.port}" if ":" in advertised else f"{advertised}:{server.port}"
+        address = self._settings.sd_address
+        address = discovery.advertised(address, server.port) if address else server.address
         try:
             folder.mkdir(parents=True, exist_ok=True)
             discovery.sweep(folder)
             self._target = discovery.Target(folder, address, _target_labels(self._identity), server.is_tls)
         except OSError as why:
-            _LOGGER.warning("sd_dir %s cannot be used (%s): an agent will not find this worker there", folder, why)
+            _LOGGER.warning("sd_dir %s cannot be used (%s): agents do not find this worker there", folder, why)
 
-    def _push(self) -> None:
+    def _push(self) -> Pusher:
         # requests takes longer to import than all the rest, and most workers do not push.
-        from sedna_metrics.exposition.delivery import Counts, Delivery
+        from sedna_metrics.exposition.pusher import Counters, Pusher
         from sedna_metrics.exposition.pushgateway import Pushgateway
 
         settings, instruments = self._settings, self._instruments
-        counts = Counts(
+        counters = Counters(
             instruments.counter(library.PUSH_ATTEMPTS),
             instruments.counter(library.PUSH_FAILURES),
             instruments.gauge(library.LAST_PUSH),
@@ -230,9 +211,7 @@ class Exporters:
             instruments.counter(library.SPOOL_DROPPED),
         )
         spool = open_spool(settings)
-        if spool is not None:
-            instruments.callback(library.SPOOL_ENTRIES, lambda: float(len(spool)))
-        self._delivery = Delivery(
+        pusher = Pusher(
             Pushgateway(settings.pushgateway_url, settings.push_timeout, credentials(settings)),
             self._identity.grouping_key(),
             self._renderer.text,
@@ -240,25 +219,29 @@ class Exporters:
             settings.push_interval,
             settings.push_timeout,
             settings.push_deadline,
-            counts,
+            counters,
             self._boundary,
+            self._identity.is_replicated,
         )
+        if spool is not None:
+            instruments.callback(library.SPOOL_ENTRIES, pusher.entries_left)
+        return pusher
 
 
 @contextmanager
-def _or_without(part: str) -> Iterator[None]:
-    """The worker runs on where the machine has no thread or file descriptor left for a part of ours."""
+def _or_without(what: str) -> Iterator[None]:
+    """The worker runs on without a part that the machine has no thread, descriptor or folder for."""
     try:
         yield
     except (OSError, RuntimeError) as why:
-        _LOGGER.warning("there are no %s: %s", part, why)
+        _LOGGER.warning("%s: %s", what, why)
 
 
 def exports(settings: Settings, identity: WorkerIdentity) -> Tuple[bool, bool]:
     """Whether to serve /metrics, and whether to push.
 
     Raises:
-        SettingError: a push is asked for, and there is nowhere to push to.
+        SettingError: pushing is asked for without a Pushgateway.
     """
     can_push = bool(settings.pushgateway_url)
     if settings.export == "auto":
@@ -270,19 +253,13 @@ def exports(settings: Settings, identity: WorkerIdentity) -> Tuple[bool, bool]:
     return settings.export in ("pull", "both"), settings.export in ("push", "both")
 
 
-GATEWAY_UNUSED = (
-    "a Pushgateway is set, and nothing is pushed to it: no WORKER_NAME of Sedna's says that this is a job. "
-    "Set SEDNA_METRICS_EXPORT to push or both if it is, to pull if it is not"
-)
-
-
 def leaves_gateway_unused(settings: Settings, identity: WorkerIdentity) -> bool:
-    """Whether a Pushgateway is set that "auto" does not push to, since it is not known what kind of worker this is."""
+    """Whether a Pushgateway is set that ``auto`` does not use, because the kind of worker is unknown."""
     return settings.export == "auto" and bool(settings.pushgateway_url) and identity.worker_type == UNKNOWN
 
 
 def credentials(settings: Settings) -> Credentials:
-    """How the settings say to make oneself known to the Pushgateway."""
+    """Authentication at the Pushgateway."""
     from sedna_metrics.exposition.pushgateway import Credentials
 
     return Credentials(
@@ -298,35 +275,40 @@ def credentials(settings: Settings) -> Credentials:
 
 
 def open_spool(settings: Settings) -> Optional[Spool]:
-    """The spool that the settings name; ``None``, with a warning, where it cannot be used."""
+    """The spool of the settings; ``None``, with a warning, if it cannot be used."""
     from sedna_metrics.exposition.spool import Spool
 
-    folder = spool_folder(settings)
-    if folder is None:
-        return None
-    is_public = folder == default_spool_dir()
-    try:
-        return Spool(folder, settings.spool_max_bytes, settings.spool_max_age, in_public=is_public)
-    except OSError as why:
-        _LOGGER.warning("spool_dir %s cannot be used (%s): what cannot be pushed by the end is lost", folder, why)
-        return None
+    problem: Optional[OSError] = None
+    for folder in spool_folders(settings):
+        try:
+            return Spool(folder, settings.spool_max_bytes, settings.spool_max_age)
+        except OSError as why:
+            problem = problem or why
+    if problem is not None:
+        message = "spool_dir %s cannot be used (%s): the last state is lost if it cannot be pushed"
+        _LOGGER.warning(message, spool_folders(settings)[0], problem)
+    return None
 
 
-def spool_folder(settings: Settings) -> Optional[Path]:
-    """The folder of the spool that the settings name; ``None`` where there is to be none."""
+def spool_folders(settings: Settings) -> Tuple[Path, ...]:
+    """The folders to try for the spool; none if it is off."""
     if settings.spool_dir.lower() == "off":
-        return None
-    return default_spool_dir() if settings.spool_dir.lower() in ("", "auto") else Path(settings.spool_dir)
+        return ()
+    if settings.spool_dir.lower() not in ("", "auto"):
+        return (Path(settings.spool_dir),)
+    name = f"sedna-metrics-{os.getuid()}"
+    # Anybody can make the first one before us, to keep us from using it.
+    return (Path(tempfile.gettempdir()) / name, Path.home() / ".cache" / name)
 
 
-def default_spool_dir() -> Path:
-    """The spool's folder where none is named."""
-    user = os.getuid() if hasattr(os, "getuid") else "user"
-    return Path(tempfile.gettempdir()) / f"sedna-metrics-{user}"
-
-
-def _is_of_multiprocessing() -> bool:
+def _is_child_process() -> bool:
+    """Whether multiprocessing has started this process, or gunicorn has, without --preload."""
     module: Any = sys.modules.get("multiprocessing.process")
+    frame: Any = sys._getframe() if "gunicorn" in sys.modules else None
+    while frame is not None:
+        if str(frame.f_globals.get("__name__")).startswith("gunicorn.workers."):
+            return True
+        frame = frame.f_back
     return module is not None and module.parent_process() is not None
 
 

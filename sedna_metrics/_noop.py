@@ -1,22 +1,18 @@
-"""Stands in for what could not be made: the script runs on, unobserved."""
+"""Stands in for what could not be made: the script runs on, and nothing is recorded."""
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from typing import Any, Iterable, Iterator, Mapping, Optional
+from typing import Any, Iterator, Mapping, Optional
 
 
 class Noop:
-    """Takes every call and does nothing; what is the script's passes through it.
+    """Accepts every call and does nothing.
 
-    A function that it decorates comes back as it is, and so does what a loop goes over (``training.track(loader)``).
-    As a context manager it keeps nothing back. Where epochs were planned it counts them.
-
-    Args:
-        epochs: how many are planned.
+    A function that it decorates comes back unchanged, and so does what a loop iterates over
+    (``training.track(loader)``); ``epochs()`` and ``epoch()`` still count.
     """
 
-    def __init__(self, epochs: Any = None) -> None:
+    def __init__(self, samples: Any = None, epochs: Any = None) -> None:
         self._planned = epochs
         self._done = 0
 
@@ -25,44 +21,42 @@ class Noop:
             raise AttributeError(name)
         return self
 
-    def __call__(self, first: Any = None, second: Any = None, *, epochs: Any = None, **more: Any) -> Any:
-        if callable(first) or _is_gone_over(first):
-            return first
-        return Noop(second if epochs is None else epochs)  # training(samples, epochs)
+    def __call__(self, first: Any = None, *more: Any, epochs: Any = None, **others: Any) -> Any:
+        is_iterable = hasattr(first, "__iter__") and not isinstance(first, (str, bytes, Mapping))
+        return first if callable(first) or is_iterable else Noop(first, more[0] if more else epochs)
 
-    def __enter__(self) -> Noop:
+    def __enter__(self) -> Any:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """The script's exceptions are its own."""
+        """Exceptions pass through."""
 
-    async def __aenter__(self) -> Noop:
+    async def __aenter__(self) -> Any:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """As :meth:`__exit__`."""
+        """Exceptions pass through."""
 
     def plan(self, epochs: Any) -> None:
-        """So many epochs are planned."""
+        """Remember the number of epochs."""
         self._planned = epochs
 
-    def epochs(self) -> Iterable[int]:
-        """Count them.
+    def epochs(self) -> Iterator[int]:
+        """Count the epochs."""
+        return iter(range(int(self._planned or 0)))
 
-        Raises:
-            ValueError: no number of epochs was planned.
-        """
-        if self._planned is None:
-            raise ValueError("training.epochs() needs to know how many: say training(epochs=10)")
-        return range(int(self._planned))
-
-    @contextmanager
-    def epoch(self, number: Optional[int] = None) -> Iterator[int]:
+    def epoch(self, number: Optional[int] = None) -> Any:
         """One epoch, which has a number."""
-        index = self._done if number is None else number
-        yield index
-        self._done = index + 1
+        self._done = (self._done if number is None else number) + 1
+        return _Number(self._done - 1)
 
 
-def _is_gone_over(value: Any) -> bool:
-    return isinstance(value, Iterable) and not isinstance(value, (str, bytes, Mapping))
+class _Number:
+    def __init__(self, number: int) -> None:
+        self._number = number
+
+    def __enter__(self) -> int:
+        return self._number
+
+    def __exit__(self, *_: object) -> None:
+        """Exceptions pass through."""

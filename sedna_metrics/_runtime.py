@@ -1,6 +1,6 @@
 """``start()``, and the only global state of the library: the running worker.
 
-A second ``start()`` gives it again, so that a script and a library it uses can both call it.
+A second ``start()`` returns it again, so that a script and a library it uses can both call it.
 """
 
 from __future__ import annotations
@@ -8,51 +8,98 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from typing import Any, Callable, Mapping, Optional
+from typing import TYPE_CHECKING, Callable, Mapping, Optional, Sequence, Union
 
 from prometheus_client import CollectorRegistry
 
-from sedna_metrics import settings as settings_module
+from sedna_metrics import settings
 from sedna_metrics._clock import Clock, SystemClock
 from sedna_metrics._worker import Worker
 from sedna_metrics.identity import WorkerIdentity
 
+if TYPE_CHECKING:
+    from typing import Literal
+
+    StrPath = Union[str, os.PathLike[str]]
+
 _LOGGER = logging.getLogger("sedna_metrics")
+_SETTINGS = [setting.name for setting in settings.TABLE]
 _lock = threading.RLock()
 _running: Optional[Worker] = None
 make_worker: Callable[..., Worker] = Worker
-"""What start() makes; in tests :mod:`sedna_metrics.testing` puts something else here."""
+"""What start() makes; :mod:`sedna_metrics.testing` puts something else here."""
 _follows_forks = False
 
 
-def start(
+def start(  # noqa: D417 - the settings are described in one place
     *,
     registry: Optional[CollectorRegistry] = None,
     environ: Optional[Mapping[str, str]] = None,
     clock: Optional[Clock] = None,
-    **arguments: Any,
+    export: Optional[Literal["auto", "pull", "push", "both", "off"]] = None,
+    host: Optional[str] = None,
+    port: Union[int, str, None] = None,
+    process_metrics: Optional[Literal["auto", "on", "off"]] = None,
+    pushgateway_url: Optional[str] = None,
+    push_interval: Optional[float] = None,
+    push_timeout: Optional[float] = None,
+    push_deadline: Optional[float] = None,
+    pushgateway_username: Optional[str] = None,
+    pushgateway_password: Optional[str] = None,
+    pushgateway_password_file: Optional[StrPath] = None,
+    pushgateway_bearer_token: Optional[str] = None,
+    pushgateway_bearer_token_file: Optional[StrPath] = None,
+    pushgateway_ca_file: Optional[StrPath] = None,
+    pushgateway_cert_file: Optional[StrPath] = None,
+    pushgateway_key_file: Optional[StrPath] = None,
+    spool_dir: Optional[StrPath] = None,
+    spool_max_bytes: Optional[int] = None,
+    spool_max_age: Optional[float] = None,
+    sd_dir: Optional[StrPath] = None,
+    sd_address: Optional[str] = None,
+    tls_cert_file: Optional[StrPath] = None,
+    tls_key_file: Optional[StrPath] = None,
+    tls_client_ca_file: Optional[StrPath] = None,
+    auth_username: Optional[str] = None,
+    auth_password: Optional[str] = None,
+    auth_password_file: Optional[StrPath] = None,
+    log: Optional[Literal["json", "text", "off"]] = None,
+    log_level: Optional[Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]] = None,
+    buckets: Union[str, Sequence[float], None] = None,
+    max_series: Optional[int] = None,
 ) -> Worker:
     """Start the worker's metrics and log.
 
+    The settings are described in docs/settings.md; one that is not given is read from its environment variable
+    ``SEDNA_METRICS_<NAME>``, else it has its default.
+
     Args:
-        registry: a registry of yours to be exposed along with ours; a new one where it is not given.
-        environ: where identity and settings are read from; the process's environment where it is not given. Where it is
-            given, spawned children do not know their parent, and what they count is not added to its; forked ones do.
-        clock: gives the time.
-        arguments: settings, by the names of the settings reference (``port=0``, ``pushgateway_url="http://..."``); an
-            argument wins over its environment variable.
+        registry: a registry of yours, to be exposed along with ours; a new one by default.
+        environ: where identity and settings are read from; the process's environment by default. If it is given,
+            spawned child processes do not find their parent; forked ones do.
+        clock: returns the time.
 
     Returns:
-        the worker. If one is running already it is given again, and the arguments are ignored with a warning.
+        the worker. If one is running already it is returned again, and the arguments are ignored with a warning.
 
     Raises:
-        SettingError: a setting cannot be used.
-        RegistryConflictError: the registry already holds our names.
-        TypeError: ``environ`` is no mapping, or ``registry`` no registry.
+        SettingError: a setting is invalid.
+        RegistryConflictError: the registry already has our names.
+        TypeError: ``environ`` is not a mapping, ``registry`` not a registry, or a keyword unknown.
     """
+    given = {name: value for name, value in locals().items() if name in _SETTINGS and value is not None}
+    return _start(registry, environ, clock, given)
+
+
+def _start(
+    registry: Optional[CollectorRegistry],
+    environ: Optional[Mapping[str, str]],
+    clock: Optional[Clock],
+    arguments: Mapping[str, object],
+) -> Worker:
     global _running
     if environ is not None and not isinstance(environ, Mapping):
-        raise TypeError(f"environ is read like os.environ: hand in a dict, not {environ!r:.100}")
+        raise TypeError(f"environ is read like os.environ: pass a dict, not {environ!r:.100}")
     if registry is not None and not isinstance(registry, CollectorRegistry):
         raise TypeError(f"registry must be a prometheus_client.CollectorRegistry, not {registry!r:.100}")
     with _lock:
@@ -64,13 +111,13 @@ def start(
         variables = os.environ if environ is None else environ
         worker = make_worker(
             WorkerIdentity.from_env(variables),
-            settings_module.load(variables, arguments),
+            settings.load(variables, arguments),
             registry if registry is not None else CollectorRegistry(),
             clock or SystemClock(),
             _forget,
         )
         worker._open(variables)
-        for warning in settings_module.unknown_variables(variables):
+        for warning in settings.unknown_variables(variables):
             _LOGGER.warning("%s", warning)
         _running = worker
         _follow_forks()
@@ -90,7 +137,7 @@ def _forget(worker: Worker) -> None:
 
 
 def _follow_forks() -> None:
-    # Hooks cannot be taken off again, so that there is one for all workers of a process.
+    # Hooks cannot be removed again, so there is one for all workers of a process.
     global _follows_forks
     if not _follows_forks and hasattr(os, "register_at_fork"):
         _follows_forks = True
@@ -99,6 +146,6 @@ def _follow_forks() -> None:
 
 def _after_fork_in_child() -> None:
     global _lock
-    _lock = threading.RLock()  # a thread of the parent's may have held the old one
+    _lock = threading.RLock()  # a thread of the parent may have held the old one
     if _running is not None:
-        _running._become_child()
+        _running._after_fork_in_child()

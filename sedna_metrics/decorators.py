@@ -1,70 +1,59 @@
-"""Decorators and context managers that time, count and note failures of a piece of work.
+"""Decorators and context managers that record count, duration and errors of a piece of work.
 
-One object serves both: ``@ji.edge_inference`` above a function, ``with ji.edge_inference():`` around a block.
-Functions, methods, coroutines, generators and async generators keep what they are, and what ``inspect.signature`` and
+One object serves both: ``@ji.edge_inference`` above a function, ``with ji.edge_inference():`` around a block. It works
+on functions, methods, coroutine functions, generators and async generators, and keeps what ``inspect.signature`` and
 ``inspect.getfullargspec`` say of them: Sedna passes an estimator only the arguments that ``getfullargspec`` names
-(lib/sedna/backend/base.py), and that honours ``__signature__``, not ``__wrapped__``.
+(lib/sedna/backend/base.py), and that follows ``__signature__``, not ``__wrapped__``.
 """
 
 from __future__ import annotations
 
 import functools
 import inspect
-import sys
 from time import perf_counter
-from types import TracebackType
-from typing import (
-    Any,
-    AsyncIterator,
-    Awaitable,
-    Callable,
-    Generator,
-    List,
-    NoReturn,
-    Optional,
-    Protocol,
-    Type,
-    TypeVar,
-    overload,
-)
+from types import CoroutineType, TracebackType
+from typing import Any, AsyncIterator, Callable, Generator, List, NoReturn, Optional, Type, TypeVar, overload
 
-from sedna_metrics._boundary import ErrorBoundary, contained_block
-from sedna_metrics._noop import Noop
-from sedna_metrics.metrics import FOLD_EVERY
+from sedna_metrics._boundary import ErrorBoundary
+from sedna_metrics._compat import Protocol
+from sedna_metrics.metrics import FLUSH_EVERY
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_FOLD_MASK = FOLD_EVERY - 1
+_FLUSH_MASK = FLUSH_EVERY - 1
 
 
 class Recorder(Protocol):
-    """What is told about the work; :class:`sedna_metrics.metrics.CallHistogram` is one."""
+    """Records calls; :class:`sedna_metrics.metrics.CallHistogram` is one."""
 
     start: Callable[[], int]
-    """Work begins. Gives its number, from 1; at each multiple of FOLD_EVERY, ``fold`` is called."""
+    """A call begins. Returns its number; at multiples of FLUSH_EVERY, :meth:`flush_pending` is called."""
     finish: Callable[[float], None]
-    """Work ended well after this many seconds."""
-    fail: Callable[[], int]
-    """Work ended by an exception."""
-    abandon: Callable[[], int]
-    """Work ended by what is no fault of its own: it was cancelled, interrupted or closed."""
+    """It has ended well after this many seconds."""
 
-    def fold(self) -> None:
+    def fail(self) -> None:
+        """It has raised an exception."""
+
+    def cancel(self) -> None:
+        """It was cancelled or interrupted."""
+
+    def flush_pending(self) -> None:
         """Tidy up."""
 
 
 class Observation:
-    """Observes every call of what it decorates, and every block that it is the context manager of.
+    """Observes every call of the function that it decorates, and every block that it is the context manager of.
 
-    What the work returns or raises passes through untouched; an exception is the same object. Work that raises an
-    ``Exception`` counts as failed and is not timed; work that is cancelled or interrupted counts as neither. A
-    generator is timed from its first to its last item; one that is closed early counts as finished.
+    Results and exceptions pass through unchanged. Work that raises an ``Exception`` counts as an error and is not
+    timed; cancelled or interrupted work counts as neither success nor error. A generator is timed from its first to its
+    last item; one that is closed early counts as finished. A function that returns a coroutine or a future is timed
+    until that is done.
 
     Args:
-        recorder: is told about start, end and failure.
-        on_failure: called with the exception of work that failed.
-        clock: gives seconds.
-        boundary: takes what goes wrong here; the work does not see it.
+        recorder: records the calls.
+        on_failure: called with the exception of failed work.
+        clock: returns seconds.
+        boundary: takes failures of the library.
     """
 
     __slots__ = ("_boundary", "_clock", "_on_failure", "_recorder")
@@ -72,7 +61,7 @@ class Observation:
     def __init__(
         self,
         recorder: Recorder,
-        on_failure: Callable[[BaseException], None],
+        on_failure: Callable[[Exception], None],
         clock: Callable[[], float] = perf_counter,
         boundary: Optional[ErrorBoundary] = None,
     ) -> None:
@@ -88,31 +77,28 @@ class Observation:
     def __call__(self, function: None = None) -> Span: ...
 
     def __call__(self, function: Any = None) -> Any:
-        """Decorate ``function``; without one, give a context manager that is also a decorator.
+        """Decorate ``function``; without one, return a context manager.
 
         Raises:
             TypeError: ``function`` is a class or cannot be called.
         """
         if function is None:
-            try:
-                return Span(self)
-            except Exception as why:  # where all is well this costs less than entering the boundary
-                self._boundary.record(why)
-                return Noop()
+            return Span(self)
         if isinstance(function, (staticmethod, classmethod)):
             return type(function)(self(function.__func__))
         if isinstance(function, type) or not callable(function):
             raise TypeError(f"{function!r} cannot be observed: decorate a function, a method or a coroutine function")
         with self._boundary:
             return self._wrap(function)
-        return function  # unobserved, but itself
+        return function  # not observed
 
     def _wrap(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        called = _what_runs(function)
+        is_object = not (inspect.isroutine(function) or isinstance(function, functools.partial))
+        called = getattr(type(function), "__call__", function) if is_object else function  # noqa: B004
         if inspect.isasyncgenfunction(called):
             wrapper = self._wrap_async_generator(function)
         elif inspect.iscoroutinefunction(called):
-            wrapper = self._wrap_coroutine(function)
+            wrapper = self._wrap_coroutine_function(function)
         elif inspect.isgeneratorfunction(called):
             wrapper = self._wrap_generator(function)
         else:
@@ -121,44 +107,48 @@ class Observation:
         try:
             wrapper.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]
         except (TypeError, ValueError):
-            # Some functions written in C have none; then the wrapper tells none either.
-            wrapper.__dict__.pop("__signature__", None)
+            wrapper.__dict__.pop("__signature__", None)  # some functions written in C have none
         return wrapper
 
     def _wrap_function(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        recorder, failed, boundary = self._recorder, self._failed, self._boundary
-        start, finish, fold, clock = recorder.start, recorder.finish, recorder.fold, self._clock
+        recorder, failed, clock = self._recorder, self._failed, self._clock
+        start, finish, flush_pending = recorder.start, recorder.finish, self._flush_pending
+        not_awaitable: type = type(None)  # the type of the last result; that spares a look at the next one
 
         def wrapper(*args: Any, **kwargs: Any) -> Any:
-            if not start() & _FOLD_MASK:
-                with boundary:
-                    fold()
+            nonlocal not_awaitable
+            if not start() & _FLUSH_MASK:
+                flush_pending()
             began = clock()
             try:
                 result = function(*args, **kwargs)
             except BaseException as error:
-                with boundary:
-                    failed(error)
+                failed(error)
                 raise
+            if result is not None and type(result) is not not_awaitable:
+                if isinstance(result, CoroutineType):
+                    return self._await(result, began)
+                if hasattr(type(result), "__await__") and hasattr(type(result), "add_done_callback"):
+                    result.add_done_callback(functools.partial(self._done, began))
+                    return result
+                not_awaitable = type(result)
             finish(clock() - began)
             return result
 
         return wrapper
 
-    def _wrap_coroutine(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        recorder, failed, boundary = self._recorder, self._failed, self._boundary
-        start, finish, fold, clock = recorder.start, recorder.finish, recorder.fold, self._clock
+    def _wrap_coroutine_function(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        recorder, failed, clock = self._recorder, self._failed, self._clock
+        start, finish, flush_pending = recorder.start, recorder.finish, self._flush_pending
 
         async def wrapper(*args: Any, **kwargs: Any) -> Any:
-            if not start() & _FOLD_MASK:
-                with boundary:
-                    fold()
+            if not start() & _FLUSH_MASK:
+                flush_pending()
             began = clock()
             try:
                 result = await function(*args, **kwargs)
             except BaseException as error:
-                with boundary:
-                    failed(error)
+                failed(error)
                 raise
             finish(clock() - began)
             return result
@@ -167,21 +157,18 @@ class Observation:
 
     def _wrap_generator(self, function: Callable[..., Any]) -> Callable[..., Any]:
         def wrapper(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
-            with contained_block(self._boundary, self):
+            with self():
                 return (yield from function(*args, **kwargs))
 
         return wrapper
 
     def _wrap_async_generator(self, function: Callable[..., Any]) -> Callable[..., Any]:
         async def wrapper(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
-            with contained_block(self._boundary, self):
+            with self():
                 inner = function(*args, **kwargs)
-                first: Optional[Awaitable[Any]] = None
-                with self._boundary:
-                    first = _first_of(inner)
                 try:
-                    # There is no "yield from" here: what is sent and thrown in is handed on by hand.
-                    item = await (first or inner.__anext__())
+                    # There is no "yield from" here: values sent and exceptions thrown in are passed on by hand.
+                    item = await inner.__anext__()
                     while True:
                         try:
                             sent = yield item
@@ -198,18 +185,41 @@ class Observation:
 
         return wrapper
 
+    async def _await(self, awaitable: Any, began: float) -> Any:
+        try:
+            result = await awaitable
+        except BaseException as error:
+            self._failed(error)
+            raise
+        self._recorder.finish(self._clock() - began)
+        return result
+
+    def _done(self, began: float, future: Any) -> None:
+        with self._boundary:
+            if future.cancelled():
+                self._recorder.cancel()
+            elif future.exception() is not None:
+                self._failed(future.exception())
+            else:
+                self._recorder.finish(self._clock() - began)
+
+    def _flush_pending(self) -> None:
+        with self._boundary:
+            self._recorder.flush_pending()
+
     def _failed(self, error: BaseException) -> None:
-        if isinstance(error, Exception):
-            self._recorder.fail()
-            self._on_failure(error)
-        else:
-            self._recorder.abandon()
+        with self._boundary:
+            if isinstance(error, Exception):
+                self._recorder.fail()
+                self._on_failure(error)
+            else:
+                self._recorder.cancel()
 
     def __enter__(self) -> NoReturn:
-        raise TypeError("one object observes many blocks: write it with parentheses, with ...edge_inference():")
+        raise TypeError("parentheses are missing: write with ...edge_inference():")
 
     def __exit__(self, *_: object) -> None:
-        """Never reached: it is here so that Python asks for :meth:`__enter__`, which says what is missing."""
+        """Here so that Python calls :meth:`__enter__`, which says what is missing."""
 
 
 class Span:
@@ -230,10 +240,8 @@ class Span:
 
     def __enter__(self) -> Span:
         observation = self._observation
-        recorder = observation._recorder
-        if not recorder.start() & _FOLD_MASK:
-            with observation._boundary:
-                recorder.fold()
+        if not observation._recorder.start() & _FLUSH_MASK:
+            observation._flush_pending()
         self._began.append(observation._clock())
         return self
 
@@ -244,18 +252,15 @@ class Span:
         trace: Optional[TracebackType],
     ) -> None:
         observation = self._observation
-        # Blocks of several threads may be mixed up here; their number and the sum of their durations are right even so.
+        # Blocks of several threads may be mixed up here; their number and the sum of their durations stay right.
         began = self._began.pop()
         if error is None or isinstance(error, GeneratorExit):
             observation._recorder.finish(observation._clock() - began)
         else:
-            with observation._boundary:
-                observation._failed(error)
+            observation._failed(error)
 
     async def __aenter__(self) -> Span:
-        with self._observation._boundary:
-            self.__enter__()
-        return self
+        return self.__enter__()
 
     async def __aexit__(
         self,
@@ -263,26 +268,4 @@ class Span:
         error: Optional[BaseException],
         trace: Optional[TracebackType],
     ) -> None:
-        with self._observation._boundary:
-            self.__exit__(kind, error, trace)
-
-
-def _what_runs(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function itself, or the method that runs when an object is called: a model server's handler, for one."""
-    if inspect.isroutine(function) or isinstance(function, functools.partial):
-        return function
-    return getattr(function, "__call__", function)  # noqa: B004 - asked for what it is, not whether it is there
-
-
-def _first_of(items: Any) -> Awaitable[Any]:
-    """Begin an async generator that the event loop does not know of.
-
-    The loop closes all that it knows when it ends, at the same time; this one is closed by the one around it.
-    """
-    hooks = sys.get_asyncgen_hooks()
-    sys.set_asyncgen_hooks(None, None)
-    try:
-        first: Awaitable[Any] = items.__anext__()
-    finally:
-        sys.set_asyncgen_hooks(*hooks)
-    return first
+        self.__exit__(kind, error, trace)

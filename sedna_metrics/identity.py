@@ -22,7 +22,8 @@ MAX_VALUE_LENGTH = 253
 """Kubernetes allows no longer object names; what is longer came from somewhere else."""
 
 #: WORKER_NAME's prefix, as the Global Manager builds it (pkg/globalmanager/controllers), gives kind and worker type.
-#: Incremental and lifelong learning share their prefixes: lifelong workers alone are given a knowledge base server.
+#: Incremental and lifelong learning share their prefixes. The pods of ObjectSearchService are both user and tracking
+#: workers; ObjectTrackingService has no controller.
 _PREFIXES: Tuple[Tuple[str, str, str], ...] = (
     ("edgeworker-", "jointinferenceservice", "edge"),
     ("cloudworker-", "jointinferenceservice", "cloud"),
@@ -32,7 +33,7 @@ _PREFIXES: Tuple[Tuple[str, str, str], ...] = (
     ("aggworker-", "federatedlearningjob", "aggregation"),
     ("trainworker-", "federatedlearningjob", "train"),
     ("userworker-", "objectsearchservice", "user"),
-    ("trackingworker-", "objecttrackingservice", "tracking"),
+    ("trackingworker-", "objectsearchservice", "tracking"),
 )
 #: These kinds run on their node's network, so that their host name is the node's.
 _HOST_NETWORK = {
@@ -112,6 +113,12 @@ class WorkerIdentity:
         """Whether the worker runs to completion (train, eval, aggregation), so that a scrape may come too late."""
         return self.worker_type in _BATCH_TYPES
 
+    @property
+    def is_replicated(self) -> bool:
+        """Whether the worker is one of possibly many replicas of a service on the pod network."""
+        role = (self.kind, self.worker_type)
+        return UNKNOWN not in role and not self.is_batch and role not in _HOST_NETWORK
+
     def with_role(self, kind: str, worker_type: str) -> WorkerIdentity:
         """Give this identity with what the class in use tells, where the environment told nothing."""
         return replace(
@@ -127,11 +134,12 @@ class WorkerIdentity:
     def grouping_key(self) -> Dict[str, str]:
         """The Pushgateway group of this worker.
 
-        Bounded by construction: the next run of the same role on the same node has the same key and replaces the last
-        one's group. Two live workers differ in it: federated workers on one node have a dataset each, replicas of a
-        service a host name each.
+        ``instance`` is the node, for federated workers with the dataset's name: the next run of the same role on the
+        same node replaces the last one's group. For a replica of a service it is the pod's host name, because several
+        may run on one node; it removes its group when it ends.
         """
-        instance = self.node if self.node != UNKNOWN else (UNKNOWN if self.is_batch else self.host)
+        is_node_unknown = self.node == UNKNOWN and not self.is_batch
+        instance = self.host if self.is_replicated or is_node_unknown else self.node
         if self.dataset:
             instance = f"{instance}:{self.dataset}"
         return {
@@ -175,7 +183,11 @@ def _program_name(program: Optional[str]) -> str:
 def _kind_and_type(environ: Mapping[str, str], worker: str) -> Tuple[str, str]:
     for prefix, kind, worker_type in _PREFIXES:
         if worker.startswith(prefix):
-            if kind == "incrementallearningjob" and environ.get("KB_SERVER"):
+            # An inference worker of lifelong learning gets no KB_SERVER, but MODEL_URLS instead of MODEL_URL.
+            is_lifelong = environ.get("KB_SERVER") or (
+                worker_type == "inference" and environ.get("MODEL_URLS") and not environ.get("MODEL_URL")
+            )
+            if kind == "incrementallearningjob" and is_lifelong:
                 kind = "lifelonglearningjob"
             return kind, worker_type
     return UNKNOWN, UNKNOWN

@@ -11,9 +11,10 @@ import logging
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any, Callable, ContextManager, Dict, Iterator, Mapping, Optional, Tuple, TypeVar
+from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Tuple, TypeVar
 
-from sedna_metrics._boundary import ErrorBoundary, contained_block
+from sedna_metrics._boundary import ErrorBoundary
+from sedna_metrics._noop import Noop
 
 T = TypeVar("T")
 Function = Callable[..., Any]
@@ -150,18 +151,19 @@ class Runs(Dict[int, T]):
         return self.get(id(job))
 
     @contextmanager
-    def run(self, job: object, block: Callable[[], ContextManager[T]]) -> Iterator[None]:
-        """The body is a run of the job's, in a block of ours.
+    def run(self, job: object, make: Callable[[], Any]) -> Iterator[None]:
+        """The body is the run that ``make`` returns.
 
         A run within a run of the same job is part of it: ``LifelongLearning.train`` may call ``update``.
         """
         if id(job) in self:
             yield
             return
-        with contained_block(self._boundary, block) as value:
-            if value is not None:
-                self[id(job)] = value
-            try:
+        run: Any = Noop()
+        with self._boundary:
+            run = self[id(job)] = make()
+        try:
+            with run:
                 yield
-            finally:
-                self.pop(id(job), None)
+        finally:
+            self.pop(id(job), None)

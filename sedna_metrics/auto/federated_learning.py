@@ -6,10 +6,8 @@ and lib/sedna/service/server/aggregation.py. Version 2 leaves all of it to Plato
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from typing import Any, ContextManager, Dict, Iterator, List, Mapping, Optional
+from typing import Any, ContextManager, Dict, List, Mapping, Optional
 
-from sedna_metrics._boundary import contained_block
 from sedna_metrics._compat import cached_property
 from sedna_metrics._worker import Worker
 from sedna_metrics.auto._hooks import Function, Hook, argument, samples_of
@@ -54,7 +52,7 @@ class _TrainWorker:
         """All rounds of a train worker. Loss and model URL come with the report of each round."""
 
         def wrapper(job: Any, *arguments: Any, **keywords: Any) -> Any:
-            with self._trainings.run(job, lambda: self._rounds(samples_of("train_data", arguments, keywords))):
+            with self._trainings.run(job, lambda: self._begin(samples_of("train_data", arguments, keywords))):
                 return original(job, *arguments, **keywords)
 
         return wrapper
@@ -79,7 +77,7 @@ class _TrainWorker:
         def wrapper(client: Any, *arguments: Any, **keywords: Any) -> Any:
             if not self._trainings:
                 return original(client, *arguments, **keywords)
-            with contained_block(self._boundary, lambda: self._task.waiting()):
+            with self._task.waiting():
                 received = original(client, *arguments, **keywords)
             with self._boundary:
                 if isinstance(received, Mapping) and received.get("type") == "recv_weight":
@@ -88,12 +86,10 @@ class _TrainWorker:
 
         return wrapper
 
-    @contextmanager
-    def _rounds(self, samples: Optional[int]) -> Iterator[Training]:
+    def _begin(self, samples: Optional[int]) -> Training:
         self._round = 1
         self._task.iteration(self._round)
-        with self._task.training(samples) as training:
-            yield training
+        return self._task.training(samples)
 
     def _received(self, aggregate: Mapping[str, Any]) -> None:
         self._task.aggregate_received(int(aggregate["round_number"]))

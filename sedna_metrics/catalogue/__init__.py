@@ -9,11 +9,16 @@ from __future__ import annotations
 from typing import Dict, Tuple
 
 from sedna_metrics.catalogue import federated, inference, learning, library, worker
-from sedna_metrics.catalogue._metric import COMMON_LABELS, OTHER, Metric
+from sedna_metrics.catalogue._metric import COMMON_LABELS, OTHER, CallGroup, Metric
 
-__all__ = ["ALL", "BY_NAME", "COMMON_LABELS", "OTHER", "Metric"]
+__all__ = ["ALL", "BY_NAME", "CALL_GROUPS", "COMMON_LABELS", "OTHER", "CallGroup", "Metric"]
 
 #: In the order in which they are exposed and documented.
 ALL: Tuple[Metric, ...] = worker.METRICS + inference.METRICS + learning.METRICS + federated.METRICS + library.METRICS
 
 BY_NAME: Dict[str, Metric] = {metric.name: metric for metric in ALL}
+
+CALL_GROUPS: Dict[str, CallGroup] = {
+    group.duration.name: group for group in (inference.INFERENCE_CALLS, inference.SERVED_CALLS)
+}
+"""By the name of their duration."""

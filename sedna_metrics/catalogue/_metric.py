@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Tuple
+from typing import Optional, Tuple
 
 COMMON_LABELS = ("task", "worker")
 """The labels on every series, set once by the worker's identity."""
@@ -66,3 +66,13 @@ class Metric:
     def help(self) -> str:
         """The HELP text, the proposal's own names first so that who knows the proposal finds it."""
         return f"{', '.join(self.proposal)}: {self.description}" if self.proposal else self.description
+
+
+@dataclass(frozen=True)
+class CallGroup:
+    """The metrics of one kind of call, which are all read from the same durations."""
+
+    duration: Metric
+    finished: Metric
+    failed: Metric
+    in_progress: Optional[Metric] = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Tuple
 
-from sedna_metrics.catalogue._metric import Metric
+from sedna_metrics.catalogue._metric import CallGroup, Metric
 
 LOCATIONS = ("edge", "cloud")
 
@@ -68,3 +68,6 @@ METRICS: Tuple[Metric, ...] = (
     SERVED_ERRORS,
     SERVED_DURATION,
 )
+
+INFERENCE_CALLS = CallGroup(DURATION, INFERENCES, ERRORS, IN_PROGRESS)
+SERVED_CALLS = CallGroup(SERVED_DURATION, SERVED, SERVED_ERRORS)

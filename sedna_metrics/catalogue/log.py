@@ -58,6 +58,11 @@ _EVALUATED = {
 }
 
 EVENTS: Tuple[Event, ...] = (
+    Event(
+        "worker.started",
+        "The worker's metrics are on.",
+        {"metrics_url": "URL of /metrics, if it is scraped", "pushgateway": "URL of the Pushgateway, if it pushes"},
+    ),
     Event("iteration.started", "An iteration (local round) began.", {"iteration": "`sedna_iteration`"}),
     Event(
         "stage.changed",
@@ -147,5 +152,6 @@ EVENTS: Tuple[Event, ...] = (
         },
     ),
     Event("worker.failed", "The body of `with sedna_metrics.start()` raised.", dict(_ERROR)),
+    Event("worker.terminated", "A signal ends the worker.", {"signal": "its name, such as SIGTERM"}),
 )
 """Events in the order of a task's life."""

@@ -26,7 +26,7 @@ from sedna_metrics._exporters import (
     exports,
     leaves_gateway_unused,
     open_spool,
-    spool_folder,
+    spool_folders,
 )
 from sedna_metrics._urls import strip_secrets
 from sedna_metrics._version import __version__
@@ -195,7 +195,7 @@ def _pushgateway(settings: Settings) -> Iterator[Finding]:
         yield Finding("pushgateway", str(why), away if why.status is None else unwilling)
     finally:
         gateway.close()
-    yield from _clock(gateway.base, settings)
+    yield from _clock(gateway.url, settings)
 
 
 def _clock(url: str, settings: Settings) -> Iterator[Finding]:
@@ -218,9 +218,10 @@ def _clock(url: str, settings: Settings) -> Iterator[Finding]:
 
 
 def _spool(settings: Settings) -> Finding:
-    folder = spool_folder(settings)
-    if folder is None:
-        return Finding("spool", "off: what cannot be pushed by the end is lost")
+    folders = spool_folders(settings)
+    if not folders:
+        return Finding("spool", "off: the last state is lost if it cannot be pushed")
+    folder = folders[0]
     if folder.is_dir():
         spool = open_spool(settings)
         if spool is None:

@@ -14,8 +14,7 @@ from sedna_metrics import settings as settings_module
 from sedna_metrics._exporters import credentials, open_spool
 from sedna_metrics.errors import SettingError
 from sedna_metrics.exposition import discovery
-from sedna_metrics.exposition.delivery import deliver_spooled
-from sedna_metrics.exposition.pushgateway import PushError, Pushgateway, group_path
+from sedna_metrics.exposition.pushgateway import PushError, Pushgateway, group_path, printable
 from sedna_metrics.identity import PUSH_JOB
 from sedna_metrics.settings import Settings
 
@@ -64,8 +63,16 @@ def run(arguments: argparse.Namespace) -> int:
                 problems.append(_prune(gateway, arguments.prune_older_than))
         finally:
             gateway.close()
-    elif not settings.sd_dir:
-        print("Neither a Pushgateway nor a file_sd folder is named: there is nothing to flush.")
+    else:
+        spool = open_spool(settings)
+        waiting = spool.entries() if spool is not None else []
+        for entry in waiting:
+            print(f"waits for {printable(entry.gateway)}: {printable(entry.group)}")
+        if waiting:
+            print(f"sedna-metrics flush: {len(waiting)} spooled; name the gateway: --pushgateway-url", file=sys.stderr)
+            return 2
+        if not settings.sd_dir:
+            print("There is nothing to flush: no spooled push, no --sd-dir.")
     for problem in filter(None, problems):
         print(f"sedna-metrics flush: {problem}", file=sys.stderr)
     return 1 if any(problems) else 0
@@ -97,14 +104,7 @@ def _deliver(settings: Settings, gateway: Pushgateway) -> Optional[str]:
     if spool is None:
         return "the spool is off or cannot be used"
 
-    def push(group: str, body: bytes) -> Optional[PushError]:
-        try:
-            gateway.push(group, body)
-        except PushError as error:
-            return error
-        return None
-
-    report = deliver_spooled(spool, push)
+    report = spool.deliver(gateway.url, None, gateway.push)
     print(f"{spool.folder}: {len(report.delivered)} delivered, {report.dropped} dropped, {report.waiting} still wait")
     return str(report.error) if report.error else None
 
@@ -116,7 +116,7 @@ def _prune(gateway: Pushgateway, age: float) -> Optional[str]:
             gateway.delete(group_path(labels))
     except PushError as why:
         return f"cannot prune: {why}"
-    print(f"{gateway.base}: {len(old)} groups pruned")
+    print(f"{gateway.url}: {len(old)} groups pruned")
     return None
 
 

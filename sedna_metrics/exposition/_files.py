@@ -1,61 +1,37 @@
-"""Files that several processes of a node share: written whole or not at all, and owned by who holds their lock.
+"""Files that several processes of a node share: written atomically, and owned by the process that holds their lock.
 
-A lock is ``flock`` on an open file: the kernel lets go of it when the owner dies, however it dies, and it works between
-containers that share a folder of their node, where process numbers mean nothing.
+A lock is ``flock`` on an open file. The kernel releases it when the owner dies, and it works between containers that
+share a host directory, where process ids mean nothing.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
 from pathlib import Path
 from typing import Optional
 
-try:
-    import fcntl
-except ImportError:  # Windows: a laptop; nobody else is there to be kept out
-    fcntl = None  # type: ignore[assignment]
 
-_NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
-
-
-def make_folder(folder: Path, in_public: bool = False) -> None:
-    """Make a folder of our own, which nobody else can read.
+def atomic_write(path: Path, content: bytes, mode: int = 0o600, lock: bool = False) -> Optional[int]:
+    """Write a file so that readers see the old content or the new one, also after a power cut.
 
     Args:
-        folder: the folder.
-        in_public: it lies where everybody may write (/tmp): somebody could have made it before us, to read what we put
-            there or to plant files in it.
-
-    Raises:
-        OSError: it cannot be made, or is a link, or, in public, belongs to somebody else.
-    """
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if folder.is_symlink():
-        raise NotADirectoryError(f"{folder} is a link")
-    if in_public and hasattr(os, "getuid") and os.lstat(folder).st_uid != os.getuid():
-        raise PermissionError(f"{folder} belongs to another user")
-
-
-def write_whole(path: Path, content: bytes, mode: int = 0o600, lock: bool = False) -> Optional[int]:
-    """Write a file so that readers see the old content or the new one, and a power cut leaves one of them.
-
-    Args:
-        path: where to.
-        content: what.
-        mode: permissions.
-        lock: hold the new file's lock from before it can be seen.
+        path: the file.
+        content: its content.
+        mode: its permissions.
+        lock: hold the new file's lock before it is visible.
 
     Returns:
-        the locked file's descriptor, to be kept open; ``None`` without ``lock``.
+        the locked file's descriptor, which the caller keeps open; ``None`` without ``lock``.
 
     Raises:
-        OSError: the disk is full, the folder is not there or cannot be written.
+        OSError: the disk is full, or the folder is missing or cannot be written.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _NOFOLLOW, mode)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK, mode)
     keep = False
     try:
-        if lock and fcntl is not None:
+        if lock:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         with os.fdopen(os.dup(descriptor), "wb") as file:
             file.write(content)
@@ -67,7 +43,7 @@ def write_whole(path: Path, content: bytes, mode: int = 0o600, lock: bool = Fals
         try:
             os.unlink(temporary)
         except OSError:
-            pass  # the first error is the one to tell
+            pass  # the first error is the one to report
         raise
     finally:
         if not keep:
@@ -75,25 +51,27 @@ def write_whole(path: Path, content: bytes, mode: int = 0o600, lock: bool = Fals
     return descriptor if keep else None
 
 
-def is_owned(path: Path) -> bool:
-    """Whether a living process holds the file's lock; False for a file that is gone."""
-    if fcntl is None:
-        return True
+def remove_if_abandoned(path: Path) -> bool:
+    """Remove a file whose lock nobody holds; returns whether it was removed."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | _NOFOLLOW)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
         return False
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Its owner may have restarted in between, and put a new file in its place.
+        if not _is_at(descriptor, path):
+            return False
+        os.unlink(path)
         return True
+    except OSError:
+        return False  # its owner lives
     finally:
         os.close(descriptor)
-    return False
 
 
 class Lock:
-    """A lock file that is there only while somebody holds it.
+    """A lock file that exists only while somebody holds it.
 
     Args:
         path: the lock file.
@@ -107,38 +85,39 @@ class Lock:
         """Take the lock if nobody holds it.
 
         Raises:
-            OSError: the folder is not there or cannot be written.
+            OSError: the folder is missing or cannot be written.
         """
-        if fcntl is None:
-            return True
         while True:
-            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | _NOFOLLOW, 0o600)
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 os.close(descriptor)
                 return False
-            # The last holder may have removed the file between our opening and locking it.
-            try:
-                if os.fstat(descriptor).st_ino == os.stat(self._path).st_ino:
-                    self._descriptor = descriptor
-                    return True
-            except FileNotFoundError:
-                pass  # removed: try again with a new one
-            os.close(descriptor)
+            if _is_at(descriptor, self._path):
+                self._descriptor = descriptor
+                return True
+            os.close(descriptor)  # the last holder removed the file between our opening and locking it
 
     def release(self) -> None:
-        """Remove the file and let the lock go."""
+        """Remove the file and release the lock."""
         if self._descriptor is None:
             return
         try:
             os.unlink(self._path)
         except OSError:
-            pass  # the folder went away or became read-only; the lock goes with the descriptor
+            pass  # the folder is gone or read-only; the lock goes with the descriptor
         self.forget()
 
     def forget(self) -> None:
-        """Close the descriptor and nothing else: in a forked child the lock stays the parent's."""
+        """Only close the descriptor: in a forked child the lock stays the parent's."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    try:
+        return os.fstat(descriptor).st_ino == os.stat(path).st_ino
+    except FileNotFoundError:
+        return False

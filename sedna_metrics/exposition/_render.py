@@ -36,8 +36,8 @@ class Renderer:
     Args:
         registry: what is shown.
         instruments: those of ours in it.
-        boundary: told when a collector of the worker's raises.
-        refresh: called before each look, to take in what child processes have told.
+        boundary: takes errors of the worker's collectors.
+        refresh: called before each rendering, to add what child processes have counted.
     """
 
     def __init__(

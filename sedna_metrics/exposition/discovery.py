@@ -1,7 +1,7 @@
-"""Discovery: the worker's target, as a file that Prometheus' ``file_sd_configs`` reads.
+"""Service discovery: the worker's target, as a file that Prometheus' ``file_sd_configs`` reads.
 
 Each worker writes one file into a folder that it shares with an agent on its node, and holds the file's lock while it
-lives; a file whose lock is free is a dead worker's, and the next start (or ``sedna-metrics flush``) removes it.
+lives. The next start (or ``sedna-metrics flush``) removes files whose lock is free: their workers are gone.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import re
 from pathlib import Path
 from typing import Dict, Mapping, Optional
 
-from sedna_metrics.exposition._files import is_owned, write_whole
+from sedna_metrics.errors import SettingError
+from sedna_metrics.exposition._files import atomic_write, remove_if_abandoned
 
 _OURS = re.compile(r"sedna-[0-9a-f]{16}\.json\Z")
 
@@ -22,10 +23,10 @@ class Target:
     """One worker's file.
 
     Args:
-        folder: the folder that ``file_sd_configs`` names, as ``<folder>/sedna-*.json``.
+        folder: the folder of ``file_sd_configs`` (``<folder>/sedna-*.json``).
         address: ``host:port`` of /metrics, as the agent reaches it.
         labels: target labels.
-        tls: whether it is served by https.
+        tls: whether it is served over https.
 
     Raises:
         OSError: the folder cannot be written.
@@ -39,7 +40,7 @@ class Target:
         self.publish(labels)
 
     def publish(self, labels: Mapping[str, str]) -> None:
-        """Write the file, or write it anew with other labels.
+        """Write the file, or replace it.
 
         Raises:
             OSError: the folder cannot be written.
@@ -47,37 +48,46 @@ class Target:
         known: Dict[str, str] = {**labels, "__scheme__": self._scheme}
         content = json.dumps([{"targets": [self._address], "labels": known}], indent=2).encode()
         # 0644: the agent runs as another user.
-        before, self._descriptor = self._descriptor, write_whole(self.path, content, 0o644, lock=True)
+        before, self._descriptor = self._descriptor, atomic_write(self.path, content, 0o644, lock=True)
         if before is not None:
             os.close(before)
 
-    def withdraw(self) -> None:
+    def close(self) -> None:
         """Remove the file."""
         try:
             os.unlink(self.path)
         except OSError:
-            pass  # somebody cleaned up before us, or the folder is read-only by now: a sweep will find it
-        self.forget()
+            pass  # removed by somebody else, or the folder is read-only by now: a sweep will find it
+        self.after_fork_in_child()
 
-    def forget(self) -> None:
-        """Close the descriptor and nothing else: in a forked child the file stays the parent's."""
+    def after_fork_in_child(self) -> None:
+        """Only close the descriptor: in a forked child the file stays the parent's."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
 
 
 def sweep(folder: Path) -> int:
-    """Remove the files of dead workers; gives how many.
+    """Remove the files of workers that are gone; returns how many.
 
     Raises:
         OSError: the folder cannot be read.
     """
-    swept = 0
-    for path in folder.iterdir():
-        if _OURS.match(path.name) and not is_owned(path):
-            try:
-                os.unlink(path)
-                swept += 1
-            except FileNotFoundError:
-                pass  # another sweep was faster
-    return swept
+    return sum(remove_if_abandoned(path) for path in folder.iterdir() if _OURS.match(path.name))
+
+
+def advertised(address: str, port: int) -> str:
+    """``host:port`` for the file, of the SD_ADDRESS setting and the port that is served.
+
+    Raises:
+        SettingError: the setting has another port.
+    """
+    host, colon, given = address.rpartition(":")
+    if colon and given.isdecimal() and (":" not in host or host.startswith("[")):  # not a bare IPv6 address
+        if int(given) != port:
+            raise SettingError(
+                f"sd_address is {address!r}, but /metrics is on port {port}: leave the port out, or set PORT to it"
+            )
+        return address
+    bare = address.strip("[]")
+    return f"[{bare}]:{port}" if ":" in bare else f"{bare}:{port}"

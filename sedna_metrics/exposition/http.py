@@ -294,10 +294,10 @@ class MetricsServer:
         self._is_closing = True
         self._poke()
         self._thread.join(JOIN_TIMEOUT_SECONDS)
-        self.release()
+        self.after_fork_in_child()
 
-    def release(self) -> None:
-        """Close the file descriptors and nothing else: for a forked child, where the threads do not exist."""
+    def after_fork_in_child(self) -> None:
+        """Only close the descriptors: in a forked child the threads do not exist."""
         self._server.socket.close()
         for connection in list(self._server._connections):
             socket.socket.close(connection)

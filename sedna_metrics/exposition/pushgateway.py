@@ -3,33 +3,37 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
-import socket
-import threading
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Tuple
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 
 import requests
-from requests.adapters import HTTPAdapter
 
 from sedna_metrics.exposition._render import TEXT_TYPE, gzip
 
+MAX_ANSWER_BYTES = 2000
+"""Of an answer to a push; the rest is not read."""
+MAX_GROUPS_BYTES = 32 << 20
+"""Of a gateway's list of groups."""
+
 _PLAIN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.:-]*\Z")
+_LABELS = ("job", "instance", "namespace", "task", "worker_type")
 _REDIRECTS = (301, 302, 307, 308)
 _MAX_REDIRECTS = 3
 _MAX_RETRY_AFTER = 300.0
-_ANSWER_BYTES = 2000
 
 
 class PushError(Exception):
     """A push did not arrive.
 
     Attributes:
-        refused: the gateway will not take this very content, however often it is sent (a 4xx answer).
+        refused: the gateway will not take this content, however often it is sent (a 4xx answer).
         retry_after: seconds that the gateway asked to wait, if it did.
-        status: of the answer; ``None`` where there was none.
+        status: of the answer; ``None`` if there was none.
     """
 
     def __init__(
@@ -47,7 +51,7 @@ class PushError(Exception):
 
 @dataclass(frozen=True)
 class Credentials:
-    """How a client makes itself known. Files are read anew at each push: they are renewed under a running worker."""
+    """Authentication of the client. Files are read at each push, because they may be renewed."""
 
     username: str = ""
     password: str = ""
@@ -65,265 +69,230 @@ class Credentials:
             OSError: a file cannot be read.
             ValueError: it is empty.
         """
-        token = _read(self.bearer_token_file) or self.bearer_token
+        token = _read_file(self.bearer_token_file) or self.bearer_token
         if token:
             return {"Authorization": f"Bearer {token}"}
         if self.username:
-            pair = f"{self.username}:{_read(self.password_file) or self.password}"
+            pair = f"{self.username}:{_read_file(self.password_file) or self.password}"
             return {"Authorization": "Basic " + base64.b64encode(pair.encode("utf-8")).decode("ascii")}
         return {}
 
 
 def group_path(grouping_key: Mapping[str, str]) -> str:
-    """The path of a group's URL. What is more than a plain name goes in as base64, which the Pushgateway's API offers.
-
-    Slashes, percent signs, and the dots of "..": servers and proxies differ in what they make of them in a path.
-    """
+    """The path of a group's URL. Values that are not plain names are base64: proxies differ on slashes and dots."""
     parts = ["/metrics"]
-    # The API wants "job" first; the order of the others does not matter to it.
-    for name in sorted(grouping_key, key=lambda each: (each != "job", each)):
+    for name in sorted(grouping_key, key=lambda each: (each != "job", each)):  # the API wants "job" first
         value = grouping_key[name]
-        if not _PLAIN.match(value):
-            # A single "=" stands for the empty value.
-            parts += [f"{name}@base64", base64.urlsafe_b64encode(value.encode("utf-8")).decode("ascii") or "="]
-        else:
+        if _PLAIN.match(value):
             parts += [name, value]
+        else:  # a single "=" stands for the empty value
+            parts += [f"{name}@base64", base64.urlsafe_b64encode(value.encode("utf-8")).decode("ascii") or "="]
     return "/".join(parts)
+
+
+def grouping_key(path: str) -> Dict[str, str]:
+    """The grouping key of a path that :func:`group_path` has made for a worker.
+
+    Raises:
+        ValueError: it is another path.
+    """
+    parts = path.split("/")[2:]
+    key: Dict[str, str] = {}
+    for name, value in zip(parts[::2], parts[1::2]):
+        if name.endswith("@base64"):
+            name, value = name[: -len("@base64")], base64.urlsafe_b64decode(value.strip("=") + "==").decode("utf-8")
+        key[name] = value
+    if tuple(key) != _LABELS or group_path(key) != path:
+        raise ValueError(f"not the group of a worker: {printable(path)}")
+    return key
 
 
 class Pushgateway:
     """A Pushgateway, over a connection that is kept.
 
     Args:
-        base: its URL; user info in it is used as basic auth.
+        url: its URL; user info in it is used for basic auth, unless the credentials have a user name.
         timeout: seconds to wait for a connection, and for each part of an answer.
-        credentials: how to make oneself known.
+        credentials: authentication.
     """
 
-    def __init__(self, base: str, timeout: float, credentials: Optional[Credentials] = None) -> None:
-        parts = urlsplit(base)
-        credentials = credentials or Credentials()
-        if parts.username and not credentials.username:
-            base = base.replace(f"{parts.netloc.rpartition('@')[0]}@", "", 1)
-            credentials = Credentials(
-                **{**vars(credentials), "username": parts.username, "password": parts.password or ""}
-            )
-        self.base = base.rstrip("/")
+    def __init__(self, url: str, timeout: float, credentials: Optional[Credentials] = None) -> None:
+        self._credentials = credentials or Credentials()
+        parts = urlsplit(url)
+        user_info, _, host = parts.netloc.rpartition("@")
+        if user_info and not self._credentials.username:
+            username, _, password = user_info.partition(":")
+            self._credentials = replace(self._credentials, username=unquote(username), password=unquote(password))
+        self.url = urlunsplit(parts._replace(netloc=host)).rstrip("/")
         self._timeout = timeout
-        self._credentials = credentials
-        self._sockets = _Sockets()
-        self._session = self._new_session()
-        self._left: List[requests.Session] = []
+        self._session = _Session()
         self._gzip = True
 
-    def push(self, group: str, body: bytes) -> None:
-        """Replace what the group (its URL's path) holds.
+    def push(self, group: str, body: bytes, timeout: Optional[float] = None) -> None:
+        """Replace the content of the group at this path.
 
         Raises:
-            PushError: it did not arrive; the message says why, and no secret.
+            PushError: it did not arrive; the message says why, without secrets.
         """
         if self._gzip:
-            answer = self._request("PUT", group, gzip(body), {"Content-Encoding": "gzip"})
+            answer = self._request("PUT", group, gzip(body), {"Content-Encoding": "gzip"}, timeout)
             if answer.status_code not in (400, 415):
                 return self._check(answer)
-            _read_out(answer)
-            # A gateway before 1.5 does not know gzip; whether it was that, the same push without it tells.
-            plain = self._request("PUT", group, body)
-            self._gzip = plain.status_code >= 300
-            return self._check(plain)
-        return self._check(self._request("PUT", group, body))
+            answer.close()
+            # Gateways before 1.5 do not know gzip; the same push without it shows whether that was the reason.
+            answer = self._request("PUT", group, body, {}, timeout)
+            self._gzip = answer.status_code >= 300
+            return self._check(answer)
+        return self._check(self._request("PUT", group, body, {}, timeout))
 
-    def delete(self, group: str) -> None:
+    def delete(self, group: str, timeout: Optional[float] = None) -> None:
         """Remove a group.
 
         Raises:
             PushError: it was not removed.
         """
-        self._check(self._request("DELETE", group, b""))
+        self._check(self._request("DELETE", group, b"", {}, timeout))
 
     def groups(self) -> List[Dict[str, Any]]:
-        """What the gateway holds: a dict of ``labels`` and metrics for each group.
+        """All groups: a dict of ``labels`` and metrics for each.
 
         Raises:
-            PushError: it did not say.
+            PushError: there was no valid answer.
         """
-        answer = self._request("GET", "/api/v1/metrics", b"", stream=False)
-        self._check(answer)
+        answer = self._request("GET", "/api/v1/metrics", b"", {}, None)
+        if answer.status_code >= 300:
+            self._check(answer)
         try:
-            groups: List[Dict[str, Any]] = answer.json()["data"]
-        except (ValueError, KeyError, TypeError) as why:
-            raise PushError(f"{self.base} does not answer as a Pushgateway does ({type(why).__name__})") from why
-        return groups
-
-    def abort(self) -> None:
-        """Break off what is under way in another thread: its call ends with an error, soon."""
-        self._sockets.shut_down()
+            groups: List[Dict[str, Any]] = json.loads(read_bounded(answer, MAX_GROUPS_BYTES, 1 << 16))["data"]
+            return [group for group in groups if isinstance(group.get("labels"), dict)]
+        except (requests.RequestException, OSError, ValueError, KeyError, TypeError, AttributeError) as why:
+            raise PushError(f"{self.url} does not answer as a Pushgateway does ({type(why).__name__})") from why
 
     def close(self) -> None:
-        """Let the connections go."""
-        for session in (self._session, *self._left):
-            session.close()
-
-    def renew(self) -> None:
-        """Go on with a new connection: the old one hangs, or is the parent's of this forked child."""
-        self._left.append(self._session)
-        self._session = self._new_session()
-
-    def _new_session(self) -> requests.Session:
-        session = requests.Session()
-        for scheme in ("http://", "https://"):
-            session.mount(scheme, _Adapter(self._sockets))
-        return session
+        """Close the connection."""
+        self._session.close()
 
     def _request(
-        self, method: str, path: str, body: bytes, headers: Optional[Mapping[str, str]] = None, stream: bool = True
+        self, method: str, path: str, body: bytes, headers: Mapping[str, str], timeout: Optional[float]
     ) -> requests.Response:
-        url = self.base + path
+        url = self.url + path
         credentials = self._credentials
+        certificate: Any = (credentials.cert_file, credentials.key_file) if credentials.key_file else None
         try:
-            own = credentials.headers()
             for _ in range(_MAX_REDIRECTS + 1):
                 answer = self._session.request(
                     method,
                     url,
                     data=body,
-                    headers={"Content-Type": TEXT_TYPE, **own, **(headers or {})},
-                    auth=_keep_headers,
-                    timeout=self._timeout,
+                    headers={
+                        "Content-Type": TEXT_TYPE, "Accept-Encoding": "identity", **credentials.headers(), **headers
+                    },
+                    auth=_no_netrc,
+                    timeout=min(timeout or self._timeout, self._timeout),
                     verify=credentials.ca_file or True,
-                    cert=self._client_certificate(),
-                    # requests would follow by itself, but turn a PUT into a GET, and call the result a success.
-                    allow_redirects=False,
-                    stream=stream,
-                )
-                target = urljoin(url, answer.headers.get("Location", ""))
-                if answer.status_code not in _REDIRECTS or target == url:
+                    cert=certificate or credentials.cert_file or None,
+                    allow_redirects=False,  # requests would turn a PUT into a GET
+                    stream=True,
+                )  # fmt: skip
+                if answer.status_code not in _REDIRECTS or "Location" not in answer.headers:
                     return answer
                 answer.close()
-                if _origin(target) != _origin(url) and not _is_upgrade(url, target):
-                    own = {}  # another server is not told our password
+                target = urljoin(url, answer.headers["Location"])
+                if not _is_same_server(url, target):
+                    raise PushError(f"{self.url} redirects to another server ({printable(target)}): not followed", True)
                 url = target
         except (requests.RequestException, OSError, ValueError) as why:
-            raise PushError(f"{self.base}: {_reason(why)}") from None
-        raise PushError(f"{self.base} redirects in circles", refused=True)
-
-    def _client_certificate(self) -> Any:
-        certificate, key = self._credentials.cert_file, self._credentials.key_file
-        return (certificate, key) if certificate and key else certificate or None
+            raise PushError(f"{self.url}: {_reason(why)}") from None
+        raise PushError(f"{self.url} redirects in a circle", refused=True)
 
     def _check(self, answer: requests.Response) -> None:
-        status, said = answer.status_code, _read_out(answer)
+        status = answer.status_code
+        try:
+            text = printable(read_bounded(answer, MAX_ANSWER_BYTES, 1, self._timeout).decode("utf-8", "replace"))[:300]
+        except (requests.RequestException, OSError, ValueError):
+            text = ""  # the status says enough
         if status < 300:
             return
-        text = " ".join(said.decode("utf-8", "replace").split())[:300]
         raise PushError(
-            f"{self.base} answered {status} {answer.reason or ''}: {text}".rstrip(": "),
-            # 408 and 429 say "not now", 401 and 403 may be mended by a renewed token; the others mean this content.
+            f"{self.url} answered {status} {printable(answer.reason or '')}: {text}".rstrip(": "),
+            # 408 and 429 mean "not now"; 401 and 403 may end with a renewed token; the others mean this content.
             refused=400 <= status < 500 and status not in (401, 403, 404, 408, 429),
             retry_after=_retry_after(answer.headers.get("Retry-After", "")),
             status=status,
         )
 
 
-class _Sockets:
-    """The sockets in use, so that another thread can shut them down: a time limit on a request holds for each wait for
-    data, not for the whole, and a server that sends a byte now and then would hold us for ever.
+class _Session(requests.Session):
+    def get_redirect_target(self, resp: requests.Response) -> Optional[str]:
+        """No redirect: requests would read the whole body of one, however long, even if it does not follow it."""
+        return None
+
+
+def read_bounded(answer: requests.Response, most: int, step: int, seconds: float = 60.0) -> bytes:
+    """At most ``most`` bytes of an answer's body, as sent: nothing is decompressed.
+
+    Args:
+        answer: of a request with ``stream=True``; it is closed.
+        most: bytes.
+        step: bytes to wait for at a time.
+        seconds: after which the rest is left.
+
+    Raises:
+        OSError: the connection broke.
+        ValueError: there are more bytes than ``most``, for ``step`` above 1.
     """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._latest: List[socket.socket] = []
-
-    def note(self, sock: Any) -> None:
-        with self._lock:
-            self._latest = [*self._latest[-3:], sock]
-
-    def shut_down(self) -> None:
-        with self._lock:
-            for sock in self._latest:
-                try:
-                    socket.socket.shutdown(sock, socket.SHUT_RDWR)
-                except OSError:
-                    pass  # closed already
-            self._latest = []
+    body, deadline = b"", time.monotonic() + seconds
+    try:
+        while len(body) < most and time.monotonic() < deadline:
+            chunk = answer.raw.read(min(step, most - len(body)), decode_content=False)
+            if not chunk:
+                return body
+            body += chunk
+    finally:
+        answer.close()
+    if step > 1:
+        raise ValueError(f"more than {most} bytes")
+    return body
 
 
-class _Adapter(HTTPAdapter):
-    """An adapter whose connections note their sockets."""
-
-    def __init__(self, sockets: _Sockets) -> None:
-        self._sockets = sockets
-        super().__init__(pool_connections=2, pool_maxsize=1)
-
-    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
-        return self._noting(super().get_connection_with_tls_context(*args, **kwargs))
-
-    def get_connection(self, *args: Any, **kwargs: Any) -> Any:  # requests before 2.32
-        return self._noting(super().get_connection(*args, **kwargs))
-
-    def _noting(self, pool: Any) -> Any:
-        if "ConnectionCls" not in vars(pool):
-            sockets = self._sockets
-
-            class Connection(pool.ConnectionCls):  # type: ignore[misc]
-                def connect(self) -> None:
-                    super().connect()
-                    sockets.note(self.sock)
-
-            pool.ConnectionCls = Connection
-        return pool
+def printable(text: str) -> str:
+    """Foreign text for a terminal or a log: on one line, without control characters."""
+    return "".join(each if each.isprintable() else " " for each in text)
 
 
-def _keep_headers(request: Any) -> Any:
-    # Without an auth of ours, requests would put in what it finds in a .netrc file.
+def _no_netrc(request: Any) -> Any:
+    # Without an auth of ours, requests would add what it finds in a .netrc file.
     return request
 
 
-def _read(path: str) -> str:
+def _read_file(path: str) -> str:
     if not path:
         return ""
     text = Path(path).read_text(encoding="utf-8").strip()
     if not text:
-        raise ValueError(f"{path} is empty")  # it is being written anew: better no push than one without a password
+        raise ValueError(f"{path} is empty")  # it is being renewed: better no push than one without a password
     return text
 
 
-def _read_out(answer: requests.Response) -> bytes:
-    """What the answer says, and its end: read to it where that is near, so that the connection can be kept."""
-    said = b""
-    try:
-        for chunk in answer.iter_content(_ANSWER_BYTES):
-            said += chunk
-            if len(said) >= _ANSWER_BYTES:
-                break
-    except (requests.RequestException, OSError):
-        pass  # the status tells enough
-    finally:
-        answer.close()
-    return said
-
-
-def _origin(url: str) -> Tuple[str, Optional[str], Optional[int]]:
-    parts = urlsplit(url)
-    return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
-
-
-def _is_upgrade(url: str, target: str) -> bool:
+def _is_same_server(url: str, target: str) -> bool:
     before, after = urlsplit(url), urlsplit(target)
-    return before.hostname == after.hostname and (before.scheme, after.scheme) == ("http", "https")
+    if before.hostname != after.hostname:
+        return False
+    same: Tuple[Any, Any] = (before.scheme, before.port)
+    return same == (after.scheme, after.port) or (before.scheme, after.scheme) == ("http", "https")
 
 
 def _retry_after(header: str) -> Optional[float]:
-    # A date is allowed too; clocks at the edge are not what to build on, so that it counts as not said.
+    # Dates are not supported: clocks at the edge are often wrong.
     return min(float(header), _MAX_RETRY_AFTER) if header.strip().isdecimal() and len(header) < 10 else None
 
 
 def _reason(error: BaseException) -> str:
-    """What went wrong at the bottom: requests wraps urllib3, which wraps the socket's own error."""
+    """The innermost reason: requests wraps urllib3, which wraps the socket's own error."""
     while True:
         inner = getattr(error, "reason", None) or error.__cause__ or error.__context__
         if not isinstance(inner, BaseException):
             break
         error = inner
     text = str(error) or type(error).__name__
-    return re.sub(r"<[^>]*object at 0x[0-9a-f]+>:?\s*", "", text)[:300]
+    return printable(re.sub(r"<[^>]*object at 0x[0-9a-f]+>:?\s*", "", text))[:300]

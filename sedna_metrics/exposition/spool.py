@@ -1,8 +1,8 @@
-"""The spool: what could not be pushed waits on disk for the next worker of the node, or for ``sedna-metrics flush``.
+"""The spool: undelivered pushes on disk, for the next worker of the node or for ``sedna-metrics flush``.
 
-One file a group, with the group's latest state, since a push replaces the whole group anyway. A worker holds the lock
-of its group while it lives; a file is delivered by somebody else only once that lock is free. So an older state never
-goes out after a newer one of the same group, and no clock has a say in it.
+One file a group, with the group's latest state and the gateway that it was meant for. A worker holds the lock of its
+group while it lives; others deliver a file only while they hold that lock. So an older state never
+replaces a newer one.
 """
 
 from __future__ import annotations
@@ -13,15 +13,20 @@ import json
 import logging
 import os
 import re
+import stat
 import time
 import zlib
 from pathlib import Path
-from typing import Iterator, List, NamedTuple, Optional
+from typing import Callable, List, NamedTuple, Optional
 
-from sedna_metrics.exposition._files import Lock, make_folder, write_whole
+from sedna_metrics.exposition._files import Lock, atomic_write
+from sedna_metrics.exposition.pushgateway import PushError, grouping_key
+
+MAX_BODY_BYTES = 16 << 20
+"""Of one state, inflated."""
 
 _LOGGER = logging.getLogger("sedna_metrics")
-_MAGIC = b"sedna-metrics-spool 1 "
+_MAGIC = b"sedna-metrics-spool 2 "
 _SUFFIX = ".spool"
 _OURS = re.compile(r"[0-9a-f]{24}\.spool\Z")
 _TEMPORARY = re.compile(r"\.[0-9a-f]{24}\.spool\.\d+\.tmp\Z")
@@ -30,77 +35,145 @@ _MAX_HEADER = 8192
 
 
 class Entry(NamedTuple):
-    """What one file holds."""
+    """One undelivered state."""
 
-    path: Path
+    gateway: str
+    """URL of the Pushgateway that it was meant for."""
     group: str
     """Path of the group's URL below the gateway's, such as ``/metrics/job/...``."""
     body: bytes
 
 
+class Report(NamedTuple):
+    """Result of delivering a spool."""
+
+    delivered: List[str]
+    """Groups whose state has arrived."""
+    dropped: int
+    """States that were too old, damaged, or refused by the gateway."""
+    waiting: int
+    """States that are still there: their worker lives, they are for another gateway, or the gateway is away."""
+    error: Optional[PushError]
+    """Why the gateway did not take the rest."""
+
+
 class Spool:
-    """A folder of undelivered pushes.
+    """A private folder of undelivered pushes.
 
     Args:
-        folder: where; made if it is not there.
-        max_bytes: how much all files together may take.
-        max_age: seconds after which a file is worth nothing any more.
-        in_public: the folder lies where everybody may write.
+        folder: made if it is missing.
+        max_bytes: size limit of all files together.
+        max_age: seconds after which a file is removed.
 
     Raises:
-        OSError: the folder cannot be made.
+        OSError: the folder cannot be made, is a link, belongs to another user, or others may write to it.
     """
 
-    def __init__(self, folder: Path, max_bytes: int, max_age: float, in_public: bool = False) -> None:
+    def __init__(self, folder: Path, max_bytes: int, max_age: float) -> None:
         self.folder = folder
         self._max_bytes = max_bytes
         self._max_age = max_age
-        make_folder(folder, in_public)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._check()
 
     def lock(self, group: str) -> Lock:
-        """The lock of a group, not taken yet."""
+        """The lock of a group, not acquired yet."""
         return Lock(self.folder / f"{_name(group)}.lock")
 
-    def put(self, group: str, body: bytes) -> int:
+    def put(self, gateway: str, group: str, body: bytes) -> int:
         """Keep a group's state, instead of an earlier one of the same group.
 
         Returns:
-            how many older files of other groups had to go for it.
+            how many older files of other groups were removed for it.
 
         Raises:
-            OSError: the disk is full, or the folder cannot be written.
+            OSError: the disk is full, or the folder cannot be written or is no longer private.
         """
+        self._check()
         packed = zlib.compress(body, 5)
-        header = {"group": group, "sha256": hashlib.sha256(packed).hexdigest(), "length": len(packed)}
+        digest = hashlib.sha256(packed).hexdigest()
+        header = {"gateway": gateway, "group": group, "sha256": digest, "length": len(packed)}
         content = _MAGIC + json.dumps(header).encode() + b"\n" + packed
         if len(content) > self._max_bytes:
-            raise OSError(errno.EFBIG, f"{len(content)} bytes are more than the spool may take ({self._max_bytes})")
+            raise OSError(errno.EFBIG, f"{len(content)} bytes are more than the spool may hold ({self._max_bytes})")
         dropped = self._make_room(len(content), keep=_name(group) + _SUFFIX)
-        write_whole(self.folder / (_name(group) + _SUFFIX), content)
+        atomic_write(self.folder / (_name(group) + _SUFFIX), content)
         return dropped
 
     def discard(self, group: str) -> None:
-        """Forget a group's state: a newer one has arrived."""
-        try:
-            os.unlink(self.folder / (_name(group) + _SUFFIX))
-        except OSError:
-            return  # there was none; or the folder is read-only, and then nothing was put there either
+        """Remove a group's state: a newer one has arrived."""
+        _remove(self.folder / (_name(group) + _SUFFIX))
 
-    def entries(self) -> Iterator[Entry]:
-        """What waits, oldest first. A torn file is removed, with a warning; a file of somebody else's is left alone."""
-        for path in self._files():
-            entry = self._read(path)
-            if entry is not None:
-                yield entry
+    def holds(self, group: str) -> bool:
+        """Whether a state of this group is there."""
+        return (self.folder / (_name(group) + _SUFFIX)).exists()
+
+    def entries(self) -> List[Entry]:
+        """All readable states, oldest first."""
+        found = [self._read(path) for path in self._files()]
+        return [entry for entry in found if entry is not None]
 
     def __len__(self) -> int:
         return len(self._files())
 
-    def expire(self) -> int:
-        """Remove what is older than the limit, and what killed writers left; gives how many states that were."""
+    def deliver(
+        self,
+        gateway: str,
+        namespace: Optional[str],
+        push: Callable[[str, bytes], None],
+        own_group: str = "",
+        stop: Callable[[], bool] = lambda: False,
+    ) -> Report:
+        """Push the states of workers that are gone, to the gateway that they are for.
+
+        Args:
+            gateway: URL of the gateway.
+            namespace: deliver only states of this namespace; ``None`` for all.
+            push: pushes a body to a group; raises PushError.
+            own_group: the group whose lock the caller holds.
+            stop: asked before each state; True leaves the rest.
+        """
+        delivered, error = [], None
+        dropped = self._expire()
+        for path in self._files():
+            if stop() or error is not None:
+                break
+            lock = None if path.name == _name(own_group) + _SUFFIX else Lock(path.with_suffix(".lock"))
+            if lock is not None and not lock.acquire():
+                continue  # its worker lives, and will push itself
+            try:
+                entry = self._read(path)  # under the lock: a newer state may have been written before
+                if entry is None or entry.gateway != gateway:
+                    continue
+                if namespace is not None and grouping_key(entry.group)["namespace"] != namespace:
+                    continue
+                push(entry.group, entry.body)
+                delivered.append(entry.group)
+                _remove(path)
+            except PushError as why:
+                if why.refused:
+                    _LOGGER.warning("a spooled push was refused, and is dropped: %s", why)
+                    dropped += _remove(path)
+                else:
+                    error = why
+            finally:
+                if lock is not None:
+                    lock.release()
+        return Report(delivered, dropped, len(self), error)
+
+    def _check(self) -> None:
+        status = os.lstat(self.folder)
+        if not stat.S_ISDIR(status.st_mode):
+            raise NotADirectoryError(f"{self.folder} is not a folder")
+        if hasattr(os, "geteuid") and status.st_uid != os.geteuid():
+            raise PermissionError(f"{self.folder} belongs to another user")
+        if status.st_mode & 0o022:
+            raise PermissionError(f"others may write to {self.folder} (mode {status.st_mode & 0o777:o}): make it 0700")
+
+    def _expire(self) -> int:
         for path in self.folder.iterdir():
             if _TEMPORARY.match(path.name) and time.time() - path.lstat().st_mtime > _STALE_SECONDS:
-                self._remove(path)
+                _remove(path)  # left by a killed writer
         return self._make_room(0, keep="")
 
     def _files(self) -> List[Path]:
@@ -108,57 +181,63 @@ class Spool:
             ours = [path for path in self.folder.iterdir() if _OURS.match(path.name)]
             found = [(path.lstat().st_mtime, path) for path in ours]
         except OSError:
-            return []  # the folder went away, or a file did while it was listed: next time
+            return []  # a file was removed while they were listed: next time
         return [path for _, path in sorted(found)]
 
     def _read(self, path: Path) -> Optional[Entry]:
+        """The entry in a file. A damaged file is removed, with a warning; what is not a file of ours is left alone."""
         try:
-            descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+            descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
             with os.fdopen(descriptor, "rb") as file:
-                first = file.readline(_MAX_HEADER)
-                if not first.startswith(_MAGIC):
+                status = os.fstat(descriptor)
+                if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid():
                     return None
+                first = file.readline(_MAX_HEADER)
                 packed = file.read(self._max_bytes + 1)
         except OSError:
-            return None  # a link, a folder, or gone by now
+            return None  # a link, or gone by now
+        if not first.startswith(_MAGIC):
+            return None
         try:
             header = json.loads(first[len(_MAGIC) :])
             if header["length"] != len(packed) or header["sha256"] != hashlib.sha256(packed).hexdigest():
                 raise ValueError("cut short or changed")
             unpacker = zlib.decompressobj()
-            body = unpacker.decompress(packed, 64 * self._max_bytes)
-            group = header["group"]
-            if not (isinstance(group, str) and group.startswith("/metrics/job")):
-                raise ValueError(f"no group: {group!r}")
-            return Entry(path, group, body)
-        except (ValueError, KeyError, TypeError, zlib.error) as why:
+            body = unpacker.decompress(packed, MAX_BODY_BYTES)
+            if unpacker.unconsumed_tail:
+                raise ValueError(f"more than {MAX_BODY_BYTES} bytes inflated")
+            grouping_key(header["group"])
+            if path.name != _name(header["group"]) + _SUFFIX or not isinstance(header["gateway"], str):
+                raise ValueError("the file of another group")
+            return Entry(header["gateway"], header["group"], body)
+        except (ValueError, KeyError, TypeError, AttributeError, zlib.error) as why:
             _LOGGER.warning("%s is damaged (%s), and removed", path, why)
-            self._remove(path)
+            _remove(path)
             return None
 
     def _make_room(self, needed: int, keep: str) -> int:
-        """Remove what is too old, then the oldest, until ``needed`` more bytes fit; gives how many were removed."""
+        """Remove what is too old, then the oldest, until ``needed`` more bytes fit; returns how many were removed."""
         files = []
         for path in self._files():
             try:
-                status = path.lstat()
+                files.append((path, path.lstat()))
             except OSError:
-                continue  # delivered by somebody else meanwhile
-            files.append((path, status.st_mtime, status.st_size))
-        used, now, dropped = sum(size for path, _, size in files if path.name != keep) + needed, time.time(), 0
-        for path, modified, size in files:
-            # A file from the future was written before the clock was set back: its age is not known, so it stays.
-            if path.name != keep and (now - modified > self._max_age or used > self._max_bytes):
-                dropped += self._remove(path)
-                used -= size
+                continue  # delivered by another process meanwhile
+        used, dropped = sum(status.st_size for path, status in files if path.name != keep) + needed, 0
+        for path, status in files:
+            # A file from the future was written before the clock was set back: its age is unknown, so it stays.
+            if path.name != keep and (time.time() - status.st_mtime > self._max_age or used > self._max_bytes):
+                dropped += _remove(path)
+                used -= status.st_size
         return dropped
 
-    def _remove(self, path: Path) -> bool:
-        try:
-            os.unlink(path)
-        except OSError:
-            return False
-        return True
+
+def _remove(path: Path) -> bool:
+    try:
+        os.unlink(path)
+    except OSError:
+        return False
+    return True
 
 
 def _name(group: str) -> str:

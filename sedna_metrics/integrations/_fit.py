@@ -5,24 +5,24 @@ from __future__ import annotations
 import sys
 from functools import wraps
 from importlib import import_module
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Dict, Optional, Tuple
 
 from sedna_metrics import _runtime
-from sedna_metrics.integrations._running import OwnTraining, UnfinishedError, active_runs
+from sedna_metrics.integrations._running import OwnTraining, UnfinishedError, active_run
 from sedna_metrics.tasks._context import length
 from sedna_metrics.tasks._time_left import whole_number
 from sedna_metrics.tasks._training import Training
 
 
 class Fit:
-    """Tells the training under way, or one of its own, how a ``fit`` gets on.
+    """Reports a ``fit`` to the training in progress, or to one of its own.
 
-    Most frameworks do not say that a ``fit`` raised. A training of its own that is not ended has failed: when the
-    next ``fit`` begins, when the callback is gone, or when the worker closes.
+    Most frameworks do not report that a ``fit`` raised. A training of its own that has not ended counts as failed when
+    the next ``fit`` begins, when the callback is gone, or when the worker closes.
 
     Args:
-        samples: how many samples are trained on, where the framework does not tell its callbacks.
-        output_model: where the model is once the ``fit`` has ended well.
+        samples: number of training samples, if the framework does not give it to its callbacks.
+        output_model: URL of the model after a ``fit`` that ended well.
     """
 
     def __init__(self, samples: Any = None, output_model: Any = None) -> None:
@@ -31,40 +31,40 @@ class Fit:
         self._own: Optional[OwnTraining] = None
         self._step_began: Optional[float] = None
         self._in_epoch = False
-        self._planned: Optional[int] = None
         self.training: Optional[Training] = None
+        self.has_stopped_early: Callable[[], bool] = lambda: False
+        """Whether a ``fit`` without a last hook has ended well."""
 
     def begins(self, epochs: Any = None, samples: Any = None) -> None:
-        """The ``fit`` begins; ``epochs`` are planned, if that is known."""
-        self.fails()
-        worker, run = _runtime.running(), active_runs()
+        """The ``fit`` begins; ``epochs`` are planned, if known."""
+        self.closes()
+        worker, run = _runtime.running(), active_run()
         if isinstance(run, Training):
             self.training = run
         elif worker is not None:
-            self._own = OwnTraining(worker)
+            self._own = OwnTraining(worker, self._at_close)
             self.training = self._own.training
-        self._planned = whole_number(epochs)
         if self.training is not None:
             samples = samples if self._samples is None else self._samples
             if samples is not None:
                 self.training.samples(samples)
-            if self._planned is not None:
-                self.training.plan(self._planned)
+            if whole_number(epochs) is not None:
+                self.training.plan(epochs)
 
     def epoch_begins(self, number: Any = None) -> None:
-        """An epoch begins, by its number from 0; the last one is done, if nobody said so."""
+        """An epoch begins, with its number from 0; the last one is done, if it was still open."""
         if self.training is not None:
             self.epoch_ends()
             self.training.epoch_begins(number)
             self._in_epoch = True
 
-    def epoch_ends(self, loss: Any = None) -> None:
-        """The epoch is done; ``loss`` is its loss, if that is known."""
+    def epoch_ends(self, loss: Any = None, *, is_event: bool = True) -> None:
+        """The epoch is done; ``loss`` is its loss, if known."""
         if self.training is not None:
             self.loss(loss)
             if self._in_epoch:
                 self._in_epoch = False
-                self.training.epoch_ends()
+                self.training.epoch_ends(is_event=is_event)
 
     def step_begins(self) -> None:
         """A step begins."""
@@ -72,37 +72,25 @@ class Fit:
         if worker is not None:
             self._step_began = worker.clock.monotonic()
 
-    def step_ends(self, done: Any = None, of: Any = None) -> None:
-        """The step that began last is done: ``done`` of the epoch's steps, if that is known."""
+    def step_ends(self, done: Any = None, count: Any = None) -> None:
+        """The step is done: the number ``done`` of the epoch's ``count`` steps, if known."""
         worker = _runtime.running()
         if self.training is None or worker is None:
             return
         if self._step_began is not None:
             self.training.step_took(worker.clock.monotonic() - self._step_began)
             self._step_began = None
-        count = whole_number(of)
-        if count and self._planned is not None:
-            self.training.within_epoch(done / count)
-
-    def round_begins(self, number: int) -> None:
-        """A round of boosting begins, by its number from 0: an epoch."""
-        if self.training is not None:
-            self.training.epoch_begins(number)
-
-    def round_ends(self, loss: Any = None) -> None:
-        """The round is done. It is a step as well, and no event: there may be hundreds in a second."""
-        self.step_ends()
-        self.loss(loss)
-        if self.training is not None:
-            self.training.epoch_ends(is_event=False)
+        steps = whole_number(count)
+        if steps and self.training.planned is not None:
+            self.training.within_epoch(done / steps)
 
     def loss(self, value: Any) -> None:
-        """The latest loss; ``None`` is not known."""
+        """The latest loss; ``None`` if unknown."""
         if self.training is not None and value is not None:
             self.training.loss(value)
 
     def ends(self, output_model: Any = None) -> None:
-        """The ``fit`` ended well, and the model is there, if that is known."""
+        """The ``fit`` has ended well, with the model at this URL, if known."""
         self.epoch_ends()
         model = self._output_model or output_model
         if self.training is not None and model:
@@ -110,41 +98,41 @@ class Fit:
         self._leave(None)
 
     def fails(self, error: Optional[BaseException] = None) -> None:
-        """The ``fit`` raised; without the error: it is over, and did not say that it ended well."""
+        """The ``fit`` has raised."""
         self._leave(error or UnfinishedError("the fit did not come to its last callback"))
+
+    def closes(self) -> None:
+        """No further hook comes: a ``fit`` that is still open has failed, unless it stopped early."""
+        if self._own is not None and self._own.is_open:
+            self.ends() if self.has_stopped_early() else self.fails()
+
+    def _at_close(self, failed: bool) -> None:
+        self.closes()
 
     def _leave(self, error: Optional[BaseException]) -> None:
         own, self._own, self.training, self._in_epoch = self._own, None, None, False
         if own is not None:
             own.end(error)
 
-    @property
-    def is_open(self) -> bool:
-        """Whether a training of its own has neither ended nor failed."""
-        return self._own is not None and not self._own.has_ended
-
     def __del__(self) -> None:
-        if self.is_open:
-            self.fails()
+        self.closes()
 
 
-def guarded(hook: Callable[..., None]) -> Callable[..., None]:
-    """Keep what goes wrong in a hook away from the ``fit``; without a running worker it does nothing."""
+def contained_hook(hook: Callable[..., None]) -> Callable[..., None]:
+    """Failures of a hook do not reach the ``fit``; without a running worker it does nothing."""
 
     @wraps(hook)
-    def guarded_hook(*arguments: Any, **keywords: Any) -> None:
+    def wrapper(*arguments: Any, **keywords: Any) -> None:
         worker = _runtime.running()
         if worker is not None:
             with worker.guard:
                 hook(*arguments, **keywords)
 
-    return guarded_hook
+    return wrapper
 
 
 def framework_class(name: str, *modules: str) -> Any:
-    """Class ``name`` of the framework that the script uses: of the first of ``modules`` that it has imported.
-
-    Where it has imported none of them, the first that is installed.
+    """Class ``name`` of the first of ``modules`` that the script has imported, else of the first that is installed.
 
     Raises:
         ImportError: none is installed.
@@ -153,18 +141,28 @@ def framework_class(name: str, *modules: str) -> Any:
         try:
             return getattr(import_module(module), name)
         except ImportError:
-            # TensorFlow without its Keras, say; another one may be there.
-            continue
+            continue  # TensorFlow without its Keras, say: another one may be there
     raise ImportError(f"this callback needs one of {', '.join(modules)}, and none can be imported")
 
 
-def callback_of(base: type, hooks: type, fit: Fit) -> Any:
-    """A callback of the framework's class ``base``, whose ``hooks`` tell ``fit``."""
-    callback: Any = type("SednaCallback", (hooks, base), {})()
-    callback.fit = fit
+def callback_of(factory: Callable[..., Any], base: type, hooks: type, **arguments: Any) -> Any:
+    """A callback of the framework's class ``base`` with our ``hooks``.
+
+    Frameworks pickle and copy their callbacks; the copy is made anew by ``factory(**arguments)``, without the run.
+    """
+
+    def reduce(self: Any) -> Tuple[Any, ...]:
+        return _rebuild, (factory, arguments)
+
+    callback: Any = type("SednaCallback", (hooks, base), {"__reduce__": reduce})()
+    callback.fit = Fit(arguments.get("samples"), arguments.get("output_model"))
     return callback
 
 
+def _rebuild(factory: Callable[..., Any], arguments: Dict[str, Any]) -> Any:
+    return factory(**arguments)
+
+
 def samples_of(loader: Any) -> Optional[int]:
-    """How many samples a PyTorch ``DataLoader`` goes over, where it can be told."""
+    """Number of samples of a PyTorch ``DataLoader``, if it can be determined."""
     return length(getattr(loader, "dataset", None))

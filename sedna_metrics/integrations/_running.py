@@ -1,12 +1,12 @@
-"""The training under way, or one of its own for code that no ``with`` block surrounds."""
+"""The training in progress, or one of its own for code that is not in a ``with`` block."""
 
 from __future__ import annotations
 
-from contextlib import ExitStack
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
 from sedna_metrics import _runtime
 from sedna_metrics._worker import Worker
+from sedna_metrics.tasks._evaluation import Evaluation
 from sedna_metrics.tasks._training import Training
 
 _TASKS = {
@@ -16,47 +16,41 @@ _TASKS = {
 
 
 class UnfinishedError(Exception):
-    """Why a training failed whose loop or callbacks ended without a word."""
+    """Why a training has failed that never reported its end."""
 
 
 class OwnTraining:
-    """A training, of the worker's kind of task, that begins now and ends once.
+    """A training of the worker's kind of task, which begins now.
 
-    One that nobody ends has failed when the worker closes.
+    Args:
+        worker: whose.
+        at_close: called with whether the worker has failed, if the training is still open when the worker closes.
     """
 
-    def __init__(self, worker: Worker) -> None:
+    def __init__(self, worker: Worker, at_close: Optional[Callable[[bool], None]] = None) -> None:
         self._worker = worker
-        self._stack = ExitStack()
-        task = getattr(worker, _TASKS.get(worker.identity.kind, "incremental_learning"))
-        self.training: Training = self._stack.enter_context(task.training())
-        self._closer = self.unfinished  # one object, which the list finds again
-        worker.unfinished.append(self._closer)
-
-    def end(self, error: Optional[BaseException] = None) -> None:
-        """It ended, well unless ``error`` says otherwise; a second call does nothing, nor one in a forked child."""
-        if not self.has_ended:
-            self._worker.unfinished.remove(self._closer)
-            self._leave(error)
+        self._at_close = at_close or self._close
+        self.training: Training = getattr(worker, _TASKS.get(worker.identity.kind, "incremental_learning")).training()
+        self.training.begin()
+        worker.open_runs.append(self._at_close)
 
     @property
-    def has_ended(self) -> bool:
-        """Whether it has; in a forked child it is the parent's to end."""
-        return self._closer not in self._worker.unfinished
+    def is_open(self) -> bool:
+        """Whether it has not ended; in a forked child it is the parent's."""
+        return self.training.is_open and self._at_close in self._worker.open_runs
 
-    def unfinished(self) -> None:
-        """The worker closes, and has taken this off its list."""
-        self._leave(UnfinishedError("the worker closed before the training had ended"))
+    def end(self, error: Optional[BaseException] = None) -> None:
+        """End it, as failed if there is an error. A second call does nothing."""
+        if self.is_open:
+            self._worker.open_runs.remove(self._at_close)
+            self.training.end(error)
 
-    def _leave(self, error: Optional[BaseException]) -> None:
-        with self._worker.guard:
-            if error is None:
-                self._stack.close()
-            else:
-                self._stack.__exit__(type(error), error, error.__traceback__)
+    def _close(self, failed: bool) -> None:
+        self.end(UnfinishedError("the worker failed before the training had ended") if failed else None)
 
 
-def active_runs() -> Any:
-    """The training or evaluation under way in the running worker, the latest; ``None`` where there is none."""
+def active_run() -> Any:
+    """The training or evaluation in progress in the running worker, the latest; ``None`` if there is none."""
     worker = _runtime.running()
-    return worker.active_runs[-1] if worker is not None and worker.active_runs else None
+    runs = worker.active_runs if worker is not None else []
+    return next((run for run in reversed(runs) if isinstance(run, (Training, Evaluation))), None)

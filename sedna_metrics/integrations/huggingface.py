@@ -7,57 +7,58 @@ from __future__ import annotations
 
 from typing import Any, Mapping, Optional
 
-from sedna_metrics.integrations._fit import Fit, callback_of, framework_class, guarded, samples_of
+from sedna_metrics.integrations._fit import Fit, callback_of, contained_hook, framework_class, samples_of
 
 
 def huggingface_callback(samples: Optional[int] = None, output_model: object = None) -> Any:
     """A callback for a Trainer: ``Trainer(..., callbacks=[huggingface_callback()])``.
 
-    It tells epochs, optimizer steps, samples, time left, and the loss as often as the Trainer logs it
-    (``logging_strategy``). NaN losses of single steps are left out by the Trainer itself unless
-    ``logging_nan_inf_filter=False``. The Trainer does not tell that training raised: a ``with`` block around
-    ``train()`` does.
+    It records epochs, optimizer steps, samples, time left, and the loss as often as the Trainer logs it
+    (``logging_strategy``). The Trainer leaves out NaN losses of single steps unless ``logging_nan_inf_filter=False``.
+    It does not report that training raised: use a ``with`` block around ``train()``.
 
     Args:
-        samples: how many samples are trained on, where the data set has no length.
-        output_model: where the model is; the best checkpoint, or ``output_dir``, where it is not given.
+        samples: number of training samples, if the dataset has no length.
+        output_model: URL of the model; by default the best checkpoint, or ``output_dir``.
 
     Raises:
-        ImportError: there is no transformers.
+        ImportError: transformers is not installed.
     """
-    return callback_of(framework_class("TrainerCallback", "transformers"), _Hooks, Fit(samples, output_model))
+    base = framework_class("TrainerCallback", "transformers")
+    return callback_of(huggingface_callback, base, _Hooks, samples=samples, output_model=output_model)
 
 
 class _Hooks:
-    """The methods of the callback that tell something."""
+    """The methods of the callback."""
 
     fit: Fit
 
-    @guarded
+    @contained_hook
     def on_train_begin(self, args: Any, state: Any, control: Any, **data: Any) -> None:
         self.fit.begins(state.num_train_epochs, samples_of(data.get("train_dataloader")))
 
-    @guarded
+    @contained_hook
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **data: Any) -> None:
         # The epoch before is done here, not in on_epoch_end: its loss is logged between the two.
         self.fit.epoch_begins(int(state.epoch or 0))
 
-    @guarded
+    @contained_hook
     def on_step_begin(self, args: Any, state: Any, control: Any, **data: Any) -> None:
         self.fit.step_begins()
 
-    @guarded
+    @contained_hook
     def on_step_end(self, args: Any, state: Any, control: Any, **data: Any) -> None:
-        steps = state.max_steps / max(1, state.num_train_epochs)
-        self.fit.step_ends(state.global_step % steps or steps, steps)
+        self.fit.step_ends()
+        # max_steps need not be a multiple of the steps in an epoch, so the progress is not that of the epochs.
+        if self.fit.training is not None:
+            self.fit.training.progress(state.global_step, state.max_steps)
 
-    @guarded
+    @contained_hook
     def on_log(
         self, args: Any, state: Any, control: Any, logs: Optional[Mapping[str, Any]] = None, **data: Any
     ) -> None:
-        logs = logs or {}
-        self.fit.loss(logs.get("loss", logs.get("train_loss")))
+        self.fit.loss((logs or {}).get("loss"))  # "train_loss", at the end, is the mean of the whole run
 
-    @guarded
+    @contained_hook
     def on_train_end(self, args: Any, state: Any, control: Any, **data: Any) -> None:
         self.fit.ends(state.best_model_checkpoint or args.output_dir)

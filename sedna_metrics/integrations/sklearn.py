@@ -13,14 +13,14 @@ E = TypeVar("E")
 
 
 def partial_fit(estimator: E, batches: Iterable[Tuple[Any, Any]], epochs: int = 1, **arguments: Any) -> E:
-    """Fit ``estimator`` to ``batches``, ``epochs`` times over; gives the estimator.
+    """Fit ``estimator`` to ``batches``, ``epochs`` times; returns the estimator.
 
-    It tells epochs, steps, time left, and where the estimator has a ``loss_`` the loss of each epoch.
+    It records epochs, steps, time left, and the loss of each epoch if the estimator has a ``loss_``.
 
     Args:
         estimator: anything with a ``partial_fit(X, y)``.
-        batches: pairs of X and y; a list, or what else can be gone through more than once.
-        epochs: how often.
+        batches: pairs of X and y; a list, or another iterable that can be iterated over more than once.
+        epochs: number of passes.
         arguments: for each call of ``partial_fit``: classifiers want ``classes``.
     """
     learner: Any = estimator

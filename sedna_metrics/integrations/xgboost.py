@@ -8,31 +8,31 @@ from __future__ import annotations
 from typing import Any, Iterator, Mapping, Optional, Tuple
 
 from sedna_metrics.integrations._boosting import loss_of
-from sedna_metrics.integrations._fit import Fit, callback_of, framework_class, guarded
+from sedna_metrics.integrations._fit import Fit, callback_of, contained_hook, framework_class
 
 
 def xgboost_callback(rounds: Optional[int] = None, samples: Optional[int] = None, output_model: object = None) -> Any:
     """A callback for boosting: ``xgboost.train(..., callbacks=[xgboost_callback(rounds=100)])``.
 
-    A boosting round is a step, and an epoch: each goes over all samples. The loss is that of the training data where
-    ``evals`` has it. XGBoost does not tell that training raised: a ``with`` block around it does.
+    A boosting round is a step, and an epoch: each goes over all samples. The loss is that of the training data if
+    ``evals`` has it. XGBoost does not report that training raised: use a ``with`` block around it.
 
     Args:
-        rounds: how many are planned: XGBoost does not tell.
-        samples: how many samples are trained on: XGBoost does not tell.
-        output_model: where the model is once training has ended.
+        rounds: number of rounds planned, which XGBoost does not give to callbacks.
+        samples: number of training samples, which XGBoost does not give to callbacks.
+        output_model: URL of the model after training.
 
     Raises:
-        ImportError: there is no XGBoost.
+        ImportError: XGBoost is not installed.
     """
     base = framework_class("TrainingCallback", "xgboost.callback")
-    callback = callback_of(base, _Hooks, Fit(samples, output_model))
+    callback = callback_of(xgboost_callback, base, _Hooks, rounds=rounds, samples=samples, output_model=output_model)
     callback.rounds = rounds
     return callback
 
 
 class _Hooks:
-    """The methods of the callback that tell something; what XGBoost takes from them stays as it is."""
+    """The methods of the callback; XGBoost uses what they return."""
 
     fit: Fit
     rounds: Optional[int]
@@ -53,20 +53,21 @@ class _Hooks:
         self._ends()
         return model
 
-    @guarded
+    @contained_hook
     def _begins(self) -> None:
         self.fit.begins(self.rounds)
 
-    @guarded
+    @contained_hook
     def _round_begins(self, number: int) -> None:
-        self.fit.round_begins(number)
+        self.fit.epoch_begins(number)
         self.fit.step_begins()
 
-    @guarded
+    @contained_hook
     def _round_ends(self, evals_log: Mapping[str, Any]) -> None:
-        self.fit.round_ends(loss_of(_latest(evals_log)))
+        self.fit.step_ends()
+        self.fit.epoch_ends(loss_of(_latest(evals_log)), is_event=False)  # there may be hundreds in a second
 
-    @guarded
+    @contained_hook
     def _ends(self) -> None:
         self.fit.ends()
 

@@ -1,39 +1,42 @@
-"""From catalogue entry to live series: cells that the hot path writes, families that a scrape reads."""
+"""From catalogue entries to live series: what the hot path updates, and what a scrape reads."""
 
 from __future__ import annotations
 
 from sedna_metrics.metrics._instruments import Instruments, OurMetric
-from sedna_metrics.metrics._snapshot import Change, Snapshot, abandon, changes, merge, snapshot
+from sedna_metrics.metrics._snapshot import Snapshot, end_calls, merge, parse, snapshot, subtract, to_rows
 from sedna_metrics.metrics._values import (
-    FOLD_EVERY,
+    FLUSH_EVERY,
     CallHistogram,
     Counter,
     Gauge,
     HistogramValue,
     Info,
     State,
+    Tally,
     last_of,
     mean_of,
     to_float,
 )
 
 __all__ = [
-    "FOLD_EVERY",
-    "Change",
+    "FLUSH_EVERY",
+    "CallHistogram",
     "Counter",
     "Gauge",
     "HistogramValue",
     "Info",
     "Instruments",
-    "CallHistogram",
     "OurMetric",
     "Snapshot",
     "State",
-    "abandon",
-    "changes",
+    "Tally",
+    "end_calls",
     "last_of",
     "mean_of",
     "merge",
+    "parse",
     "snapshot",
+    "subtract",
     "to_float",
+    "to_rows",
 ]

@@ -32,8 +32,8 @@ class Family(Generic[C]):
     Args:
         metric: the catalogue entry.
         constant: the labels on every series.
-        limit: how many label sets there may be; further ones share one whose own labels are all :data:`OTHER`.
-        on_overflow: called for each request of a label set above the limit.
+        limit: most label sets; further ones share one whose own labels are all :data:`OTHER`.
+        on_overflow: called for each request of a further label set.
     """
 
     def __init__(
@@ -43,20 +43,23 @@ class Family(Generic[C]):
         self._constant = dict(constant)
         self._limit = limit
         self._on_overflow = on_overflow
-        self._lock = threading.RLock()  # a signal handler of the worker's may ask for a cell while one is being made
-        self._cells: Dict[Tuple[str, ...], C] = {}
+        self._lock = threading.RLock()  # a signal handler may ask for a series while one is being made
+        self._by_labels: Dict[Tuple[str, ...], C] = {}
         self.label_names = tuple(name for name in metric.labels if name != metric.state_label)
 
-    def cells(self) -> Mapping[Tuple[str, ...], C]:
-        """The cells by the values of their own labels, in the order of :attr:`label_names`."""
-        return self._cells.copy()
+    def series(self) -> Mapping[Tuple[str, ...], C]:
+        """The series by the values of their own labels, in the order of :attr:`label_names`."""
+        return self._by_labels.copy()
 
-    def renew_lock(self) -> None:
-        """In a forked child: forget a lock that a thread of the parent's may have held as it forked."""
+    def renew_locks(self) -> None:
+        """In a forked child: replace the locks, which threads of the parent may have held."""
         self._lock = threading.RLock()
+        for each in self.series().values():
+            if hasattr(each, "renew_lock"):
+                each.renew_lock()
 
-    def cell(self, make: Callable[[], C], labels: Mapping[str, str]) -> C:
-        """The cell of a label set, made now if it is the first time.
+    def get_or_create(self, make: Callable[[], C], labels: Mapping[str, str]) -> C:
+        """The series of a label set.
 
         Raises:
             ValueError: the label names are not those of the catalogue.
@@ -64,19 +67,19 @@ class Family(Generic[C]):
         if set(labels) != set(self.label_names):
             raise ValueError(f"{self.metric.name} has the labels {self.label_names}, not {tuple(labels)}")
         key = tuple(label_value(labels[name]) for name in self.label_names)
-        cell = self._cells.get(key)
-        if cell is not None:
-            return cell
+        series = self._by_labels.get(key)
+        if series is not None:
+            return series
         with self._lock:
-            if key and key not in self._cells and len(self._cells) >= self._limit:
+            if key and key not in self._by_labels and len(self._by_labels) >= self._limit:
                 self._on_overflow()
                 key = (OTHER,) * len(key)
             made = make()
             # One step: whoever comes second, a signal handler in the same thread too, takes what the first made.
-            cell = self._cells.setdefault(key, made)
-            if cell is made:
-                self._bind(cell, {**self._constant, **dict(zip(self.label_names, key))})
-            return cell
+            series = self._by_labels.setdefault(key, made)
+            if series is made:
+                self._bind(series, {**self._constant, **dict(zip(self.label_names, key))})
+            return series
 
     def _bind(self, cell: C, labels: Labels) -> None:
         raise NotImplementedError
@@ -189,7 +192,7 @@ class StateFamily(Family[State]):
 
 
 class InfoFamily(Family[Info]):
-    """Information: series that are always 1, whose labels come and go."""
+    """Information: series that are always 1, whose labels change."""
 
     def __init__(
         self, metric: Metric, constant: Mapping[str, str], limit: int, on_overflow: Callable[[], None]
@@ -200,7 +203,7 @@ class InfoFamily(Family[Info]):
         self._cell: Optional[Info] = None
 
     def _bind(self, cell: Info, labels: Labels) -> None:
-        self._cell = cell
+        self._series = cell
 
     def points(self) -> Iterator[Point]:
         if self._cell is not None:

@@ -12,7 +12,7 @@ from prometheus_client.samples import Sample
 
 from sedna_metrics import catalogue
 from sedna_metrics._boundary import ErrorBoundary
-from sedna_metrics.catalogue import Metric
+from sedna_metrics.catalogue import CallGroup, Metric
 from sedna_metrics.metrics._families import (
     Family,
     HistogramFamily,
@@ -60,57 +60,67 @@ class Instruments(Collector):
         """The families in use, in the catalogue's order."""
         return sorted(self._by_name.copy().values(), key=lambda each: _ORDER.get(each.metric.name, len(_ORDER)))
 
-    def counter(self, metric: Metric, /, **labels: str) -> Counter:
+    def counter(self, entry: Metric, **labels: str) -> Counter:
         """The counter of this label set."""
-        cell: Counter = self._family(metric, "counter").cell(lambda: Counter(self._rejecter(metric)), labels)
-        return cell
+        series: Counter = self._family(entry, "counter").get_or_create(lambda: Counter(self._rejecter(entry)), labels)
+        return series
 
-    def internal_counter(self, metric: Metric) -> Counter:
-        """A counter that :meth:`callback` series of ``metric`` can be made of."""
+    def internal_counter(self, entry: Metric) -> Counter:
+        """A counter that :meth:`callback` series of ``entry`` can be made of."""
         with self._lock:
-            return self.internal.setdefault(metric.name, Counter(self._rejecter(metric)))
+            return self.internal.setdefault(entry.name, Counter(self._rejecter(entry)))
 
     def gauge(
         self,
-        metric: Metric,
+        entry: Metric,
         on_nonfinite: Optional[Callable[[], None]] = None,
-        /,
         **labels: str,
     ) -> Gauge:
         """The gauge of this label set.
 
         Args:
-            metric: the catalogue entry.
+            entry: the catalogue's.
             on_nonfinite: called for each NaN or infinity.
             labels: values of the entry's own labels.
         """
 
         def make() -> Gauge:
-            return Gauge(self._rejecter(metric), metric.minimum, _CONVERT[metric.reduce], on_nonfinite)
+            return Gauge(self._rejecter(entry), entry.minimum, _CONVERT[entry.reduce], on_nonfinite)
 
-        cell: Gauge = self._family(metric, "gauge").cell(make, labels)
-        return cell
+        series: Gauge = self._family(entry, "gauge").get_or_create(make, labels)
+        return series
 
-    def state(self, metric: Metric, /, **labels: str) -> State:
+    def state(self, entry: Metric, **labels: str) -> State:
         """The state of this label set (the state's own label aside)."""
-        cell: State = self._family(metric, "state").cell(lambda: State(metric.states, self._rejecter(metric)), labels)
-        return cell
-
-    def info(self, metric: Metric) -> Info:
-        """The information."""
-        cell: Info = self._family(metric, "info").cell(lambda: Info(self._max_series, self._overflow), {})
-        return cell
-
-    def call_histogram(self, metric: Metric, /, **labels: str) -> CallHistogram:
-        """The durations of this label set, shown as a histogram; :meth:`callback` series can be made of them."""
-        cell: CallHistogram = self._family(metric, "histogram").cell(
-            lambda: CallHistogram(metric.buckets or self._bounds), labels
+        series: State = self._family(entry, "state").get_or_create(
+            lambda: State(entry.states, self._rejecter(entry)), labels
         )
-        return cell
+        return series
 
-    def callback(self, metric: Metric, read: Callable[[], Optional[float]], /, **labels: str) -> None:
+    def info(self, entry: Metric) -> Info:
+        """The information."""
+        series: Info = self._family(entry, "info").get_or_create(lambda: Info(self._max_series, self._overflow), {})
+        return series
+
+    def call_histogram(self, entry: Metric, **labels: str) -> CallHistogram:
+        """The durations of this label set, shown as a histogram; :meth:`callback` series can be made of them."""
+        series: CallHistogram = self._family(entry, "histogram").get_or_create(
+            lambda: CallHistogram(entry.buckets or self._bounds, self._rejecter(entry)), labels
+        )
+        return series
+
+    def calls(self, group: CallGroup, **labels: str) -> CallHistogram:
+        """The calls of this label set: their durations, and the group's counters and gauge that read from them."""
+        calls = self.call_histogram(group.duration, **labels)
+        self.callback(group.finished, calls.finished, **labels)
+        self.callback(group.failed, calls.failed, **labels)
+        if group.in_progress is not None:
+            self.callback(group.in_progress, calls.in_progress, **labels)
+        return calls
+
+    def callback(self, entry: Metric, read: Callable[[], Optional[float]], **labels: str) -> None:
         """Show what ``read`` gives as a counter or gauge; ``None`` shows nothing."""
-        self._family(metric, metric.form).cell(lambda: read, labels)
+        self._family(entry, entry.form).get_or_create(lambda: read, labels)
 
     def collect(self) -> Iterator[OurMetric]:
         """Every family, for prometheus_client; samples are made only if somebody asks for them."""
@@ -148,7 +158,7 @@ class Instruments(Collector):
         family = self._by_name.get(metric.name)
         if family is None:
             with self._lock:
-                # As in Family.cell(): one step, for a signal handler's sake.
+                # As in Family.get_or_create(): one step, for a signal handler's sake.
                 family = self._by_name.setdefault(metric.name, self._new_family(metric))
         return family
 
@@ -163,13 +173,12 @@ class Instruments(Collector):
         return ScalarFamily(*arguments)
 
     def renew_locks(self) -> None:
-        """In a forked child: forget locks that threads of the parent's may have held as it forked."""
+        """In a forked child: replace locks, which threads of the parent may have held."""
         self._lock = threading.RLock()
         for family in self.families:
-            family.renew_lock()
-            if isinstance(family, HistogramFamily):
-                for latency in family.cells().values():
-                    latency.renew_lock()
+            family.renew_locks()
+        for counter in self.internal.values():
+            counter.renew_lock()
 
     def _overflow(self) -> None:
         self._dropped.inc()

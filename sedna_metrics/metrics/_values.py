@@ -1,12 +1,8 @@
-"""Cells: what the worker's own threads write to.
+"""Counters, gauges and histograms, as the worker's threads update them.
 
-The hot path takes no lock and looks nothing up. It rests on three operations that CPython does in one step, so that
-threads, signal handlers and scrapes can meet in them without losing an update: ``next()`` of an ``itertools.count``,
-``list.append``, and an assignment. What costs time, sorting durations into buckets, happens when somebody looks, or
-every :data:`FOLD_EVERY` calls.
-
-Update functions are closures, kept in instance attributes: a closure's cell is reached in one bytecode, ``self.x`` in
-three (measured: docs/performance.md).
+Updating takes no lock in the common case. It rests on three operations that CPython does in one step, so that no update
+is lost between threads: ``next()`` of an ``itertools.count``, ``list.append`` and assignment. Durations are sorted into
+buckets later: when somebody reads them, or every :data:`FLUSH_EVERY` calls.
 """
 
 from __future__ import annotations
@@ -20,32 +16,28 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tu
 
 from sedna_metrics.metrics._text import label_value
 
-FOLD_EVERY = 256
-"""Calls between two foldings; a power of two. Small enough that the call that folds is not felt (some 15 us)."""
+FLUSH_EVERY = 256
+"""Calls between two sortings, a power of two: small enough that nobody notices the call that sorts (some 15 us)."""
 
 MAX_AMOUNT = 2**53
-"""Most that a counter takes at once: above it a float does not tell whole numbers apart."""
+"""Largest increment of a counter: a float does not tell larger whole numbers apart."""
 
-_ONE: Any = object()  # not None: that is what a miner gives that forgot to return its answer
-_SEQUENCES = (list, tuple, deque)
+Reject = Callable[[object, str], None]
+"""Called with an invalid value and with what the metric accepts."""
+
+_ONE: Any = object()  # not None: a miner that forgot its return statement gives that
 _MAX_DEPTH = 8
 
 
-def _peek(counter: count[int]) -> int:
-    # There is no other way to read an itertools.count without advancing it: its pickling support, which would tell as
-    # well, ends with Python 3.13. repr() is "count(41)" in every version.
-    return int(repr(counter)[6:-1])
-
-
 def to_float(value: Any) -> float:
-    """A number from what frameworks hand out: int, float, numpy scalar, one-element array or tensor.
+    """The number in an int, float, numpy scalar, one-element array or tensor.
 
     Raises:
-        TypeError: text, None or something else that is no number.
+        TypeError: text, None or something else that is not a number.
         ValueError: an array of several elements.
     """
     if isinstance(value, (str, bytes, bytearray)):
-        raise TypeError("text is no number")
+        raise TypeError("text is not a number")
     item = getattr(value, "item", None)  # numpy, PyTorch, TensorFlow, pandas: the one element as a Python number
     return float(item() if callable(item) else value)
 
@@ -56,300 +48,294 @@ def last_of(value: Any) -> float:
         if not _is_many(value):
             return to_float(value)
         value = value[-1]
-    raise ValueError("a history within a history, without end")
+    raise ValueError("lists are nested too deeply")
+
+
+def mean_of(value: Any) -> float:
+    """:func:`to_float` of the mean of scores by class, or of the value itself."""
+    if not _is_many(value):
+        return to_float(value)
+    values = [mean_of(item) for item in value]
+    if not values:
+        raise ValueError("an empty list has no mean")
+    return fsum(values) / len(values) if all(map(isfinite, values)) else sum(values) / len(values)
 
 
 def _is_many(value: Any) -> bool:
-    if isinstance(value, _SEQUENCES):
+    if isinstance(value, (list, tuple, deque)):
         return True
     dimensions = getattr(value, "ndim", None)  # a mock has one too, and it is a mock
     return isinstance(dimensions, int) and dimensions > 0
 
 
-def mean_of(value: Any) -> float:
-    """:func:`to_float` of the mean of scores by class, or of the value itself."""
-    if _is_many(value):
-        values = [mean_of(item) for item in value]
-        if not values:
-            raise ValueError("an empty list has no mean")
-        return fsum(values) / len(values) if all(map(isfinite, values)) else sum(values) / len(values)
-    return to_float(value)
+class Tally:
+    """A number that threads increase by one without a lock.
+
+    An ``itertools.count`` cannot be read without taking its next number. Readers take one too, and subtract how many
+    readers took.
+
+    Attributes:
+        add: adds one.
+    """
+
+    __slots__ = ("_count", "_lock", "_reads", "add")
+
+    def __init__(self) -> None:
+        self._count = count(1)
+        self._reads = 0
+        self._lock = threading.RLock()
+        self.add: Callable[[], int] = self._count.__next__
+
+    def value(self) -> int:
+        """The number so far."""
+        with self._lock:
+            self._reads += 1
+            return next(self._count) - self._reads
+
+    def renew_lock(self) -> None:
+        """In a forked child: replace the lock, which a thread of the parent may have held."""
+        self._lock = threading.RLock()
 
 
 class Counter:
-    """Only ever rises.
+    """A number that only increases."""
 
-    Attributes:
-        inc: ``inc()`` adds one; ``inc(n)`` adds ``n``, a whole number of 0 or more (a bool is one, numpy's too).
-    """
+    __slots__ = ("_add_one", "_lock", "_more", "_ones", "_reject")
 
-    __slots__ = ("inc", "value")
+    def __init__(self, reject: Reject) -> None:
+        self._reject = reject
+        self._ones = Tally()
+        self._add_one = self._ones.add
+        self._more = 0
+        self._lock = threading.RLock()
 
-    inc: Callable[..., None]
-    value: Callable[[], float]
+    def inc(self, amount: Any = _ONE) -> None:
+        """Add ``amount``, a whole number of 0 or more (a bool counts as 0 or 1); 1 by default."""
+        if amount is _ONE or amount is True:
+            self._add_one()
+            return
+        try:
+            whole = int(to_float(amount))
+            is_valid = bool(0 <= whole <= MAX_AMOUNT and whole == amount)
+        except Exception:  # a foreign object's __float__ may raise anything: it is not a number
+            is_valid = False
+        if is_valid:
+            with self._lock:
+                self._more += whole
+        else:
+            self._reject(amount, "a counter takes a whole number of 0 or more")
 
-    def __init__(self, reject: Callable[[object, str], None]) -> None:
-        ones = count()
-        more: List[int] = []
-        folding = threading.Lock()
+    def value(self) -> float:
+        """The sum so far."""
+        return float(self._ones.value() + self._more)
 
-        def inc(amount: Any = _ONE, next: Callable[..., Any] = next) -> None:
-            if amount is _ONE or amount is True:
-                next(ones)
-                return
-            if amount is False:
-                return
-            try:
-                whole = int(to_float(amount))
-                good = bool(0 <= whole <= MAX_AMOUNT and whole == amount)
-            except Exception:
-                # A foreign object's __float__ may raise anything; whatever it is, there is nothing to count.
-                good = False
-            if not good:
-                reject(amount, "a counter takes a whole number of 0 or more")
-            elif whole <= 64:
-                for _ in range(whole):
-                    next(ones)
-            else:
-                more.append(whole)
-                if len(more) > FOLD_EVERY:
-                    fold()
-
-        def fold() -> None:
-            # Never waits: a signal handler of the worker's may have interrupted this very function.
-            if folding.acquire(False):
-                try:
-                    chunk = more[:]
-                    more[: len(chunk)] = [sum(chunk)]
-                finally:
-                    folding.release()
-
-        def value() -> float:
-            return float(_peek(ones) + sum(more[:]))
-
-        self.inc = inc
-        self.value = value
+    def renew_lock(self) -> None:
+        """In a forked child: replace the locks."""
+        self._lock = threading.RLock()
+        self._ones.renew_lock()
 
 
 class Gauge:
-    """The latest value; without one there is no series.
+    """The latest value; there is no series before the first."""
 
-    Attributes:
-        set: takes anything that ``convert`` makes a number of.
-        assign: takes a float that another process's gauge has accepted already.
-        clear: takes the series away.
-    """
-
-    __slots__ = ("assign", "clear", "set", "value")
-
-    set: Callable[[Any], None]
-    assign: Callable[[float], None]
-    clear: Callable[[], None]
-    value: Callable[[], Optional[float]]
+    __slots__ = ("_convert", "_is_bounded", "_minimum", "_on_nonfinite", "_reject", "_value")
 
     def __init__(
         self,
-        reject: Callable[[object, str], None],
+        reject: Reject,
         minimum: float = float("-inf"),
         convert: Callable[[Any], float] = to_float,
         on_nonfinite: Optional[Callable[[], None]] = None,
     ) -> None:
-        latest: Optional[float] = None
-        bounded = minimum != float("-inf")
+        self._reject = reject
+        self._minimum = minimum
+        self._is_bounded = minimum != float("-inf")
+        self._convert = convert
+        self._on_nonfinite = on_nonfinite
+        self._value: Optional[float] = None
 
-        def set_(value: Any) -> None:
-            nonlocal latest
-            # x - x is 0 for a finite number alone: the one test that a NaN and both infinities fail.
-            if type(value) is float and value - value == 0.0 and not bounded:
-                latest = value
-                return
-            wrong = ""
-            try:
-                number = convert(value)
-                if bounded and not minimum <= number < float("inf"):
-                    wrong = f"it must be a finite number of {minimum:g} or more"
-                elif on_nonfinite is not None and not isfinite(number):
-                    on_nonfinite()
-            except Exception as why:
-                # A foreign object's __float__ may raise anything; whatever it is, there is no number to keep.
-                wrong = f"it is no number ({type(why).__name__})"
-            if wrong:
-                reject(value, wrong)
-            else:
-                latest = number
+    def set(self, value: Any) -> None:
+        """Take anything that ``convert`` makes a number of."""
+        # x - x is 0 for finite numbers only.
+        if type(value) is float and value - value == 0.0 and not self._is_bounded:
+            self._value = value
+            return
+        try:
+            number = self._convert(value)
+        except Exception as why:  # a foreign object's __float__ may raise anything
+            self._reject(value, f"it is not a number ({type(why).__name__})")
+            return
+        if self._is_bounded and not self._minimum <= number < float("inf"):
+            self._reject(value, f"it must be a finite number of {self._minimum:g} or more")
+            return
+        if self._on_nonfinite is not None and not isfinite(number):
+            self._on_nonfinite()
+        self._value = number
 
-        def clear() -> None:
-            nonlocal latest
-            latest = None
+    def restore(self, value: Optional[float]) -> None:
+        """Take a value of another gauge of this metric, which has been checked."""
+        self._value = value
 
-        def assign(value: float) -> None:
-            nonlocal latest
-            latest = value
+    def clear(self) -> None:
+        """Remove the series."""
+        self._value = None
 
-        self.set = set_
-        self.assign = assign
-        self.clear = clear
-        self.value = lambda: latest
+    def value(self) -> Optional[float]:
+        """The latest value; ``None`` before the first."""
+        return self._value
 
 
 class HistogramValue(NamedTuple):
-    """A histogram at one moment: its parts belong together."""
+    """A histogram at one moment."""
 
     counts: Tuple[int, ...]
-    """Observations in each bucket, not cumulated; one more than there are bounds, the last for +Inf."""
+    """Observations in each bucket, not cumulative; one more than there are bounds, the last for +Inf."""
     sum: float
 
 
 class CallHistogram:
-    """Durations, and with them how many calls began, finished and failed: one append tells all of it.
+    """Durations of calls, and how many calls began, finished, failed and were cancelled.
 
-    The first item of the list that durations are appended to is the histogram of all that were sorted so far. Whoever
-    copies the list, which is one step, has a histogram whose parts belong together, and putting another one in place of
-    what it was made of is one step again: readers need no lock, not even a signal handler that interrupted a folding.
+    The hot path appends durations to a list whose first item is the histogram of all durations sorted before. Copying
+    the list is one step, so a reader always sees a histogram and durations that belong together.
 
     Attributes:
-        start: call as the work begins; gives the number of the call, from 1. When it is a multiple of
-            :data:`FOLD_EVERY`, call :meth:`fold`.
-        finish: call with the seconds that the work took, as it ends well.
-        fail: call as the work ends by an exception.
-        abandon: call as the work ends without a result that is its own doing: cancelled, interrupted, closed.
+        start: call when the work begins; returns the number of the call. At each multiple of :data:`FLUSH_EVERY`, call
+            :meth:`flush_pending`.
+        finish: call with the duration in seconds when the work has ended well.
     """
 
     __slots__ = (
-        "_abandoned",
-        "_bounds",
-        "_elsewhere_failed",
-        "_elsewhere_started",
-        "_failed",
-        "_folding",
-        "_pending",
-        "_started",
-        "abandon",
-        "fail",
-        "finish",
-        "start",
-    )
+        "_bounds", "_cancelled", "_errors", "_flushing", "_lock", "_merged_starts", "_pending", "_reject", "_starts",
+        "finish", "start",
+    )  # fmt: skip
 
-    start: Callable[[], int]
-    finish: Callable[[float], None]
-    fail: Callable[[], int]
-    abandon: Callable[[], int]
-
-    def __init__(self, bounds: Sequence[float]) -> None:
+    def __init__(self, bounds: Sequence[float], reject: Reject) -> None:
         self._bounds = tuple(bounds)
-        self._folding = threading.Lock()
+        self._reject = reject
         self._pending: List[Any] = [HistogramValue((0,) * (len(self._bounds) + 1), 0.0)]
-        self._started = count(1)
-        self._failed = count(1)
-        self._abandoned = count(1)
-        self._elsewhere_started = self._elsewhere_failed = 0
-        self.start = self._started.__next__
-        self.fail = self._failed.__next__
-        self.abandon = self._abandoned.__next__
-        self.finish = self._pending.append
+        self._starts = Tally()
+        self._merged_starts = self._errors = self._cancelled = 0
+        self._lock = threading.RLock()
+        self._flushing = threading.Lock()
+        self.start: Callable[[], int] = self._starts.add
+        self.finish: Callable[[float], None] = self._pending.append
 
-    def fold(self) -> None:
-        """Sort what is pending into the buckets, unless another thread is at it.
+    def fail(self) -> None:
+        """The work ended with an exception."""
+        with self._lock:
+            self._errors += 1
 
-        Never waits: it is called on the hot path, and in a signal handler that interrupted itself.
-        """
-        if self._folding.acquire(False):
+    def cancel(self) -> None:
+        """The work was cancelled or interrupted: that is neither success nor error."""
+        with self._lock:
+            self._cancelled += 1
+
+    def observe(self, seconds: Any) -> None:
+        """Record a duration that was measured elsewhere, as one call that began and finished."""
+        try:
+            duration = to_float(seconds)
+        except Exception as why:  # a foreign object's __float__ may raise anything
+            self._reject(seconds, f"it is not a number ({type(why).__name__})")
+            return
+        if not 0 <= duration < float("inf"):
+            self._reject(seconds, "a duration is a finite number of seconds of 0 or more")
+            return
+        if not self.start() % FLUSH_EVERY:
+            self.flush_pending()
+        self.finish(duration)
+
+    def flush_pending(self) -> None:
+        """Sort the pending durations into the buckets, unless another thread is doing it. Never waits."""
+        if self._flushing.acquire(False):
             try:
                 self._replace(self._sorted)
             finally:
-                self._folding.release()
+                self._flushing.release()
 
     def _replace(self, sort: Callable[[List[Any]], HistogramValue]) -> None:
         chunk = self._pending[:]
-        # Appends may come between these two lines; they land behind what is replaced.
+        # What is appended between these two lines stays behind the part that is replaced.
         self._pending[: len(chunk)] = [sort(chunk)]
 
     def _sorted(self, chunk: List[Any]) -> HistogramValue:
-        """The histogram at the head of ``chunk`` and the durations behind it."""
-        known, durations = chunk[0], chunk[1:]
-        if not durations:
-            return known  # type: ignore[no-any-return]
-        durations.sort()
-        counts, done, total = list(known.counts), 0, len(durations)
+        """The histogram at the head of ``chunk`` together with the durations behind it."""
+        known: HistogramValue = chunk[0]
+        durations = sorted(chunk[1:])
+        counts, done = list(known.counts), 0
         for index, bound in enumerate(self._bounds):
+            if done == len(durations):
+                break
             upto = bisect_right(durations, bound, done)
-            if upto != done:
-                counts[index] += upto - done
-                done = upto
-                if done == total:
-                    break
-        counts[-1] += total - done
+            counts[index] += upto - done
+            done = upto
+        counts[-1] += len(durations) - done
         return HistogramValue(tuple(counts), known.sum + sum(durations))
 
     def histogram(self) -> HistogramValue:
         """All durations so far."""
-        self.fold()
+        self.flush_pending()
         return self._sorted(self._pending[:])
 
     def finished(self) -> float:
-        """Calls that ended well: the histogram's count, so that the two never disagree for long."""
+        """Number of calls that ended well: the histogram's count."""
         chunk = self._pending[:]
         return float(sum(chunk[0].counts) + len(chunk) - 1)
 
     def failed(self) -> float:
-        """Calls that raised."""
-        return float(_peek(self._failed) - 1 + self._elsewhere_failed)
+        """Number of calls that raised."""
+        return float(self._errors)
+
+    def started(self) -> float:
+        """Number of calls that began, without the cancelled ones."""
+        return float(self._starts.value() + self._merged_starts - self._cancelled)
 
     def in_progress(self) -> float:
-        """Calls that began and have not ended in any way."""
-        # What ended is read first: a call that begins and ends in between then shows as under way, never as -1.
+        """Number of calls that have begun and not ended."""
+        # What ended is read first: a call that begins and ends in between shows as in progress, never as -1.
         ended = self.finished() + self.failed()
         return self.started() - ended
 
-    def started(self) -> float:
-        """Calls that began, without those that were abandoned."""
-        abandoned = _peek(self._abandoned) - 1
-        return float(_peek(self._started) - 1 - abandoned + self._elsewhere_started)
-
     def merge(self, started: int, failed: int, counts: Sequence[int], seconds: float) -> None:
-        """Add what another process observed.
+        """Add the calls of a child process.
 
         Args:
-            started: calls that began there and were not abandoned; negative to take some back.
-            failed: those that raised.
-            counts: those that finished, by bucket (not cumulated; the same bounds as here).
-            seconds: how long these took together.
+            started: calls that began, without cancelled ones; negative to take some back.
+            failed: calls that raised.
+            counts: calls that finished, by bucket, not cumulative.
+            seconds: the sum of their durations.
         """
 
         def add(chunk: List[Any]) -> HistogramValue:
             ours = self._sorted(chunk)
-            theirs = (*counts, *(0,) * (len(ours.counts) - len(counts)))
-            return HistogramValue(tuple(map(sum, zip(ours.counts, theirs))), ours.sum + seconds)
+            return HistogramValue(tuple(map(sum, zip(ours.counts, counts))), ours.sum + seconds)
 
-        self._elsewhere_started += started
+        with self._lock:
+            self._merged_starts += started
+            self._errors += failed
         if any(counts):
-            with self._folding:
+            with self._flushing:
                 self._replace(add)
-        self._elsewhere_failed += failed
 
     def renew_lock(self) -> None:
-        """In a forked child: forget a lock that a thread of the parent's may have held as it forked."""
-        self._folding = threading.Lock()
-
-    def observe(self, seconds: float) -> None:
-        """Record a duration that was measured elsewhere, as one call that began and finished."""
-        if not self.start() % FOLD_EVERY:
-            self.fold()
-        self.finish(seconds)
+        """In a forked child: replace the locks, which threads of the parent may have held."""
+        self._lock = threading.RLock()
+        self._flushing = threading.Lock()
+        self._starts.renew_lock()
 
 
 class State:
-    """One of a fixed set of states; without one there is no series."""
+    """One of a fixed set of states; there is no series before the first is set."""
 
     __slots__ = ("_reject", "current", "states")
 
-    def __init__(self, states: Tuple[str, ...], reject: Callable[[object, str], None]) -> None:
+    def __init__(self, states: Tuple[str, ...], reject: Reject) -> None:
         self.states = states
         self.current: Optional[str] = None
         self._reject = reject
 
     def set(self, state: str) -> None:
-        """Go to ``state``."""
+        """Enter ``state``."""
         if isinstance(state, str) and state in self.states:
             self.current = state
         else:
@@ -357,11 +343,11 @@ class State:
 
 
 class Info:
-    """Text that is shown as labels of a series that is always 1; only the latest is there.
+    """Text, exposed as the labels of series that are always 1; only the latest is there.
 
     Args:
-        limit: how many label sets there may be.
-        on_overflow: called for each one above.
+        limit: most label sets.
+        on_overflow: called for each further one.
     """
 
     __slots__ = ("_limit", "_on_overflow", "label_sets")
@@ -372,7 +358,7 @@ class Info:
         self.label_sets: Tuple[Dict[str, str], ...] = ()
 
     def set(self, *label_sets: Dict[str, str]) -> None:
-        """Show these label sets, one series each, instead of the last ones; none where none is given."""
+        """Expose these label sets, one series each, instead of the last ones."""
         for _ in label_sets[self._limit :]:
             self._on_overflow()
         self.label_sets = tuple(

@@ -1,4 +1,4 @@
-"""What every task is handed."""
+"""What every task is given."""
 
 from __future__ import annotations
 
@@ -13,57 +13,60 @@ from sedna_metrics.metrics import Instruments
 
 
 class Emit:
-    """Takes lifecycle events; the log writes them as records. This one drops them."""
+    """Takes lifecycle events; this one drops them, the log's writes records."""
 
     def __call__(self, event: str, **fields: Any) -> None:
-        """Note ``event``, such as ``training.completed``, with the numbers that belong to it.
+        """Write ``event``.
 
         Args:
             event: one of those declared in :mod:`sedna_metrics.catalogue.log`.
-            fields: those declared for the event; ``None`` is not known. ``exception`` is what was raised, where its
-                trace belongs to the event.
+            fields: those declared for it; ``None`` means unknown. The traceback of ``exception`` is written.
         """
 
     def bind(self, **fields: Any) -> None:
-        """Put these fields on every record of the worker from now on, as gauges do; ``None`` takes one off."""
+        """Add these fields to every record of the worker from now on; ``None`` removes one."""
 
 
 @dataclass(frozen=True)
 class TaskContext:
-    """The parts of a worker that its tasks write to."""
+    """The parts of a worker that its tasks use."""
 
     instruments: Instruments
     clock: Clock
     boundary: ErrorBoundary
     emit: Emit
-    node: str = "unknown"
+    worker: str = "unknown"
+    """The worker's name: on a federated training worker the client id."""
+    worker_type: str = "unknown"
     iteration: Optional[int] = None
-    """Iteration that the environment told."""
+    """The iteration in the worker's paths."""
     on_success: Callable[[], None] = lambda: None
-    """Called as a stage of work ends well."""
+    """Called when a stage of work has ended well."""
+    on_change: Callable[[], None] = lambda: None
+    """Called when a stage or status has changed."""
     at_close: Callable[[Callable[[], None]], None] = lambda call: None
-    """Takes what is to be called as the worker is closed."""
+    """Takes a function to call when the worker closes."""
     active_runs: List[Any] = field(default_factory=list)
-    """The trainings and evaluations under way, the latest last: what code that was handed none reports to."""
+    """Trainings and evaluations in progress, the latest last."""
 
 
 if TYPE_CHECKING:
-    part = cached_property
+    lazy_instrument = cached_property
 else:
 
-    class part(cached_property):
-        """A cached property of a task: where making it fails, for a reason of ours, something inert takes its place."""
+    class lazy_instrument(cached_property):
+        """A cached property whose series exist from its first use on; a no-op if it cannot be made."""
 
         def __get__(self, task, owner=None):
             if task is None:
                 return self
-            with task._context.boundary:
+            with task._boundary:
                 return super().__get__(task, owner)
             return Noop()
 
 
 def reason(error: BaseException) -> str:
-    """What an error says, for an event's field."""
+    """The text of an error, for an event's field."""
     try:
         return str(error)[:500]
     except Exception:
@@ -71,9 +74,8 @@ def reason(error: BaseException) -> str:
 
 
 def length(items: Any) -> Optional[int]:
-    """How many items there are, or ``None`` where they do not say."""
+    """``len(items)``, or ``None`` if that fails: then there is no estimate of the time left."""
     try:
         return len(items)
-    except Exception:
-        # No length, or a data set of the worker's whose __len__ raises: then there is no estimate of the time left.
+    except Exception:  # the dataset's own __len__ may raise anything
         return None

@@ -1,38 +1,36 @@
-"""Inference at a location, as every task kind that infers has it."""
+"""Inference, as every kind of task that infers has it."""
 
 from __future__ import annotations
 
-import threading
 from typing import Callable, Optional, Tuple
 
 from sedna_metrics.catalogue import inference as metrics
 from sedna_metrics.decorators import Observation
-from sedna_metrics.metrics import CallHistogram, Counter
+from sedna_metrics.metrics import CallHistogram
 from sedna_metrics.tasks._context import TaskContext, reason
 
 
 class InferenceLocation:
-    """The series of one location, and the decorator that feeds them.
+    """The series of one location, and the decorator that updates them.
 
     Attributes:
         observe: decorator and context manager for inferences at this location.
-        latency: what they came to.
+        calls: their number and durations.
     """
 
     def __init__(self, context: TaskContext, location: str) -> None:
-        instruments = context.instruments
-        self.calls: CallHistogram = instruments.call_histogram(metrics.DURATION, location=location)
-        instruments.callback(metrics.INFERENCES, self.calls.finished, location=location)
-        instruments.callback(metrics.ERRORS, self.calls.failed, location=location)
-        instruments.callback(metrics.IN_PROGRESS, self.calls.in_progress, location=location)
+        if location == "served":
+            self.calls = context.instruments.calls(metrics.SERVED_CALLS)
+        else:
+            self.calls = context.instruments.calls(metrics.INFERENCE_CALLS, location=location)
         failures = FailureEvents(context, location, self.calls.failed)
         self.observe = Observation(self.calls, failures, context.clock.monotonic, context.boundary)
 
 
 class FailureEvents:
-    """Writes an event for an inference that raised, one a minute at most: a broken model fails at every frame.
+    """Writes an event for a failed inference, at most one a minute: a broken model fails at every frame.
 
-    How many had none is told by the next event, and by a last one as the worker is closed.
+    The next event, and a last one when the worker closes, say how many were left out.
     """
 
     INTERVAL_SECONDS = 60.0
@@ -41,58 +39,54 @@ class FailureEvents:
         self._context = context
         self._location = location
         self._failures = failures
-        self._lock = threading.RLock()
         self._quiet_until = float("-inf")
         self._suppressed = 0
         self._last: Optional[Tuple[str, str]] = None
-        self._tells_at_close = False
 
-    def __call__(self, error: BaseException) -> None:
-        if not isinstance(error, Exception):
-            return  # an interrupt, an exit, a cancellation: not the inference's fault
-        with self._context.boundary:
-            now, said = self._context.clock.monotonic(), reason(error)  # the worker's own __str__: not under the lock
-            with self._lock:
-                if now < self._quiet_until:
-                    self._suppressed += 1
-                    self._last = (type(error).__name__, said)
-                    return
-                self._quiet_until = now + self.INTERVAL_SECONDS
-                suppressed, self._suppressed = self._suppressed, 0
-                if not self._tells_at_close:
-                    self._tells_at_close = True
-                    self._context.at_close(self._tell_the_rest)
-            self._emit(type(error).__name__, said, suppressed, error)
+    def __call__(self, error: Exception) -> None:
+        # Without a lock: two threads at once may write two events, which does no harm.
+        now = self._context.clock.monotonic()
+        self._last, is_first = (type(error).__name__, reason(error)), self._last is None
+        if now < self._quiet_until:
+            self._suppressed += 1
+            return
+        self._quiet_until = now + self.INTERVAL_SECONDS
+        if is_first:
+            self._context.at_close(self._write_rest)
+        self._write(*self._last, error)
 
-    def _tell_the_rest(self) -> None:
+    def _write_rest(self) -> None:
         if self._suppressed and self._last is not None:
-            suppressed, self._suppressed = self._suppressed, 0
-            self._emit(*self._last, suppressed, None)
+            self._write(*self._last, None)
 
-    def _emit(self, error: str, said: str, suppressed: int, exception: Optional[BaseException]) -> None:
+    def _write(self, error: str, why: str, exception: Optional[BaseException]) -> None:
+        suppressed, self._suppressed = self._suppressed, 0
         self._context.emit(
             "inference.failed",
             exception=exception,
             location=self._location,
             error=error,
-            reason=said,
+            reason=why,
             failures=self._failures(),
             suppressed=suppressed,
         )
 
 
-def samples_told_or_inferred(told: Counter, latency: CallHistogram) -> Callable[[], float]:
-    """The number of samples: what the script tells, or the inferences as long as it has told nothing.
+def count_samples(context: TaskContext, calls: CallHistogram) -> Callable[..., None]:
+    """Expose the number of samples: as the script counts them, or the inferences while it has counted none.
 
-    A counter must not fall: what was shown before the script began to tell stays until it has told more.
+    Returns:
+        what the script counts them with.
     """
+    counted = context.instruments.internal_counter(metrics.SAMPLES)
     shown = 0.0
 
     def read() -> float:
-        nonlocal shown
-        samples = told.value()
+        nonlocal shown  # a counter must not fall when the script begins to count
+        samples = counted.value()
         if not samples:
-            shown = latency.finished() + latency.failed()
+            shown = calls.finished() + calls.failed()
         return max(samples, shown)
 
-    return read
+    context.instruments.callback(metrics.SAMPLES, read)
+    return counted.inc

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from typing import Iterator, Optional
+from functools import partial
+from typing import Optional
 
+from sedna_metrics._boundary import contained
 from sedna_metrics._compat import cached_property
+from sedna_metrics._noop import Noop
 from sedna_metrics.catalogue import inference as metrics
 from sedna_metrics.decorators import Observation
-from sedna_metrics.tasks._context import TaskContext, part
-from sedna_metrics.tasks._evaluation import Deployment, Evaluation, EvaluationSeries, evaluation_run
+from sedna_metrics.tasks._context import TaskContext, lazy_instrument
+from sedna_metrics.tasks._evaluation import Deployment, DeploymentSeries, Evaluation, EvaluationSeries
 from sedna_metrics.tasks._inference import InferenceLocation
-from sedna_metrics.tasks._iteration import Iteration
-from sedna_metrics.tasks._stages import Stages
-from sedna_metrics.tasks._training import Training, TrainingSeries, training_run
+from sedna_metrics.tasks._stages import Iteration, Stages
+from sedna_metrics.tasks._training import Training, TrainingSeries
 
 
 class LearningTask:
@@ -21,81 +22,70 @@ class LearningTask:
 
     def __init__(self, context: TaskContext) -> None:
         self._context = context
+        self._boundary = context.boundary
         self._stages = Stages(context)
         self._iteration = Iteration(context)
         if context.iteration is not None:
-            self._iteration.is_at(context.iteration)
+            self._iteration.start_at(context.iteration)
 
-    @part
+    @lazy_instrument
     def inference(self) -> Observation:
-        """Decorator and context manager for an inference of the deployed model, which is one sample each."""
-        latency = self._edge.calls
-        self._context.instruments.callback(metrics.SAMPLES, lambda: latency.finished() + latency.failed())
+        """Decorator and context manager for an inference of the deployed model; each is one sample."""
+        calls = self._edge.calls
+        self._context.instruments.callback(metrics.SAMPLES, lambda: calls.finished() + calls.failed())
         return self._edge.observe
 
-    @contextmanager
-    def training(self, samples: Optional[int] = None, epochs: Optional[int] = None) -> Iterator[Training]:
-        """The train stage: running while the body runs, then completed, or failed if it raised.
+    @contained(Noop)
+    def training(self, samples: Optional[int] = None, epochs: Optional[int] = None) -> Training:
+        """The train stage, as a context manager: running, then completed, or failed if the body raised.
 
         Args:
-            samples: number of samples that are trained on.
+            samples: number of training samples (TrainSampleNum).
             epochs: number of epochs planned.
         """
-        with self._stages.run("train"), training_run(
-            self._context, lambda: self._training, samples, epochs
-        ) as training:
-            yield training
+        return Training(self._context, self._training, partial(self._stages.set, "train"), samples, epochs)
 
-    @contextmanager
-    def evaluation(self, samples: Optional[int] = None) -> Iterator[Evaluation]:
-        """The eval stage: running while the body runs, then completed, or failed if it raised.
+    @contained(Noop)
+    def evaluation(self, samples: Optional[int] = None) -> Evaluation:
+        """The eval stage, as a context manager: running, then completed, or failed if the body raised.
 
         Args:
-            samples: number of samples that are evaluated on.
+            samples: number of evaluation samples (EvalSampleNum).
         """
-        with self._stages.run("eval"), evaluation_run(self._context, lambda: self._evaluation, samples) as evaluation:
-            yield evaluation
+        return Evaluation(self._context, self._evaluation, partial(self._stages.set, "eval"), samples)
 
-    @contextmanager
-    def deployment(self, url: object) -> Iterator[None]:
-        """The deploy stage, around the code that brings the model at ``url`` into use.
+    @contained(Noop)
+    def deployment(self, url: object) -> Deployment:
+        """The deploy stage, as a context manager around the code that puts the model at ``url`` into use."""
+        return Deployment(self._context, self._deployment, partial(self._stages.set, "deploy"), url)
 
-        DeployStatus is waiting while the body runs, then ok, or not_ok if it raised.
-        """
-        with self._stages.run("deploy"):
-            with self._context.boundary:
-                self._deployment.waiting()
-            try:
-                yield
-            except BaseException as error:
-                with self._context.boundary:
-                    self._deployment.not_deployed(url, type(error).__name__)
-                raise
-            with self._context.boundary:
-                self._deployment.deployed(url)
-
+    @contained()
     def not_deployed(self, url: object, reason: str) -> None:
         """The model at ``url`` was not better, or not wanted: DeployStatus is not_ok, the deployed model stays."""
-        with self._context.boundary:
-            self._stages.status("deploy", "completed")
-            self._deployment.not_deployed(url, reason)
+        self._stages.set("deploy", "completed")
+        self._deployment.not_deployed(url, reason)
 
+    @contained()
     def stage(self, stage: str, status: str) -> None:
-        """Say stage and status outright, where no context manager above fits (TaskStage, CurrentStatus).
+        """Set stage and status directly, if no context manager fits (TaskStage, CurrentStatus).
 
         Args:
             stage: train, eval or deploy.
             status: waiting, ready, starting, running, completed or failed.
         """
-        with self._context.boundary:
-            if self._stages.status(stage, status):
-                self._context.emit("stage.changed", task_stage=stage, status=status)
+        if self._stages.set(stage, status):
+            self._context.emit("stage.changed", task_stage=stage, status=status)
 
+    @contained()
     def iteration(self, number: int) -> None:
-        """Begin iteration ``number`` (IterationNo). Sedna's train and eval workers are told theirs by their paths."""
-        with self._context.boundary:
-            if self._iteration.begin(number):
-                self._new_iteration()
+        """Begin iteration ``number`` (IterationNo). Sedna's train and eval workers get theirs from their paths."""
+        if self._iteration.begin(number):
+            self._new_iteration()
+
+    @contained()
+    def end(self, status: str) -> None:
+        """The worker ends: stages that are not finished are ``completed`` or ``failed``."""
+        self._stages.end(status)
 
     def _new_iteration(self) -> None:
         """For what is counted by iteration."""
@@ -113,5 +103,5 @@ class LearningTask:
         return EvaluationSeries(self._context)
 
     @cached_property
-    def _deployment(self) -> Deployment:
-        return Deployment(self._context)
+    def _deployment(self) -> DeploymentSeries:
+        return DeploymentSeries(self._context)

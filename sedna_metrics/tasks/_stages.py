@@ -1,28 +1,28 @@
-"""Stages of a task (train, eval, deploy) and their statuses."""
+"""Stages (train, eval, deploy) and iterations of a task."""
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from typing import Iterator
+from typing import Dict
 
 from sedna_metrics.catalogue import learning as metrics
 from sedna_metrics.tasks._context import TaskContext
 
+_STAGE_OF_WORKER = {"train": "train", "eval": "eval"}
+
 
 class Stages:
-    """Which stage the worker is in, and how each stage that it entered stands."""
+    """The stage that the worker is in, and the status of each stage that it has entered."""
 
     def __init__(self, context: TaskContext) -> None:
         self._context = context
         self._stage = context.instruments.state(metrics.TASK_STAGE)
+        self._statuses: Dict[str, str] = {}
 
-    def status(self, stage: str, status: str) -> bool:
-        """Enter ``stage`` (train, eval, deploy) with ``status`` (waiting, ready, starting, running, completed, failed).
-
-        Anything else is refused as a whole, and counted in ``sedna_metrics_rejected_values_total``.
+    def set(self, stage: str, status: str) -> bool:
+        """Enter ``stage`` with ``status``; invalid values are rejected, and change nothing.
 
         Returns:
-            whether it was taken.
+            whether they are valid.
         """
         for metric, value in ((metrics.TASK_STAGE, stage), (metrics.STAGE_STATUS, status)):
             if not isinstance(value, str) or value not in metric.states:
@@ -31,19 +31,39 @@ class Stages:
         self._stage.set(stage)
         self._context.instruments.state(metrics.STAGE_STATUS, task_stage=stage).set(status)
         self._context.emit.bind(task_stage=stage)
+        self._statuses[stage] = status
+        self._context.on_change()
         return True
 
-    @contextmanager
-    def run(self, stage: str) -> Iterator[None]:
-        """Running while the body runs, then completed, or failed if it raised."""
-        boundary = self._context.boundary
-        with boundary:
-            self.status(stage, "running")
-        try:
-            yield
-        except BaseException:
-            with boundary:
-                self.status(stage, "failed")
-            raise
-        with boundary:
-            self.status(stage, "completed")
+    def end(self, status: str) -> None:
+        """The worker ends: stages that are not finished get this status, also one that was never entered."""
+        own = _STAGE_OF_WORKER.get(self._context.worker_type)
+        if own is not None and own not in self._statuses and status == "failed":
+            self.set(own, status)
+        for stage, now in list(self._statuses.items()):
+            if now not in ("completed", "failed"):
+                self.set(stage, status)
+
+
+class Iteration:
+    """The iteration that the task is in, or local round: IterationNo."""
+
+    def __init__(self, context: TaskContext) -> None:
+        self._context = context
+        self._number = context.instruments.gauge(metrics.ITERATION)
+
+    def start_at(self, number: int) -> None:
+        """Set the number that the environment gives; nothing begins by that."""
+        self._number.set(number)
+        self._context.emit.bind(iteration=number)
+
+    def begin(self, number: int) -> bool:
+        """Begin iteration ``number``; returns whether it is another valid one than before."""
+        before = self._number.value()
+        self._number.set(number)
+        now = self._number.value()
+        if now is None or now == before:
+            return False
+        self._context.emit.bind(iteration=int(now))
+        self._context.emit("iteration.started", iteration=int(now))
+        return True

@@ -1,19 +1,18 @@
-"""Federated learning: nodes train on their own data, an aggregator makes one model of theirs."""
+"""Federated learning: nodes train, one worker aggregates."""
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from typing import Any, Iterable, Iterator, List, Optional, Tuple, Union
+from typing import Any, Iterable, List, Optional, Tuple, Union
 
-from sedna_metrics._boundary import ErrorBoundary
-from sedna_metrics._clock import Clock
+from sedna_metrics._boundary import contained
 from sedna_metrics._compat import cached_property
 from sedna_metrics._noop import Noop
 from sedna_metrics.catalogue import federated
 from sedna_metrics.metrics import CallHistogram, Counter
 from sedna_metrics.tasks._context import TaskContext, reason
-from sedna_metrics.tasks._iteration import Iteration
-from sedna_metrics.tasks._training import Training, TrainingSeries, training_run
+from sedna_metrics.tasks._runs import Run
+from sedna_metrics.tasks._stages import Iteration
+from sedna_metrics.tasks._training import Training, TrainingSeries
 
 
 class FederatedLearning:
@@ -21,83 +20,98 @@ class FederatedLearning:
 
     def __init__(self, context: TaskContext) -> None:
         self._context = context
+        self._boundary = context.boundary
         instruments = context.instruments
         self._status = instruments.state(federated.TRAIN_STATUS)
         self._iteration = Iteration(context)
         self._nodes = instruments.gauge(federated.TRAIN_NODES)
         self._node_info = instruments.info(federated.TRAIN_NODE)
-        self._was_told_nodes = False
+        self._has_nodes = False
         self._round = instruments.gauge(federated.AGGREGATION_ROUND)
 
-    @contextmanager
-    def training(self, samples: Optional[int] = None, epochs: Optional[int] = None) -> Iterator[Training]:
-        """A training worker's whole work, all rounds of it.
+    @contained(Noop)
+    def training(self, samples: Optional[int] = None, epochs: Optional[int] = None) -> Training:
+        """A training worker's whole work in all rounds, as a context manager.
 
-        TrainStatus is running while the body runs (waiting within :meth:`waiting`), then completed, or failed if it
-        raised.
+        TrainStatus is running (waiting within :meth:`waiting`), then completed, or failed if the body raised.
 
         Args:
-            samples: number of this node's samples (TrainSampleNum, NodeSampleNum).
+            samples: number of this worker's samples (TrainSampleNum, NodeSampleNum).
             epochs: number of epochs planned, over all rounds.
         """
-        boundary = self._context.boundary
-        with boundary:
-            if samples is not None:
-                self.node_samples(samples)
-            self._status.set("running")
-        try:
-            with training_run(self._context, lambda: self._training, samples, epochs) as training:
-                yield training
-        except BaseException:
-            with boundary:
-                self._status.set("failed")
-            raise
-        with boundary:
-            self._status.set("completed")
+        if samples is not None:
+            self.node_samples(samples)
+        return Training(self._context, self._training, self._set_status, samples, epochs)
 
-    @contextmanager
-    def waiting(self) -> Iterator[None]:
-        """Around waiting for the aggregate: TrainStatus is waiting, and running again after it."""
-        with self._context.boundary:
-            self._status.set("waiting")
-            self._context.emit("training.waiting")
-        try:
-            yield
-        finally:
-            with self._context.boundary:
-                self._status.set("running")
+    def waiting(self) -> Waiting:
+        """A context manager around waiting for the aggregate: TrainStatus is waiting, then running again."""
+        return Waiting(self)
 
+    @contained()
     def iteration(self, number: int) -> None:
         """Begin local round ``number`` (IterationNo)."""
-        with self._context.boundary:
-            self._iteration.begin(number)
+        self._iteration.begin(number)
 
+    @contained()
     def aggregate_received(self, number: int) -> None:
-        """Say, on a training worker, that the aggregate of round ``number`` came (AggregationNo)."""
-        with self._context.boundary:
-            self._round.set(number)
-            self._context.emit("aggregate.received", round=number)
+        """A training worker has received the aggregate of round ``number`` (AggregationNo)."""
+        self._round.set(number)
+        self._context.emit("aggregate.received", round=number)
 
+    @contained()
     def status(self, status: str) -> None:
-        """Say outright what training is at (TrainStatus), where no context manager above fits: on the aggregator.
+        """Set TrainStatus directly, if no context manager fits: on the aggregator.
 
         Args:
             status: waiting, running, completed or failed.
         """
-        with self._context.boundary:
-            self._status.set(status)
+        self._set_status(status)
 
+    @contained()
     def train_nodes(self, nodes: Union[int, Iterable[str]]) -> None:
-        """Say which nodes take part now (TrainNodes).
+        """Set which nodes take part now (TrainNodes).
 
         Args:
-            nodes: their names, or only their number where the names are not known.
+            nodes: the clients' ids, or only their number.
         """
-        with self._context.boundary:
-            self._was_told_nodes = True
-            self._set_nodes(nodes)
+        self._has_nodes = True
+        self._set_nodes(nodes)
 
-    def _set_nodes(self, nodes: Union[int, Iterable[str]]) -> None:
+    @contained()
+    def node_samples(self, samples: int, client: Optional[str] = None) -> None:
+        """Set the number of samples of a client (NodeSampleNum).
+
+        Args:
+            samples: their number.
+            client: the client's id, which is the training worker's WORKER_NAME; by default this worker's own.
+        """
+        name = self._context.worker if client is None else str(client)
+        self._context.instruments.gauge(federated.NODE_SAMPLES, None, client=name).set(samples)
+
+    @contained(Noop)
+    def aggregation(self, number: Optional[int] = None) -> Aggregation:
+        """The aggregator's round, as a context manager: from waiting for updates to the aggregate sent.
+
+        A round that ends well counts (AggregationNo); its duration runs from the first :meth:`Aggregation.update`. If
+        :meth:`train_nodes` is never called, TrainNodes are the clients whose updates came.
+
+        Args:
+            number: of the round; by default one more than the last.
+        """
+        return Aggregation(self, int(self._round.value() or 0) + 1 if number is None else number)
+
+    @contained()
+    def end(self, status: str) -> None:
+        """The worker ends: TrainStatus, if it is not finished, is ``completed`` or ``failed``."""
+        is_own = self._status.current is not None or (status == "failed" and self._context.worker_type == "train")
+        if is_own and self._status.current not in ("completed", "failed"):
+            self._set_status(status)
+
+    def _set_status(self, status: str) -> None:
+        self._status.set(status)
+        self._context.on_change()
+
+    def _set_nodes(self, nodes: Any) -> None:
         before = self._nodes.value()
         if isinstance(nodes, (str, bytes)):
             nodes = [nodes if isinstance(nodes, str) else nodes.decode("utf-8", "replace")]
@@ -107,58 +121,9 @@ class FederatedLearning:
             self._node_info.set(*({"client": name} for name in names))
         else:
             self._nodes.set(nodes)
-            self._node_info.set()  # which ones they are is not known any more
+            self._node_info.set()
         if self._nodes.value() != before:
             self._context.emit("nodes.changed", nodes=self._nodes.value())
-
-    def node_samples(self, samples: int, node: Optional[str] = None) -> None:
-        """Say how many samples a node has (NodeSampleNum).
-
-        Args:
-            samples: their number.
-            node: the node's name; this worker's own where it is not given.
-        """
-        with self._context.boundary:
-            name = self._context.node if node is None else str(node)
-            self._context.instruments.gauge(federated.NODE_SAMPLES, client=name).set(samples)
-
-    @contextmanager
-    def aggregation(self, number: Optional[int] = None) -> Iterator[Aggregation]:
-        """The aggregator's round: from waiting for updates to the aggregate sent.
-
-        Ends well, it counts (AggregationNo); the time runs from the first :meth:`Aggregation.update`. A script that
-        never calls :meth:`train_nodes` has as TrainNodes those whose update came.
-
-        Args:
-            number: the round's number; one more than the last where it is not given.
-        """
-        boundary, emit = self._context.boundary, self._context.emit
-        aggregation: Any = None
-        with boundary:
-            if number is None:
-                number = int(self._round.value() or 0) + 1
-            self._aggregations  # noqa: B018 - a rate needs the series to be there, at 0, before the first round ends
-            aggregation = Aggregation(self, self._context.clock, boundary)
-            emit.bind(iteration=number)
-            emit("aggregation.started", round=number)
-        if aggregation is None:
-            aggregation = Noop()
-        try:
-            yield aggregation
-        except BaseException as error:
-            with boundary:
-                emit("aggregation.failed", round=number, error=type(error).__name__, reason=reason(error))
-            raise
-        with boundary:
-            count, durations = self._aggregations
-            seconds = aggregation.seconds()
-            durations.observe(seconds)
-            count.inc()
-            self._round.set(number)
-            if not self._was_told_nodes:
-                self._set_nodes(aggregation.nodes)
-            emit("aggregation.completed", round=number, nodes=len(aggregation.nodes), duration_seconds=seconds)
-            self._context.on_success()
 
     @cached_property
     def _training(self) -> TrainingSeries:
@@ -170,35 +135,66 @@ class FederatedLearning:
         return instruments.counter(federated.AGGREGATIONS), instruments.call_histogram(federated.AGGREGATION_DURATION)
 
 
-class Aggregation:
+class Waiting:
+    """A block in which a training worker waits for the aggregate."""
+
+    def __init__(self, task: FederatedLearning) -> None:
+        self._task = task
+        self._boundary = task._boundary
+
+    @contained()
+    def __enter__(self) -> None:
+        self._task._set_status("waiting")
+        self._task._context.emit("training.waiting")
+
+    @contained()
+    def __exit__(self, *_: object) -> None:
+        self._task._set_status("running")
+
+
+class Aggregation(Run):
     """One round of aggregation.
 
     Attributes:
-        nodes: names of the nodes whose update came, in that order.
+        nodes: ids of the clients whose updates came, in that order.
     """
 
-    def __init__(self, task: FederatedLearning, clock: Clock, boundary: ErrorBoundary) -> None:
+    def __init__(self, task: FederatedLearning, number: int) -> None:
+        super().__init__(task._context, lambda status: None)
         self._task = task
-        self._clock = clock
-        self._boundary = boundary
-        self._began = clock.monotonic()
+        self._number = number
         self.nodes: List[str] = []
+        task._aggregations  # noqa: B018 - the series must exist, at 0, before the first round ends
 
-    def update(self, node: str, samples: Optional[int] = None) -> None:
-        """A node's update came.
+    @contained()
+    def update(self, client: str, samples: Optional[int] = None) -> None:
+        """A client's update has come.
 
         Args:
-            node: the node's name.
-            samples: number of samples that it trained on (NodeSampleNum).
+            client: its id.
+            samples: number of samples that it was trained on (NodeSampleNum).
         """
-        with self._boundary:
-            if not self.nodes:
-                self._began = self._clock.monotonic()
-            if node not in self.nodes:
-                self.nodes.append(node)
-            if samples is not None:
-                self._task.node_samples(samples, node)
+        if not self.nodes:
+            self._began = self._context.clock.monotonic()
+        if client not in self.nodes:
+            self.nodes.append(client)
+        if samples is not None:
+            self._task.node_samples(samples, client)
 
-    def seconds(self) -> float:
-        """Time since the first update, or since the round began where none came."""
-        return max(0.0, self._clock.monotonic() - self._began)
+    def _on_begin(self) -> None:
+        self._context.emit.bind(iteration=self._number)
+        self._context.emit("aggregation.started", round=self._number)
+
+    def _on_end(self, error: Optional[BaseException]) -> None:
+        if error is not None:
+            fields = {"error": type(error).__name__, "reason": reason(error)}
+            self._context.emit("aggregation.failed", round=self._number, **fields)
+            return
+        count, durations = self._task._aggregations
+        seconds = max(0.0, self._seconds())
+        durations.observe(seconds)
+        count.inc()
+        self._task._round.set(self._number)
+        if not self._task._has_nodes:
+            self._task._set_nodes(self.nodes)
+        self._context.emit("aggregation.completed", round=self._number, nodes=len(self.nodes), duration_seconds=seconds)

@@ -6,7 +6,7 @@ from typing import Callable
 
 from sedna_metrics.catalogue import inference as metrics, learning
 from sedna_metrics.decorators import Observation
-from sedna_metrics.tasks._context import TaskContext, part
+from sedna_metrics.tasks._context import TaskContext, lazy_instrument
 from sedna_metrics.tasks._learning import LearningTask
 
 
@@ -18,18 +18,18 @@ class IncrementalLearning(LearningTask):
         self._inferences_before = 0.0
         self._hard_samples_before = 0.0
 
-    @part
+    @lazy_instrument
     def inference(self) -> Observation:
         """Decorator and context manager for an inference of the deployed model (IterationInferenceCount)."""
         finished = self._edge.calls.finished
         self._context.instruments.callback(learning.ITERATION_INFERENCES, lambda: finished() - self._inferences_before)
         return super().inference
 
-    @part
+    @lazy_instrument
     def hard_sample(self) -> Callable[..., None]:
         """``hard_sample()`` counts a sample that the miner called hard (HardSampleNum, IterationHardSampleNum).
 
-        ``hard_sample(n)`` counts ``n``; the miner's own answer, a bool, will do.
+        ``hard_sample(n)`` counts ``n``; the miner's own answer, a bool, counts as 0 or 1.
         """
         instruments = self._context.instruments
         hard = instruments.counter(metrics.HARD_SAMPLES)

@@ -7,26 +7,27 @@ from typing import Callable
 from sedna_metrics._compat import cached_property
 from sedna_metrics.catalogue import inference as metrics
 from sedna_metrics.decorators import Observation
-from sedna_metrics.tasks._context import TaskContext, part
-from sedna_metrics.tasks._inference import FailureEvents, InferenceLocation, samples_told_or_inferred
+from sedna_metrics.tasks._context import TaskContext, lazy_instrument
+from sedna_metrics.tasks._inference import InferenceLocation, count_samples
 
 
 class JointInference:
     """``worker.joint_inference``, for edge and cloud workers of a JointInferenceService.
 
-    The series of each attribute exist from the moment the script first mentions it.
+    The series of each attribute exist from its first use on.
     """
 
     def __init__(self, context: TaskContext) -> None:
         self._context = context
+        self._boundary = context.boundary
 
-    @part
+    @lazy_instrument
     def edge_inference(self) -> Observation:
         """Decorator and context manager for an inference at the edge (EdgeInferenceCount)."""
-        self.sample  # noqa: B018 - without a word about samples, each edge inference is one
+        self.sample  # noqa: B018 - each edge inference is a sample, unless the script counts them
         return self._edge.observe
 
-    @part
+    @lazy_instrument
     def cloud_inference(self) -> Observation:
         """Decorator and context manager for an inference that the cloud does for this worker (CloudInferenceCount).
 
@@ -34,34 +35,28 @@ class JointInference:
         """
         return InferenceLocation(self._context, "cloud").observe
 
-    @part
+    @lazy_instrument
     def hard_sample(self) -> Callable[..., None]:
         """``hard_sample()`` counts a sample that the miner called hard (HardSampleNum).
 
-        Whether or not the cloud answers. ``hard_sample(n)`` counts ``n``; the miner's own answer, a bool, will do.
+        It counts whether or not the cloud answers. ``hard_sample(n)`` counts ``n``; the miner's own answer, a bool,
+        counts as 0 or 1.
         """
         return self._context.instruments.counter(metrics.HARD_SAMPLES).inc
 
-    @part
+    @lazy_instrument
     def sample(self) -> Callable[..., None]:
         """``sample()`` counts a sample put to the task.
 
-        A script that never calls it has one for each edge inference; one that mines before it infers (Sedna's
-        MINING_MODE mining-then-inference) has to call it.
+        A script that never calls it has one for each edge inference. Call it if you mine before you infer (Sedna's
+        MINING_MODE mining-then-inference).
         """
-        told = self._context.instruments.internal_counter(metrics.SAMPLES)
-        self._context.instruments.callback(metrics.SAMPLES, samples_told_or_inferred(told, self._edge.calls))
-        return told.inc
+        return count_samples(self._context, self._edge.calls)
 
-    @part
+    @lazy_instrument
     def serve(self) -> Observation:
         """Decorator and context manager, in the cloud worker, for an inference that is done for others."""
-        instruments = self._context.instruments
-        served = instruments.call_histogram(metrics.SERVED_DURATION)
-        instruments.callback(metrics.SERVED, served.finished)
-        instruments.callback(metrics.SERVED_ERRORS, served.failed)
-        failures = FailureEvents(self._context, "served", served.failed)
-        return Observation(served, failures, self._context.clock.monotonic, self._context.boundary)
+        return InferenceLocation(self._context, "served").observe
 
     @cached_property
     def _edge(self) -> InferenceLocation:

@@ -36,11 +36,11 @@ class CapturedWorker(Worker):
     def reopen(self) -> None:
         """Be as before :meth:`close`."""
         self._closed = False
-        self._register()
+        self._register(self._instruments)
 
     def _open(self, environ: Mapping[str, str]) -> None:
         exports(self.settings, self.identity)  # what is wrong with the settings is an error here as there
-        self._register()
+        self._register(self._instruments)
 
 
 class Takeover:
@@ -95,8 +95,8 @@ def remember(worker: Worker) -> Callable[[], None]:
     before = {id(cell): _read(cell) for cell in _cells(worker)}
 
     def restore() -> None:
-        while worker.unfinished:
-            worker.unfinished.pop()()
+        while worker.open_runs:
+            worker.open_runs.pop()(False)
         for cell in _cells(worker):
             _write(cell, before.get(id(cell)))
 
@@ -104,7 +104,7 @@ def remember(worker: Worker) -> Callable[[], None]:
 
 
 def _cells(worker: Worker) -> List[Any]:
-    return [cell for family in worker._instruments.families for cell in family.cells().values()]
+    return [cell for family in worker._instruments.families for cell in family.series().values()]
 
 
 def _read(cell: Any) -> Any:
@@ -115,7 +115,7 @@ def _read(cell: Any) -> Any:
 
 def _write(cell: Any, value: Any) -> None:
     if isinstance(cell, Gauge):
-        cell.clear() if value is None else cell.assign(value)
+        cell.restore(value)
     elif isinstance(cell, State):
         cell.current = value
     elif isinstance(cell, Info):

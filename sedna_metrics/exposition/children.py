@@ -1,0 +1,299 @@
+"""Child processes: each writes what it has counted to a file; the main process adds the files to its own metrics.
+
+The files are in a private folder of the main process. Children inherit its path in an environment variable
+(:data:`sedna_metrics.settings.PARENT_VARIABLE`). A child writes its file every :data:`INTERVAL_SECONDS` and when it
+ends, so at most that much is lost if it is killed. The main process reads the files before each scrape and push. No
+process waits for another.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import logging
+import os
+import re
+import secrets
+import shutil
+import stat
+import tempfile
+import threading
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, NamedTuple, Tuple
+
+from sedna_metrics._boundary import ErrorBoundary
+from sedna_metrics.metrics import Instruments, Snapshot, end_calls, merge, parse, snapshot, subtract, to_rows
+
+INTERVAL_SECONDS = 0.5
+MAX_FILE_BYTES = 1 << 20
+MAX_FILES = 1000
+
+_PREFIX = "sedna-metrics-children-"
+_FILE = re.compile(r"(\d{1,10})-[0-9a-f]{8}\.json\Z")
+_SHARED_MEMORY = "/dev/shm"
+_LOGGER = logging.getLogger("sedna_metrics")
+
+
+class Folder:
+    """A private folder, opened as a descriptor so that nobody can put another in its place.
+
+    Raises:
+        OSError: it cannot be opened, is a link, is not ours, or others have access to it.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            self._check()
+        except OSError:
+            self.close()
+            raise
+
+    @classmethod
+    def create(cls) -> Folder:
+        """Make one in the folder for temporary files, or in shared memory if that cannot be written.
+
+        Raises:
+            OSError: neither can be written.
+        """
+        try:
+            parent = tempfile.gettempdir()
+            path = tempfile.mkdtemp(prefix=_PREFIX, dir=parent)
+        except OSError:
+            parent = _SHARED_MEMORY
+            path = tempfile.mkdtemp(prefix=_PREFIX, dir=parent)
+        folder = cls(path)
+        fcntl.flock(folder._descriptor, fcntl.LOCK_EX)  # free as soon as this process is gone
+        for left in list(Path(parent).glob(f"{_PREFIX}*"))[:MAX_FILES]:
+            _remove_if_abandoned(str(left))
+        return folder
+
+    def names(self) -> List[str]:
+        """The files in it."""
+        self._check()
+        return os.listdir(self._descriptor)[:MAX_FILES]
+
+    def read(self, name: str) -> Tuple[Tuple[int, ...], bytes]:
+        """A file's version and content; only a regular file of ours of limited size is read.
+
+        Raises:
+            OSError: it is gone, or not such a file.
+        """
+        descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self._descriptor)
+        with os.fdopen(descriptor, "rb") as file:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or status.st_size > MAX_FILE_BYTES:
+                raise OSError(f"{name} is not a snapshot")
+            return _version(status), file.read(MAX_FILE_BYTES)
+
+    def version(self, name: str) -> Tuple[int, ...]:
+        """Changes whenever the file does; empty if it is gone."""
+        try:
+            return _version(os.stat(name, dir_fd=self._descriptor, follow_symlinks=False))
+        except OSError:
+            return ()
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write a file; readers see its old content or the new one."""
+        self._check()
+        temporary = f".{name}"
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+        with os.fdopen(os.open(temporary, flags, 0o600, dir_fd=self._descriptor), "wb") as file:
+            file.write(content)
+        os.replace(temporary, name, src_dir_fd=self._descriptor, dst_dir_fd=self._descriptor)
+
+    def remove(self, name: str) -> None:
+        """Remove a file."""
+        os.unlink(name, dir_fd=self._descriptor)
+
+    def close(self) -> None:
+        """Close the descriptor; the folder stays."""
+        os.close(self._descriptor)
+
+    def _check(self) -> None:
+        status = os.fstat(self._descriptor)
+        if status.st_uid != os.geteuid() or stat.S_IMODE(status.st_mode) != 0o700:
+            raise PermissionError(f"{self.path} is not a private folder of this user")
+
+
+class _Child(NamedTuple):
+    """What the main process knows of one child's file."""
+
+    version: Tuple[int, ...] = ()
+    values: Snapshot = {}  # noqa: RUF012 - never changed
+    errors: int = 0
+    rejected: int = 0
+
+
+class Children:
+    """The main process's side.
+
+    Args:
+        instruments: where the children's values are added.
+        boundary: its counts are added, too.
+        identity: namespace, task and worker.
+
+    Raises:
+        OSError: no folder can be made.
+    """
+
+    def __init__(self, instruments: Instruments, boundary: ErrorBoundary, identity: Mapping[str, str]) -> None:
+        self._instruments = instruments
+        self._boundary = boundary
+        self._folder = Folder.create()
+        self.variable = f"{_digest(identity)} {self._folder.path}"
+        self._known: Dict[str, _Child] = {}
+        self._lock = threading.Lock()
+        self._is_closed = False
+
+    def refresh(self) -> None:
+        """Add what the children have written since the last call. Never waits."""
+        if self._lock.acquire(False):  # another thread is doing it otherwise
+            try:
+                if not self._is_closed:
+                    self._refresh()
+            finally:
+                self._lock.release()
+
+    def close(self) -> None:
+        """Add what there is, and remove the folder."""
+        self.refresh()
+        with self._lock:
+            if not self._is_closed:
+                self._is_closed = True
+                shutil.rmtree(self._folder.path, ignore_errors=True)
+                self._folder.close()
+
+    def after_fork_in_child(self) -> None:
+        """In a forked child: the folder is the parent's, and so is its lock."""
+        self._folder.close()
+
+    def _refresh(self) -> None:
+        for name in self._folder.names():
+            match = _FILE.match(name)
+            if match is None:
+                continue
+            is_alive = _is_alive(int(match.group(1)))  # asked first: a child that ends now has written its last
+            known = self._known.get(name, _Child())
+            if self._folder.version(name) != known.version:
+                with self._boundary:
+                    known = self._known[name] = self._add(name, known)
+            if not is_alive:
+                with self._boundary:
+                    end_calls(self._instruments, known.values)
+                self._known.pop(name, None)
+                self._folder.remove(name)
+
+    def _add(self, name: str, known: _Child) -> _Child:
+        version, content = self._folder.read(name)
+        self._known[name] = known._replace(version=version)  # an invalid file is not read again
+        report = json.loads(content)
+        values = parse(report["values"])
+        errors, rejected = int(report["errors"]), int(report["rejected"])
+        merge(self._instruments, known.values, values)
+        self._boundary.add(max(0, errors - known.errors), max(0, rejected - known.rejected))
+        return _Child(version, {**known.values, **values}, errors, rejected)
+
+
+class Reporter:
+    """A child's side.
+
+    Args:
+        variable: as the main process has set it.
+        instruments: what they hold now is the main process's already.
+        boundary: its counts are reported, too.
+
+    Raises:
+        OSError: the main process is gone, or its folder is not a private one of this user.
+    """
+
+    def __init__(self, variable: str, instruments: Instruments, boundary: ErrorBoundary) -> None:
+        self.variable = variable
+        self._instruments = instruments
+        self._boundary = boundary
+        self._folder = Folder(variable.partition(" ")[2])
+        self._name = f"{os.getpid()}-{secrets.token_hex(4)}.json"
+        self._before = snapshot(instruments)
+        self._counts_before = (boundary.errors(), boundary.rejected())
+        self._written = b""
+        self._lock = threading.Lock()
+        self._ending = threading.Event()
+        threading.Thread(target=self._run, name="sedna-metrics-child", daemon=True).start()
+
+    def write(self) -> None:
+        """Write what was counted, if something has changed."""
+        with self._lock:
+            report: Dict[str, Any] = {
+                "values": to_rows(subtract(snapshot(self._instruments), self._before)),
+                "errors": int(self._boundary.errors() - self._counts_before[0]),
+                "rejected": int(self._boundary.rejected() - self._counts_before[1]),
+            }
+            content = json.dumps(report).encode()
+            if content != self._written and (report["values"] or report["errors"] or report["rejected"]):
+                self._folder.write(self._name, content)
+                self._written = content
+
+    def close(self) -> None:
+        """Write the rest, and stop."""
+        self._ending.set()
+        try:
+            self.write()
+        except OSError as why:
+            self._warn(why)
+
+    def after_fork_in_child(self) -> None:
+        """In a child's own forked child, which reports for itself."""
+        self._folder.close()
+
+    def _run(self) -> None:
+        while not self._ending.wait(INTERVAL_SECONDS):
+            try:
+                self.write()
+            except OSError as why:
+                self._warn(why)
+                return
+            except Exception as error:
+                self._boundary.record(error)
+
+    def _warn(self, why: OSError) -> None:
+        _LOGGER.warning("what this child process counts is not added to its parent's metrics any more: %s", why)
+
+
+def is_child(variable: str, identity: Mapping[str, str]) -> bool:
+    """Whether the variable is that of this very worker: a process with another identity is a worker of its own."""
+    return variable.partition(" ")[0] == _digest(identity)
+
+
+def _digest(identity: Mapping[str, str]) -> str:
+    return hashlib.sha256(json.dumps(sorted(identity.items())).encode()).hexdigest()[:16]
+
+
+def _version(status: os.stat_result) -> Tuple[int, ...]:
+    return status.st_ino, status.st_mtime_ns, status.st_size
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass  # somebody else's by now: the file stays counted, which is right
+    return True
+
+
+def _remove_if_abandoned(path: str) -> None:
+    """Remove the folder of a main process that was killed."""
+    try:
+        folder = Folder(path)
+    except OSError:
+        return  # not ours, or gone
+    try:
+        fcntl.flock(folder._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(path, ignore_errors=True)
+    except OSError:
+        pass  # its process lives
+    finally:
+        folder.close()
