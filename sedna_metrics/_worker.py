@@ -159,10 +159,7 @@ class Worker:
         return self
 
     def __exit__(
-        self,
-        kind: Optional[Type[BaseException]],
-        error: Optional[BaseException],
-        trace: Optional[TracebackType],
+        self, kind: Optional[Type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
     ) -> None:
         if error is None or (isinstance(error, SystemExit) and error.code in (None, 0)):
             self.success()

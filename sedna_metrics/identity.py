@@ -76,10 +76,7 @@ class WorkerIdentity:
 
     @classmethod
     def from_env(
-        cls,
-        environ: Mapping[str, str],
-        hostname: Optional[str] = None,
-        program: Optional[str] = None,
+        cls, environ: Mapping[str, str], hostname: Optional[str] = None, program: Optional[str] = None
     ) -> WorkerIdentity:
         """Read the identity.
 

@@ -36,7 +36,7 @@ WORKERS = [
         "status": {
             "phase": "Running",
             "containerStatuses": [
-                {"name": "train-worker", "image": "x", "ready": True, "restartCount": 2, "state": {"running": {}}},
+                {"name": "train-worker", "image": "x", "ready": True, "restartCount": 2, "state": {"running": {}}}
             ],
         },
     },
@@ -77,7 +77,7 @@ COMPLETED = [
         "kind": kind,
         "metadata": {"name": "completed", "namespace": "edge", "uid": kind},
         "status": {
-            "conditions": [{"stage": "Deploy", "type": "Completed", "lastTransitionTime": "2025-11-03T03:00:05Z"}],
+            "conditions": [{"stage": "Deploy", "type": "Completed", "lastTransitionTime": "2025-11-03T03:00:05Z"}]
         },
     }
     for kind in ("IncrementalLearningJob", "LifelongLearningJob")

@@ -15,11 +15,7 @@ from pathlib import Path
 from typing import Dict, List, Optional, Sequence
 
 CACHE = Path(__file__).resolve().parent.parent / ".cache" / "servers"
-PACKAGES = {
-    "prometheus": "prometheus",
-    "promtool": "prometheus",
-    "prometheus-pushgateway": "prometheus-pushgateway",
-}
+PACKAGES = {"prometheus": "prometheus", "promtool": "prometheus", "prometheus-pushgateway": "prometheus-pushgateway"}
 GO_PROGRAMS = {  # their versions are in go_programs/go.mod
     "kube-state-metrics": "k8s.io/kube-state-metrics/v2",
     "compose-go": "github.com/compose-spec/compose-go/v2/cmd",

@@ -44,11 +44,7 @@ class Stack:
             self.close = started.pop_all().close
 
     def _prometheus(self, folder, gateway, kube_state_metrics_port):
-        export(
-            folder / "stack",
-            pushgateway=gateway.url[7:],
-            kube_state_metrics=f"127.0.0.1:{kube_state_metrics_port}",
-        )
+        export(folder / "stack", pushgateway=gateway.url[7:], kube_state_metrics=f"127.0.0.1:{kube_state_metrics_port}")
         config = folder / "stack" / "prometheus" / "prometheus.yml"
         config.write_text(yaml.safe_dump(self._of_this_machine(yaml.safe_load(config.read_text()))))
         port = free_port()

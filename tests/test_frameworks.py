@@ -25,10 +25,7 @@ pytestmark = pytest.mark.filterwarnings("default")  # those of the libraries are
 EPOCHS, STEPS, SAMPLES = real.EPOCHS, real.STEPS, real.SAMPLES
 STEPS_OF = {"xgboost": 1, "lightgbm": 1}
 MISSING = real.missing()
-FITS = [
-    *((real, name) for name in real.MODULES if name not in MISSING),
-    *((standins, name) for name in real.MODULES),
-]
+FITS = [*((real, name) for name in real.MODULES if name not in MISSING), *((standins, name) for name in real.MODULES)]
 
 
 def test_the_real_libraries_are_there():

@@ -24,16 +24,7 @@ def promtail():
     assert controllers["job_name"] == "sedna-controller"
     stages = {name: content for stage in scrape["pipeline_stages"] for name, content in stage.items()}
     names = [name for stage in scrape["pipeline_stages"] for name in stage]
-    assert names == [
-        "cri",
-        "regex",
-        "regex",
-        "json",
-        "timestamp",
-        "labels",
-        "labeldrop",
-        "structured_metadata",
-    ]
+    assert names == ["cri", "regex", "regex", "json", "timestamp", "labels", "labeldrop", "structured_metadata"]
     assert stages["labeldrop"] == ["filename", "stream"]
     return stages["json"]["expressions"], set(stages["labels"]), set(stages["structured_metadata"]), stages["timestamp"]
 

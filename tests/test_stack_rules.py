@@ -31,10 +31,7 @@ CASES = {
     ),
     "SednaLossNotFinite": (
         {f"sedna_training_loss{{{ID}}}": "0.5x50" + " NaN" * 69},
-        {
-            f"sedna_training_loss{{{ID}}}": flat(0.5),
-            f"sedna_training_nonfinite_losses_total{{{ID}}}": flat(3),
-        },
+        {f"sedna_training_loss{{{ID}}}": flat(0.5), f"sedna_training_nonfinite_losses_total{{{ID}}}": flat(3)},
     ),
     "SednaTrainingNoProgress": (
         {f"sedna_training_remaining_seconds{{{ID}}}": "900-10x30 600x89"},
@@ -61,10 +58,7 @@ CASES = {
         {f'sedna_deploy_status{{{ID},status="not_ok"}}': flat(0), f'sedna_deploy_status{{{ID},status="ok"}}': flat(1)},
     ),
     "SednaFederatedNodesMissing": (
-        {
-            f"sedna_train_nodes{{{ID}}}": "3x80 2x39",
-            f'sedna_train_status{{{ID},status="completed"}}': flat(0),
-        },
+        {f"sedna_train_nodes{{{ID}}}": "3x80 2x39", f'sedna_train_status{{{ID},status="completed"}}': flat(0)},
         {
             f"sedna_train_nodes{{{ID}}}": "3x80 0x39",
             f'sedna_train_status{{{ID},status="completed"}}': "0x80 1x39",

@@ -186,11 +186,7 @@ def sedna_script(worker: Worker) -> List[Any]:
     edge = joint.JointInference(Estimator(), lambda result: result > 1)
     seen: List[Any] = [edge.inference(1), edge.inference(2), joint.BigModelService(Estimator()).inference(3)]
     incremental = of("core.incremental_learning.incremental_learning").IncrementalLearning(Estimator())
-    seen += [
-        incremental.train([1, 2]) is incremental.estimator,
-        incremental.evaluate([1]),
-        incremental.inference(1),
-    ]
+    seen += [incremental.train([1, 2]) is incremental.estimator, incremental.evaluate([1]), incremental.inference(1)]
     try:
         edge.inference(13)
     except UsersError as error:

@@ -16,12 +16,7 @@ from typing import Any, Callable, List, Optional, Type
 from sedna_metrics import _runtime
 from sedna_metrics._imports import ImportWatch
 from sedna_metrics._worker import Worker
-from sedna_metrics.auto import (
-    federated_learning,
-    incremental_learning,
-    joint_inference,
-    lifelong_learning,
-)
+from sedna_metrics.auto import federated_learning, incremental_learning, joint_inference, lifelong_learning
 from sedna_metrics.auto._hooks import Hook
 from sedna_metrics.auto._reports import Reports
 
@@ -60,10 +55,7 @@ class Observed:
         return self
 
     def __exit__(
-        self,
-        kind: Optional[Type[BaseException]],
-        error: Optional[BaseException],
-        trace: Optional[TracebackType],
+        self, kind: Optional[Type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
     ) -> None:
         self.close()
 

@@ -12,10 +12,7 @@ TRAIN_NODES = Metric(
     "sedna_train_nodes", "gauge", "Nodes that take part in training now.", proposal=("TrainNodes",), minimum=0
 )
 TRAIN_NODE = Metric(
-    "sedna_train_node_info",
-    "info",
-    "One series for each node that takes part in training now.",
-    labels=("client",),
+    "sedna_train_node_info", "info", "One series for each node that takes part in training now.", labels=("client",)
 )
 TRAIN_STATUS = Metric(
     "sedna_train_status",

@@ -38,9 +38,7 @@ LOG_RECORDS_DROPPED = Metric(
     "Log records that were lost: stdout took none for so long that the queue was full, or it is broken.",
 )
 INTERNAL_ERRORS = Metric(
-    "sedna_metrics_internal_errors_total",
-    "counter",
-    "Failures inside the library that were kept away from the worker.",
+    "sedna_metrics_internal_errors_total", "counter", "Failures inside the library that were kept away from the worker."
 )
 
 METRICS: Tuple[Metric, ...] = (

@@ -69,11 +69,7 @@ EVENTS: Tuple[Event, ...] = (
         "The script set stage and status outright.",
         {"task_stage": "`sedna_task_stage`", "status": "`sedna_stage_status`"},
     ),
-    Event(
-        "training.started",
-        "Training began.",
-        {**_SAMPLES, "epochs": "`sedna_training_epochs`"},
-    ),
+    Event("training.started", "Training began.", {**_SAMPLES, "epochs": "`sedna_training_epochs`"}),
     Event(
         "training.epoch",
         "An epoch was done.",

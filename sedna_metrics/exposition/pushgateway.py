@@ -37,11 +37,7 @@ class PushError(Exception):
     """
 
     def __init__(
-        self,
-        message: str,
-        refused: bool = False,
-        retry_after: Optional[float] = None,
-        status: Optional[int] = None,
+        self, message: str, refused: bool = False, retry_after: Optional[float] = None, status: Optional[int] = None
     ) -> None:
         super().__init__(message)
         self.refused = refused

@@ -9,10 +9,7 @@ from sedna_metrics._worker import Worker
 from sedna_metrics.tasks._evaluation import Evaluation
 from sedna_metrics.tasks._training import Training
 
-_TASKS = {
-    "federatedlearningjob": "federated_learning",
-    "lifelonglearningjob": "lifelong_learning",
-}
+_TASKS = {"federatedlearningjob": "federated_learning", "lifelonglearningjob": "lifelong_learning"}
 
 
 class UnfinishedError(Exception):

@@ -12,14 +12,7 @@ from typing import Any, Callable, List, Mapping, Optional, Type, Union
 from sedna_metrics.catalogue import log as contract
 from sedna_metrics.identity import WorkerIdentity
 from sedna_metrics.logs import _context
-from sedna_metrics.logs._formatters import (
-    EVENT_ATTRIBUTE,
-    Fields,
-    JsonFormatter,
-    Scope,
-    TextFormatter,
-    identity_fields,
-)
+from sedna_metrics.logs._formatters import EVENT_ATTRIBUTE, Fields, JsonFormatter, Scope, TextFormatter, identity_fields
 from sedna_metrics.logs._third_party import redirect_third_party, without_terminal
 from sedna_metrics.logs._uncaught import log_uncaught
 
@@ -103,10 +96,7 @@ class Log:
         return self
 
     def __exit__(
-        self,
-        kind: Optional[Type[BaseException]],
-        error: Optional[BaseException],
-        trace: Optional[TracebackType],
+        self, kind: Optional[Type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
     ) -> None:
         self.close()
 

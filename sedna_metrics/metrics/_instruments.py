@@ -13,13 +13,7 @@ from prometheus_client.samples import Sample
 from sedna_metrics import catalogue
 from sedna_metrics._boundary import ErrorBoundary
 from sedna_metrics.catalogue import CallGroup, Metric
-from sedna_metrics.metrics._families import (
-    Family,
-    HistogramFamily,
-    InfoFamily,
-    ScalarFamily,
-    StateFamily,
-)
+from sedna_metrics.metrics._families import Family, HistogramFamily, InfoFamily, ScalarFamily, StateFamily
 from sedna_metrics.metrics._text import format_header
 from sedna_metrics.metrics._values import CallHistogram, Counter, Gauge, Info, State, last_of, mean_of, to_float
 
@@ -70,12 +64,7 @@ class Instruments(Collector):
         with self._lock:
             return self.internal.setdefault(entry.name, Counter(self._rejecter(entry)))
 
-    def gauge(
-        self,
-        entry: Metric,
-        on_nonfinite: Optional[Callable[[], None]] = None,
-        **labels: str,
-    ) -> Gauge:
+    def gauge(self, entry: Metric, on_nonfinite: Optional[Callable[[], None]] = None, **labels: str) -> Gauge:
         """The gauge of this label set.
 
         Args:

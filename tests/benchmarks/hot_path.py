@@ -65,10 +65,7 @@ def calls(rounds: int, number: int) -> List[Row]:
             loss, set_ = training.loss, prometheus.in_progress.set
             rows += compare(
                 "gauge: training.loss(x)",
-                {
-                    "ours": per_call_with(loss, 0.25, number),
-                    "prometheus_client": per_call_with(set_, 0.25, number),
-                },
+                {"ours": per_call_with(loss, 0.25, number), "prometheus_client": per_call_with(set_, 0.25, number)},
                 "ours",
                 {"prometheus_client": 0.25},
                 rounds,

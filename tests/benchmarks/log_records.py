@@ -106,4 +106,3 @@ def _structlog() -> Callable[[], object]:
         cache_logger_on_first_use=True,
     ).bind(**IDENTITY)
     return lambda: logger.info("epoch 3 done", **FIELDS)
-

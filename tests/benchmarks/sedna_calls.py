@@ -39,11 +39,7 @@ def joint_inference(rounds: int, number: int) -> List[Row]:
         without = per_call(lambda: plain.inference(1), number)
         with_ = per_call(lambda: observed.inference(1), number)
         rows = compare(
-            "JointInference.inference",
-            {"observed": with_, "as it is": without},
-            "observed",
-            {"as it is": None},
-            rounds,
+            "JointInference.inference", {"observed": with_, "as it is": without}, "observed", {"as it is": None}, rounds
         )
         rows += compare(
             "what observation adds to it",

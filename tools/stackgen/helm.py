@@ -24,10 +24,7 @@ _KUBE_STATE_METRICS: Dict[str, Any] = {
     "prometheus": {
         "monitor": {
             "enabled": True,
-            "http": {
-                "honorLabels": True,
-                "metricRelabelings": camel(kube_state_metrics.STAGES_IN_LOWER_CASE),
-            },
+            "http": {"honorLabels": True, "metricRelabelings": camel(kube_state_metrics.STAGES_IN_LOWER_CASE)},
         }
     },
 }
@@ -46,7 +43,7 @@ _KUBE_PROMETHEUS_STACK: Dict[str, Any] = {
         "sidecar": {
             "dashboards": {"enabled": True, "label": "grafana_dashboard"},
             "datasources": {"enabled": True, "uid": "prometheus"},
-        },
+        }
     },
 }
 

@@ -108,11 +108,7 @@ CONFIG: Dict[str, Any] = {
 }
 
 RULES = [
-    {
-        "apiGroups": ["apiextensions.k8s.io"],
-        "resources": ["customresourcedefinitions"],
-        "verbs": ["list", "watch"],
-    },
+    {"apiGroups": ["apiextensions.k8s.io"], "resources": ["customresourcedefinitions"], "verbs": ["list", "watch"]},
     {
         "apiGroups": [GROUP],
         "resources": ["datasets", "models", *(f"{kind.lower}s" for kind in KINDS)],
@@ -137,11 +133,7 @@ _BINDING: Dict[str, Any] = {
     "apiVersion": "rbac.authorization.k8s.io/v1",
     "kind": "ClusterRoleBinding",
     "metadata": {"name": "kube-state-metrics-sedna"},
-    "roleRef": {
-        "apiGroup": "rbac.authorization.k8s.io",
-        "kind": "ClusterRole",
-        "name": "kube-state-metrics-sedna",
-    },
+    "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "kube-state-metrics-sedna"},
     "subjects": [{"kind": "ServiceAccount", "name": "kube-state-metrics", "namespace": "monitoring"}],
 }
 

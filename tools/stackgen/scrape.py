@@ -17,10 +17,7 @@ ONE_SPELLING = [{"source_labels": ["le"], "regex": r"(\d+)", "target_label": "le
 takes these for two buckets.
 """
 
-_GLOBAL = {
-    "global": {"scrape_interval": "15s", "evaluation_interval": "15s"},
-    "rule_files": ["rules.yml"],
-}
+_GLOBAL = {"global": {"scrape_interval": "15s", "evaluation_interval": "15s"}, "rule_files": ["rules.yml"]}
 _EVERYWHERE: List[Dict[str, Any]] = [
     {
         # Workers on hosts' networks write these files (SEDNA_METRICS_SD_DIR).

@@ -30,9 +30,7 @@ def counts() -> Dict[str, Sequence[Built]]:
                 {"hard": total(inference.HARD_SAMPLES)},
             ),
             numbers(
-                "Samples",
-                "Samples put to the task, since the workers started.",
-                {"samples": total(inference.SAMPLES)},
+                "Samples", "Samples put to the task, since the workers started.", {"samples": total(inference.SAMPLES)}
             ),
             numbers(
                 "Errors",

@@ -5,16 +5,7 @@ from __future__ import annotations
 from typing import Dict, List, Sequence
 
 from sedna_metrics.catalogue import Metric, inference, learning
-from stackgen.dashboards._panels import (
-    Built,
-    bars,
-    lines,
-    numbers,
-    rows,
-    side_by_side,
-    spread,
-    states,
-)
+from stackgen.dashboards._panels import Built, bars, lines, numbers, rows, side_by_side, spread, states
 from stackgen.dashboards._queries import buckets, highest, increase, of, quantile, state, total
 from stackgen.dashboards._resource import condition
 
@@ -49,11 +40,7 @@ def stages(camel: str) -> Dict[str, Sequence[Built]]:
 def iterations() -> List[Built]:
     """The iteration and what it counted."""
     return [
-        numbers(
-            "IterationNo",
-            "Number of the iteration under way.",
-            {"{{task}}": highest(learning.ITERATION, "task")},
-        ),
+        numbers("IterationNo", "Number of the iteration under way.", {"{{task}}": highest(learning.ITERATION, "task")}),
         numbers(
             "IterationInferenceCount",
             "Inferences since the iteration began.",
@@ -79,11 +66,7 @@ def training() -> Dict[str, Sequence[Built]]:
     """How training goes on."""
     return {
         "Training": [
-            numbers(
-                "TrainSampleNum",
-                "Samples that are trained on.",
-                {"{{worker}}": of(learning.TRAINING_SAMPLES)},
-            ),
+            numbers("TrainSampleNum", "Samples that are trained on.", {"{{worker}}": of(learning.TRAINING_SAMPLES)}),
             numbers(
                 "TrainRemainingTime",
                 "Time that training will still take, as estimated at its last progress.",
@@ -108,12 +91,7 @@ def training() -> Dict[str, Sequence[Built]]:
                 "Losses that were NaN or infinite, in the time shown.",
                 {"{{worker}}": increase(learning.NONFINITE_LOSSES, "task, worker")},
             ),
-            lines(
-                "TrainLoss",
-                "The latest loss of each worker.",
-                {"{{worker}}": of(learning.TRAINING_LOSS)},
-                "short",
-            ),
+            lines("TrainLoss", "The latest loss of each worker.", {"{{worker}}": of(learning.TRAINING_LOSS)}, "short"),
             lines(
                 "Epoch",
                 "The epoch under way, of those planned.",
@@ -195,9 +173,7 @@ def unseen() -> List[Built]:
     """What lifelong learning knows, and does not know."""
     return [
         numbers(
-            "Known tasks",
-            "Tasks that the knowledge base knows.",
-            {"{{task}}": highest(learning.KNOWN_TASKS, "task")},
+            "Known tasks", "Tasks that the knowledge base knows.", {"{{task}}": highest(learning.KNOWN_TASKS, "task")}
         ),
         numbers(
             "Samples of known tasks",

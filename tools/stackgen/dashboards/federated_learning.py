@@ -67,12 +67,7 @@ _AGGREGATION = [
         "s",
         span=6,
     ),
-    spread(
-        "Spread of aggregations",
-        "How long aggregations take.",
-        buckets(federated.AGGREGATION_DURATION),
-        span=6,
-    ),
+    spread("Spread of aggregations", "How long aggregations take.", buckets(federated.AGGREGATION_DURATION), span=6),
 ]
 
 BOARD = board(

@@ -17,9 +17,7 @@ _LOSSES = {
 
 _DELIVERY = [
     numbers(
-        "Workers scraped",
-        "Discovered workers that answer.",
-        {"up": 'sum(up{job=~"sedna-workers|sedna-edge-workers"})'},
+        "Workers scraped", "Discovered workers that answer.", {"up": 'sum(up{job=~"sedna-workers|sedna-edge-workers"})'}
     ),
     numbers(
         "Workers gone",
@@ -31,16 +29,8 @@ _DELIVERY = [
         "Groups of workers in the Pushgateway.",
         {"groups": 'count(push_time_seconds{job="sedna-worker"})'},
     ),
-    numbers(
-        "Waiting in spools",
-        "Undelivered pushes on the nodes' disks.",
-        {"waiting": total(library.SPOOL_ENTRIES)},
-    ),
-    numbers(
-        "Pushes failed",
-        "In the time shown.",
-        {"failed": increase(library.PUSH_FAILURES)},
-    ),
+    numbers("Waiting in spools", "Undelivered pushes on the nodes' disks.", {"waiting": total(library.SPOOL_ENTRIES)}),
+    numbers("Pushes failed", "In the time shown.", {"failed": increase(library.PUSH_FAILURES)}),
     numbers(
         "Series",
         "Samples of the latest scrapes of workers: what they cost Prometheus.",

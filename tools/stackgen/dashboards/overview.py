@@ -105,12 +105,7 @@ _LEARNING = [
         federated.TRAIN_STATUS.states,
     ),
     lines("Loss", "The latest loss of each worker.", {"{{task}} {{worker}}": of(learning.TRAINING_LOSS)}),
-    lines(
-        "Time left",
-        "Of the trainings under way.",
-        {"{{task}} {{worker}}": of(learning.TRAINING_REMAINING)},
-        "s",
-    ),
+    lines("Time left", "Of the trainings under way.", {"{{task}} {{worker}}": of(learning.TRAINING_REMAINING)}, "s"),
 ]
 
 BOARD = board(

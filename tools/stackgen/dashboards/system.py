@@ -38,11 +38,7 @@ _TIMES = rows(
 _RESOURCES = [
     *(condition(kind.camel) for kind in KINDS if kind.snake.split("_")[1] in ("inference", "learning")),
     times(_TIMES, "Start", "Completion"),
-    lines(
-        "SampleNum",
-        "Samples of each dataset.",
-        {"{{name}}": 'sedna_dataset_samples{namespace=~"$namespace"}'},
-    ),
+    lines("SampleNum", "Samples of each dataset.", {"{{name}}": 'sedna_dataset_samples{namespace=~"$namespace"}'}),
     states(
         "Phase of federated tasks",
         "The phase that Sedna's controller wrote into the resource's status.",
