@@ -88,15 +88,16 @@ def start(  # noqa: D417 - the settings are described in one place
         TypeError: ``environ`` is not a mapping, ``registry`` not a registry, or a keyword unknown.
     """
     given = {name: value for name, value in locals().items() if name in _SETTINGS and value is not None}
-    return _start(registry, environ, clock, given)
+    return start_with(given, registry, environ, clock)
 
 
-def _start(
-    registry: Optional[CollectorRegistry],
-    environ: Optional[Mapping[str, str]],
-    clock: Optional[Clock],
+def start_with(
     arguments: Mapping[str, object],
+    registry: Optional[CollectorRegistry] = None,
+    environ: Optional[Mapping[str, str]] = None,
+    clock: Optional[Clock] = None,
 ) -> Worker:
+    """:func:`start`, with the settings as a mapping."""
     global _running
     if environ is not None and not isinstance(environ, Mapping):
         raise TypeError(f"environ is read like os.environ: pass a dict, not {environ!r:.100}")

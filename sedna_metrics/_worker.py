@@ -236,9 +236,10 @@ class Worker:
 
     def _end_tasks(self, status: str) -> None:
         """Every stage that is not finished is ``completed`` or ``failed``; also one that was never entered."""
-        while self.open_runs:
+        for end in list(reversed(self.open_runs)):
             with self._boundary:
-                self.open_runs.pop()(status == "failed")
+                end(status == "failed")
+        self.open_runs.clear()
         if status == "failed" and self.identity.is_batch and self.identity.kind in _TASKS:
             self._task(self.identity.kind)
         for task in list(self._tasks.values()):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 from time import perf_counter
 from types import CoroutineType, TracebackType
 from typing import Any, AsyncIterator, Callable, Generator, List, NoReturn, Optional, Type, TypeVar, overload
@@ -168,7 +169,7 @@ class Observation:
                 inner = function(*args, **kwargs)
                 try:
                     # There is no "yield from" here: values sent and exceptions thrown in are passed on by hand.
-                    item = await inner.__anext__()
+                    item = await _first(inner)
                     while True:
                         try:
                             sent = yield item
@@ -263,3 +264,13 @@ class Span:
         self, kind: Optional[Type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
     ) -> None:
         self.__exit__(kind, error, trace)
+
+
+def _first(items: Any) -> Any:
+    """Begin an async generator that the event loop does not know of: ours closes it, and the loop would, too."""
+    hooks = sys.get_asyncgen_hooks()
+    sys.set_asyncgen_hooks(None, None)
+    try:
+        return items.__anext__()
+    finally:
+        sys.set_asyncgen_hooks(*hooks)

@@ -57,7 +57,7 @@ def test_a_train_workers_rounds(train):
     assert value(worker, "sedna_iteration") == 3
     assert value(worker, "sedna_aggregation_round") == 3
     assert value(worker, "sedna_training_samples") == 5
-    assert value(worker, "sedna_node_samples", client="node-7") == 5
+    assert value(worker, "sedna_node_samples", client="trainworker-x") == 5
     assert value(worker, "sedna_training_loss") == pytest.approx(1 / 3)
     assert value(worker, "sedna_training_output_model_info", url="/models/3.pb") == 1
     assert state(worker) == ["completed"]
@@ -66,7 +66,7 @@ def test_a_train_workers_rounds(train):
 
 def test_a_train_workers_samples_are_those_that_it_sends(train):
     train([aggregate(1, "ok")], samples={"x": [1, 2, 3], "y": [1, 2, 3]})  # whose len() Sedna takes, and sends
-    assert value(train.worker, "sedna_node_samples", client="node-7") == 2
+    assert value(train.worker, "sedna_node_samples", client="trainworker-x") == 2
     assert value(train.worker, "sedna_training_samples") == 2
 
 

@@ -21,7 +21,7 @@ def test_without_a_worker_they_only_pass_things_on():
 
 def test_progress_goes_to_the_training_under_way(worker, clock):
     with worker.lifelong_learning.training():
-        sedna_metrics.progress(loss=2.0)
+        sedna_metrics.progress(0, 4, loss=2.0)
         clock.advance(10)
         sedna_metrics.progress(1, 4, loss=[3.0, 1.0])
         assert value(worker, "sedna_training_loss") == 1
@@ -32,6 +32,7 @@ def test_progress_goes_to_the_training_under_way(worker, clock):
 
 def test_progress_goes_to_the_evaluation_under_way(worker, clock):
     with worker.incremental_learning.evaluation():
+        sedna_metrics.progress(0, 2)
         clock.advance(10)
         sedna_metrics.progress(1, 2, loss=5)
         assert value(worker, "sedna_eval_remaining_seconds") == 10
@@ -116,6 +117,7 @@ def test_a_keras_callback_tells_the_progress_of_an_evaluation(worker, clock, ker
     callback = sedna_metrics.keras_callback()
     callback.set_params({"steps": 4})
     with worker.incremental_learning.evaluation():
+        callback.on_test_batch_begin(0)
         clock.advance(3)
         callback.on_test_batch_end(0)
         assert value(worker, "sedna_eval_remaining_seconds") == 9

@@ -16,7 +16,7 @@ class Recorder:
     """Notes what it is told."""
 
     def __init__(self):
-        self.started = self.failed = self.abandoned = self.folded = 0
+        self.started = self.failed = self.cancelled = self.flushed = 0
         self.seconds = []
         self.finish = self.seconds.append
 
@@ -28,12 +28,12 @@ class Recorder:
         self.failed += 1
         return self.failed
 
-    def abandon(self):
-        self.abandoned += 1
+    def cancel(self):
+        self.cancelled += 1
         return self.abandoned
 
-    def fold(self):
-        self.folded += 1
+    def flush_pending(self):
+        self.flushed += 1
 
     @property
     def tally(self):
@@ -133,7 +133,7 @@ def test_a_cancelled_coroutine_counts_neither_as_finished_nor_as_failed(observe,
 
     asyncio.run(main())
     assert recorder.tally == (1, 0, 0)
-    assert recorder.abandoned == 1
+    assert recorder.cancelled == 1
     assert failures == []
 
 
@@ -148,7 +148,7 @@ def test_an_interrupt_is_no_fault_of_the_work(observe, recorder, ending):
     with pytest.raises(ending), observe():
         raise ending
     assert recorder.tally == (2, 0, 0)
-    assert recorder.abandoned == 2
+    assert recorder.cancelled == 2
 
 
 def test_a_coroutine_that_is_closed_is_under_way_no_longer(observe, recorder):
@@ -160,7 +160,7 @@ def test_a_coroutine_that_is_closed_is_under_way_no_longer(observe, recorder):
     running.send(None)
     running.close()
     assert recorder.tally == (1, 0, 0)
-    assert recorder.abandoned == 1
+    assert recorder.cancelled == 1
 
 
 def test_without_parentheses_a_block_says_what_is_missing(observe):
@@ -394,8 +394,81 @@ def test_what_cannot_be_observed_is_refused_at_once(observe, thing):
         observe(thing)
 
 
-def test_folding_is_asked_for_every_so_often(observe, recorder):
+def test_pending_durations_are_flushed_every_256_calls(observe, recorder):
     work = observe(lambda: None)
     for _ in range(1024):
         work()
-    assert recorder.folded == 4
+    assert recorder.flushed == 4
+
+
+def through_a_decorator(function):
+    """An ordinary decorator: what it returns is no coroutine function, but its result is awaitable."""
+
+    @functools.wraps(function)
+    def wrapper(*args, **kwargs):
+        return function(*args, **kwargs)
+
+    del wrapper.__wrapped__
+    return wrapper
+
+
+async def wait_and(error=None):
+    await asyncio.sleep(0.02)
+    if error is not None:
+        raise error
+    return "result"
+
+
+class CallableObject:
+    def __call__(self, error=None):
+        return wait_and(error)
+
+
+AWAITABLES = {
+    "behind a decorator": through_a_decorator(wait_and),
+    "partial": functools.partial(lambda error=None: wait_and(error)),
+    "callable object": CallableObject(),
+    "task": lambda error=None: asyncio.ensure_future(wait_and(error)),
+}
+
+
+@pytest.mark.parametrize("kind", AWAITABLES)
+def test_a_function_that_returns_an_awaitable_is_timed_until_it_is_done(observe, recorder, failures, kind):
+    work = observe(AWAITABLES[kind])
+
+    async def main():
+        assert await work() == "result"
+        with pytest.raises(OSError, match="broken"):
+            await work(OSError("broken"))
+        cancelled = asyncio.ensure_future(work())
+        await asyncio.sleep(0)
+        cancelled.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await cancelled
+        await asyncio.sleep(0)
+
+    asyncio.run(main())
+    assert recorder.tally == (3, 1, 1)
+    assert recorder.seconds[0] >= 0.02
+    assert (len(failures), recorder.cancelled) == (1, 1)
+
+
+def test_a_future_that_is_returned_stays_the_same_object(observe):
+    async def main():
+        future = asyncio.get_running_loop().create_future()
+        assert observe(lambda: future)() is future
+        future.set_result(1)
+
+    asyncio.run(main())
+
+
+def test_an_awaitable_after_plain_results_is_noticed(observe, recorder):
+    results = [1, 2, wait_and(), 3]
+    work = observe(lambda: results.pop(0))
+
+    async def main():
+        return [work(), work(), await work(), work()]
+
+    assert asyncio.run(main()) == [1, 2, "result", 3]
+    assert recorder.seconds[2] >= 0.02
+    assert recorder.tally == (4, 4, 0)

@@ -23,7 +23,7 @@ def identity(hostname="host", program="/app/train.py", **environ):
         ({"WORKER_NAME": "aggworker-x1"}, "federatedlearningjob", "aggregation", "unknown"),
         ({"WORKER_NAME": "trainworker-x1"}, "federatedlearningjob", "train", "host"),
         ({"WORKER_NAME": "userworker-x1"}, "objectsearchservice", "user", "unknown"),
-        ({"WORKER_NAME": "trackingworker-x1"}, "objecttrackingservice", "tracking", "unknown"),
+        ({"WORKER_NAME": "trackingworker-x1"}, "objectsearchservice", "tracking", "unknown"),
         ({"WORKER_NAME": "ab1c2"}, "unknown", "unknown", "unknown"),
         ({"WORKER_NAME": "edgeworker-x1", "NODE_NAME": "edge7"}, "jointinferenceservice", "edge", "edge7"),
         ({}, "unknown", "unknown", "host"),

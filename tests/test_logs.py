@@ -516,7 +516,7 @@ def test_no_worker_inherits_what_the_last_one_was_doing(start, capsys):
     second = start(log="json")
     LOGGER.info("clean")
     second.close()
-    record = json.loads(capsys.readouterr().out)
+    record = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert record.keys() & {"iteration", "task_stage", "epoch"} == set()
 
 
@@ -534,7 +534,7 @@ def test_the_identity_tells_the_kind_as_soon_as_it_is_known(start, capsys):
     worker.joint_inference  # noqa: B018
     LOGGER.info("x")
     worker.close()
-    assert json.loads(capsys.readouterr().out)["kind"] == "jointinferenceservice"
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["kind"] == "jointinferenceservice"
 
 
 @pytest.mark.parametrize("key", ["class", "()"])

@@ -33,7 +33,7 @@ def events(stdout):
 
     def events_():
         lines = [json.loads(line) for line in stdout.getvalue().splitlines()]
-        return [(line["event"], line) for line in lines if "event" in line]
+        return [(line["event"], line) for line in lines if line.get("event", "worker.started") != "worker.started"]
 
     return events_
 
@@ -82,7 +82,7 @@ def test_every_declared_event_is_written_with_no_field_but_those_declared(worker
     for name, line in events():
         own = {field for field in line if field not in contract.FIELDS or field in DECLARED[name].fields}
         seen.setdefault(name, set()).update(own)
-    assert seen.keys() == DECLARED.keys()
+    assert seen.keys() == DECLARED.keys() - {"worker.started", "worker.terminated"}  # these have tests of their own
     for name, fields in seen.items():
         declared = {each.replace("<metric>", "precision") for each in DECLARED[name].fields}
         assert fields <= declared, name
@@ -139,6 +139,13 @@ def test_events_carry_the_numbers_of_the_metrics(worker, events, clock):
     assert (completed["iteration"], completed["task_stage"]) == (2, "train")
 
 
+def test_the_first_event_says_where_the_metrics_are(capsys, start):
+    worker = start({"NAMESPACE": "n"}, log="json", export="pull", host="127.0.0.1", port=0)
+    line = json.loads(capsys.readouterr().out.splitlines()[0])
+    assert (line["event"], line["metrics_url"], line["level"]) == ("worker.started", worker.url, "INFO")
+    assert "pushgateway" not in line
+
+
 def test_a_loss_that_is_no_number_is_told(worker, events):
     with worker.incremental_learning.training(epochs=1) as training:
         for _ in training.epochs():
@@ -162,7 +169,7 @@ def test_a_failure_says_why(worker, events):
 def test_an_exception_that_leaves_the_worker_is_a_record_with_its_trace(start, capsys):
     with pytest.raises(ValueError, match="why"), start(log="json"):
         raise ValueError("why")
-    line = json.loads(capsys.readouterr().out)
+    line = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert (line["event"], line["reason"]) == ("worker.failed", "why")
     assert "Traceback" in line["exception"]
 
@@ -212,7 +219,7 @@ def test_a_handler_of_the_workers_own_gets_events_as_records(worker, caplog):
 @pytest.mark.usefixtures("worker")
 def test_an_event_is_forged_by_no_extra(stdout):
     logging.getLogger("mine").info("x", extra={"event": "training.completed", "_sedna_event": {"event": "y"}})
-    line = json.loads(stdout.getvalue())
+    line = json.loads(stdout.getvalue().splitlines()[-1])
     assert "event" not in line
     assert line["extra_event"] == "training.completed"
 

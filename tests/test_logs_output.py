@@ -110,8 +110,9 @@ logging.config.dictConfig({"version": 1})
 worker.incremental_learning.iteration(1)
 worker.incremental_learning.iteration("x")
 """) == [
+        "worker.started",
         "iteration.started",
-        "sedna_iteration: invalid value 'x': it is no number (TypeError); the last valid value is kept",
+        "sedna_iteration: invalid value 'x': it is not a number (TypeError); the last valid value is kept",
     ]
 
 

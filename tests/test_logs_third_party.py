@@ -234,7 +234,7 @@ def test_a_worker_writes_nothing_on_stderr(tmp_path):
     environ = {"SEDNA_METRICS_EXPORT": "off", "WORKER_NAME": "train-worker-abcde", "JOB_NAME": "j"}
     body = "import sedna_metrics, warnings\nworker = sedna_metrics.start()\nwarnings.warn('x')\nraise ValueError('why')"
     lines = run(body, status=1, **environ)
-    assert [(line["level"], line["task"]) for line in lines] == [("WARNING", "j"), ("CRITICAL", "j")]
+    assert [(line["level"], line["task"]) for line in lines] == [("INFO", "j"), ("WARNING", "j"), ("CRITICAL", "j")]
 
 
 def test_a_logger_that_exists_is_not_disabled():

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
+import json
 import multiprocessing
 import os
+import subprocess
 import sys
 import traceback
 from collections import deque
+from decimal import Decimal
 
 import numpy as np
 import pytest
@@ -114,14 +118,6 @@ def by_an_error_that_is_raised_again(loop):
             raise
 
 
-def by_an_error_that_is_caught_outside(loop):
-    try:
-        for _ in loop():
-            raise OSError
-    except OSError:
-        pass
-
-
 def by_an_error_through_a_generator(loop):
     for _ in through(loop):
         raise OSError
@@ -152,44 +148,129 @@ def by_the_end_of_the_worker(loop):
     sedna_metrics.running().close()
 
 
-STOPPED = [
+EARLY = [
     by_break, by_break_within_blocks, by_return, by_break_where_an_error_was_handled, by_break_through_enumerate,
     by_break_through_a_generator, by_break_through_two_generators, by_break_in_a_coroutine,
+    lambda loop: list(itertools.islice(loop(), 1)), lambda loop: list(zip(range(1), loop())),
+    lambda loop: list(zip(loop(), range(1))), lambda loop: list(itertools.takewhile(lambda each: each < 1, loop())),
+    lambda loop: any(each == 1 for each in loop()), lambda loop: next(iter(loop())), by_the_end_of_the_worker,
 ]  # fmt: skip
-FAILED = [
+RAISING = [
     by_raise, by_an_error_of_a_call, by_an_error_within_blocks, by_an_error_that_is_raised_again,
-    by_an_error_that_is_caught_outside, by_an_error_through_a_generator, by_an_error_in_a_generator,
-    by_an_error_in_a_coroutine, by_the_end_of_the_worker,
+    by_an_error_through_a_generator, by_an_error_in_a_generator, by_an_error_in_a_coroutine,
 ]  # fmt: skip
 LOOPS = [lambda: sedna_metrics.epochs(3), lambda: sedna_metrics.track(range(3))]
 
 
 @pytest.mark.parametrize("loop", LOOPS, ids=["epochs", "track"])
-@pytest.mark.parametrize("leave", STOPPED, ids=lambda leave: leave.__name__)
-def test_a_loop_that_is_left_in_peace_is_a_training_that_stopped_early(worker, loop, leave):
+@pytest.mark.parametrize("leave", EARLY)
+def test_a_loop_that_ends_early_is_a_training_that_has_completed(worker, loop, leave):
     leave(loop)
     assert stage(worker) == ["completed"]
     assert worker.active_runs == []
+    assert value(worker, "sedna_metrics_internal_errors_total") == 0
 
 
 @pytest.mark.parametrize("loop", LOOPS, ids=["epochs", "track"])
-@pytest.mark.parametrize("leave", FAILED, ids=lambda leave: leave.__name__)
-def test_a_loop_that_is_left_by_an_error_is_a_training_that_failed(worker, loop, leave):
-    with contextlib.suppress(OSError):
+@pytest.mark.parametrize("leave", RAISING, ids=lambda leave: leave.__name__)
+def test_an_error_in_a_loop_within_a_block_is_a_training_that_has_failed(worker, loop, leave):
+    with contextlib.suppress(OSError), worker.incremental_learning.training():
         leave(loop)
     assert stage(worker) == ["failed"]
     assert worker.active_runs == []
     assert value(worker, "sedna_worker_last_success_timestamp_seconds") is None
 
 
-def test_the_last_push_tells_that_a_loop_left_half_way_has_failed(gateway, start):
+@pytest.mark.parametrize("body", ["raise OSError", "for _ in sedna_metrics.epochs(3): raise OSError"])
+def test_an_error_that_ends_the_script_is_a_stage_that_has_failed(gateway, body):
+    script = f"""
+import sedna_metrics
+worker = sedna_metrics.start(export="push", log="off", push_interval=60)
+{body}
+"""
+    environ = {
+        **os.environ, "WORKER_NAME": "train-worker-abcde", "JOB_NAME": "j", "SEDNA_METRICS_PUSHGATEWAY_URL": gateway.url
+    }  # fmt: skip
+    done = subprocess.run([sys.executable, "-c", script], env=environ, capture_output=True, text=True)
+    assert "OSError" in done.stderr
+    lines = gateway.requests[-1].text.splitlines()
+    (current,) = [line for line in lines if line.startswith("sedna_stage_status{") and line.endswith(" 1.0")]
+    assert 'status="failed",task="j",task_stage="train"' in current
+
+
+def test_the_last_push_says_that_an_unfinished_loop_has_completed(gateway, start):
     worker = start(export="push", pushgateway_url=gateway.url, push_interval=3600)
     kept = sedna_metrics.epochs(3)
     next(kept)
     worker.close()
     statuses = [line for line in gateway.requests[-1].text.splitlines() if line.startswith("sedna_stage_status{")]
-    assert [line for line in statuses if line.endswith(" 1.0")] == [line for line in statuses if '"failed"' in line]
-    assert statuses
+    (current,) = [line for line in statuses if line.endswith(" 1.0")]
+    assert 'status="completed"' in current
+
+
+def test_a_validation_pass_within_an_epoch_does_not_move_the_progress(worker, clock):
+    left = []
+    with worker.incremental_learning.training(epochs=2) as training:
+        for _ in training.epochs():
+            for step, _ in enumerate(training.track(range(10))):
+                clock.advance(1)
+                if step == 4:
+                    for _ in training.track(range(100)):
+                        pass
+                left.append(value(worker, "sedna_training_remaining_seconds"))
+            for _ in training.track(range(3)):
+                pass
+            left.append(value(worker, "sedna_training_remaining_seconds"))
+    known = [each for each in left if each is not None]
+    assert known == sorted(known, reverse=True)
+    assert known[0] == pytest.approx(19)
+
+
+@pytest.mark.parametrize("resumed_at", [0, 70])
+def test_the_time_left_is_right_after_a_resume_within_an_epoch(worker, clock, resumed_at):
+    with worker.incremental_learning.training(epochs=2) as training:
+        training.epoch_begins(0)
+        for step in range(resumed_at, 75):
+            clock.advance(1)
+            training.within_epoch((step + 1) / 100)
+        assert value(worker, "sedna_training_remaining_seconds") == pytest.approx(125)
+
+
+def test_the_time_left_in_own_units_is_right_after_a_resume(worker, clock):
+    with worker.incremental_learning.training() as training:
+        for step in range(90, 95):
+            clock.advance(1)
+            training.progress(step, 100)
+        assert value(worker, "sedna_training_remaining_seconds") == pytest.approx(6)
+
+
+@pytest.mark.parametrize("code", [None, 0])
+def test_an_exit_without_an_error_within_training_is_no_failure(worker, code):
+    with pytest.raises(SystemExit), worker.incremental_learning.training():
+        sys.exit(code)
+    assert stage(worker) == ["completed"]
+
+
+@pytest.mark.parametrize("code", [1, "no data"])
+def test_an_exit_with_an_error_within_training_is_a_failure(worker, code):
+    with pytest.raises(SystemExit), worker.incremental_learning.training():
+        sys.exit(code)
+    assert stage(worker) == ["failed"]
+    assert value(worker, "sedna_worker_last_success_timestamp_seconds") is None
+
+
+@pytest.mark.parametrize(
+    "odd", [None, "0.5", float("nan"), -1.0, object()], ids=["None", "text", "NaN", "-1", "object"]
+)
+def test_a_duration_that_is_not_a_number_is_rejected(worker, odd):
+    with worker.incremental_learning.training(epochs=1) as training:
+        training.step_took(0.5)
+        training.step_took(odd)
+        training.step_took(Decimal("0.5"))
+    assert step_count(worker) == 2
+    assert value(worker, "sedna_training_step_duration_seconds_sum") == 1
+    assert value(worker, "sedna_metrics_rejected_values_total") == 1
+    assert all(number == number for number in worker._instruments.samples().values())
 
 
 def test_batches_that_raise_are_a_training_that_failed_and_the_error_is_the_users(worker):
@@ -316,6 +397,7 @@ def test_a_total_that_is_no_number_is_refused_and_no_batch_is_lost(worker, total
 @pytest.mark.parametrize("bad", ["half", None, float("nan"), float("inf"), -1, np.array([1, 2])], ids=repr)
 def test_progress_that_is_no_number_is_refused_and_the_estimate_stands(worker, clock, bad):
     with worker.incremental_learning.training() as training:
+        training.progress(0, 4)
         clock.advance(10)
         training.progress(1, 4)
         training.progress(bad, 4)
@@ -332,13 +414,6 @@ def test_a_history_may_be_a_deque(worker):
     with worker.incremental_learning.training() as training:
         training.loss(deque([3.0, 2.0, 1.5], maxlen=3))
     assert value(worker, "sedna_training_loss") == 1.5
-
-
-def test_where_python_does_not_count_references_a_loop_that_is_left_has_stopped_early(worker, monkeypatch):
-    monkeypatch.setattr(sys.implementation, "name", "pypy")
-    with contextlib.suppress(OSError):
-        by_raise(LOOPS[0])
-    assert stage(worker) == ["completed"]
 
 
 def test_partial_fit_of_a_real_estimator(worker):

@@ -100,7 +100,7 @@ def test_a_history_gives_its_last_value_and_scores_by_class_their_mean():
 
 @given(st.lists(st.floats(0, 100), max_size=700))
 def test_a_histogram_counts_each_duration_in_its_bucket(durations):
-    latency = CallHistogram(BOUNDS)
+    latency = CallHistogram(BOUNDS, reject_into([]))
     for seconds in durations:
         latency.observe(seconds)
     counts, total = latency.histogram()
@@ -111,7 +111,7 @@ def test_a_histogram_counts_each_duration_in_its_bucket(durations):
 
 
 def test_no_update_is_lost_and_no_histogram_is_torn_under_threads():
-    latency, counter = CallHistogram(BOUNDS), Counter(reject_into([]))
+    latency, counter = CallHistogram(BOUNDS, reject_into([])), Counter(reject_into([]))
     threads, calls, torn, stop = 8, 20_000, [], threading.Event()
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-5)
@@ -145,7 +145,7 @@ def test_no_update_is_lost_and_no_histogram_is_torn_under_threads():
 
 
 def test_what_is_pending_does_not_pile_up():
-    latency = CallHistogram(BOUNDS)
+    latency = CallHistogram(BOUNDS, reject_into([]))
     for _ in range(10_000):
         latency.observe(0.5)
     assert len(latency._pending) <= 256
@@ -186,11 +186,13 @@ def test_the_text_is_byte_for_byte_prometheus_clients_and_reads_back(task, url, 
         assert read == score or (math.isnan(read) and math.isnan(score))
 
 
-def test_label_sets_above_the_limit_are_counted_and_folded_into_other(instruments):
+def test_label_sets_above_the_limit_are_counted_and_counted_as_other(instruments):
     for number in range(5):
-        instruments.gauge(BY_NAME["sedna_node_samples"], node=f"n{number}").set(number)
+        instruments.gauge(BY_NAME["sedna_node_samples"], client=f"n{number}").set(number)
     nodes = {
-        dict(labels)["node"]: value for (name, labels), value in instruments.samples().items() if "node" in dict(labels)
+        dict(labels)["client"]: value
+        for (name, labels), value in instruments.samples().items()
+        if "client" in dict(labels)
     }
     assert nodes == {"n0": 0, "n1": 1, "n2": 2, "other": 4}
     assert instruments.samples()[("sedna_metrics_dropped_label_sets_total", ())] == 2
@@ -198,14 +200,14 @@ def test_label_sets_above_the_limit_are_counted_and_folded_into_other(instrument
 
 def test_a_label_set_has_one_cell(instruments):
     metric = BY_NAME["sedna_node_samples"]
-    assert instruments.gauge(metric, node="a") is instruments.gauge(metric, node="a")
+    assert instruments.gauge(metric, client="a") is instruments.gauge(metric, client="a")
 
 
 def test_wrong_labels_and_wrong_forms_are_programming_errors(instruments):
     with pytest.raises(ValueError, match="labels"):
         instruments.gauge(BY_NAME["sedna_node_samples"], nodes="a")
     with pytest.raises(TypeError, match="gauge"):
-        instruments.counter(BY_NAME["sedna_node_samples"], node="a")
+        instruments.counter(BY_NAME["sedna_node_samples"], client="a")
 
 
 def test_a_metric_without_samples_is_not_shown(instruments):
@@ -247,6 +249,6 @@ def test_a_signal_handler_may_read_and_make_series_at_any_moment():
     assert counts == sorted(counts)
     assert sum(latency.histogram().counts) == 20_000 + handled
     assert hard.value() == 100 * (20_000 + handled)
-    assert len(list(instruments.families[-1].cells())) <= 1000
+    assert len(list(instruments.families[-1].series())) <= 1000
     text = instruments.render()
     assert len(text.splitlines()) == len(set(text.splitlines())), "no series twice"

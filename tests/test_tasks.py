@@ -237,7 +237,7 @@ def test_a_stage_of_another_name_is_refused(worker):
 
 
 def test_federated_training_waits_for_the_aggregate(start):
-    worker = start({"NODE_NAME": "edge-1"})
+    worker = start()
     fl = worker.federated_learning
     fl.train_nodes(3)
     with fl.training(samples=40, epochs=1) as training:
@@ -249,7 +249,7 @@ def test_federated_training_waits_for_the_aggregate(start):
             assert value(worker, "sedna_train_status", status="waiting") == 1
         assert value(worker, "sedna_train_status", status="running") == 1
     assert value(worker, "sedna_train_status", status="completed") == 1
-    assert value(worker, "sedna_node_samples", client="edge-1") == 40
+    assert value(worker, "sedna_node_samples", client="worker") == 40
     assert value(worker, "sedna_training_samples") == 40
     assert value(worker, "sedna_train_nodes") == 3
     assert value(worker, "sedna_iteration") == 1

@@ -70,7 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
     given = _settings(arguments)
     main, code = _prepare(target)
     try:
-        worker = _runtime.start(**given)
+        worker = _runtime.start_with(given)
     except SednaMetricsError as why:
         print(f"sedna-metrics run: {why}", file=sys.stderr)
         return 2

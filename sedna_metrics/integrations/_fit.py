@@ -66,11 +66,12 @@ class Fit:
                 self._in_epoch = False
                 self.training.epoch_ends(is_event=is_event)
 
-    def step_begins(self) -> None:
-        """A step begins."""
+    def step_begins(self, done: Any = None, count: Any = None) -> None:
+        """A step begins, after ``done`` of the epoch's ``count`` steps, if known."""
         worker = _runtime.running()
         if worker is not None:
             self._step_began = worker.clock.monotonic()
+            self._report(done, count)
 
     def step_ends(self, done: Any = None, count: Any = None) -> None:
         """The step is done: the number ``done`` of the epoch's ``count`` steps, if known."""
@@ -80,8 +81,11 @@ class Fit:
         if self._step_began is not None:
             self.training.step_took(worker.clock.monotonic() - self._step_began)
             self._step_began = None
+        self._report(done, count)
+
+    def _report(self, done: Any, count: Any) -> None:
         steps = whole_number(count)
-        if steps and self.training.planned is not None:
+        if steps and self.training is not None and self.training.planned is not None:
             self.training.within_epoch(done / steps)
 
     def loss(self, value: Any) -> None:

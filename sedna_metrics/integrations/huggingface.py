@@ -45,10 +45,14 @@ class _Hooks:
     @contained_hook
     def on_step_begin(self, args: Any, state: Any, control: Any, **data: Any) -> None:
         self.fit.step_begins()
+        self._report(state)
 
     @contained_hook
     def on_step_end(self, args: Any, state: Any, control: Any, **data: Any) -> None:
         self.fit.step_ends()
+        self._report(state)
+
+    def _report(self, state: Any) -> None:
         # max_steps need not be a multiple of the steps in an epoch, so the progress is not that of the epochs.
         if self.fit.training is not None:
             self.fit.training.progress(state.global_step, state.max_steps)

@@ -55,15 +55,22 @@ class _Hooks:
 
     @contained_hook
     def on_train_batch_begin(self, batch: int, logs: Logs = None) -> None:
-        self.fit.step_begins()
+        self.fit.step_begins(batch, (self.params or {}).get("steps"))
 
     @contained_hook
     def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         self.fit.step_ends(batch + 1, (self.params or {}).get("steps"))
 
     @contained_hook
+    def on_test_batch_begin(self, batch: int, logs: Logs = None) -> None:
+        self._evaluated(batch)
+
+    @contained_hook
     def on_test_batch_end(self, batch: int, logs: Logs = None) -> None:
+        self._evaluated(batch + 1)
+
+    def _evaluated(self, done: int) -> None:
         steps, run = (self.params or {}).get("steps"), active_run()
         # A validation within fit is no evaluation: params are those of the fit then.
         if isinstance(run, Evaluation) and steps:
-            run.progress(batch + 1, steps)
+            run.progress(done, steps)

@@ -48,17 +48,21 @@ class _Hooks:
 
     @contained_hook
     def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
-        self.fit.step_begins()
+        self.fit.step_begins(batch_idx, trainer.num_training_batches)
+        self._report_steps(trainer)
 
     @contained_hook
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         self.fit.step_ends(batch_idx + 1, trainer.num_training_batches)
-        if self.fit.training is not None and trainer.max_steps > 0:
-            # With max_epochs beside it, the smaller of the two: Lightning's own estimate of all steps.
-            self.fit.training.progress(trainer.global_step, trainer.estimated_stepping_batches)
+        self._report_steps(trainer)
         # Only kept here: reading a tensor's value at each step would make a GPU wait. Lightning has divided the loss.
         loss = outputs.get("loss") if isinstance(outputs, Mapping) else outputs
         self._loss = None if loss is None else loss * trainer.accumulate_grad_batches
+
+    def _report_steps(self, trainer: Any) -> None:
+        if self.fit.training is not None and trainer.max_steps > 0:
+            # With max_epochs beside it, the smaller of the two: Lightning's own estimate of all steps.
+            self.fit.training.progress(trainer.global_step, trainer.estimated_stepping_batches)
 
     @contained_hook
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:

@@ -13,7 +13,7 @@ from prometheus_client.samples import Sample
 from sedna_metrics import catalogue
 from sedna_metrics._boundary import ErrorBoundary
 from sedna_metrics.catalogue import CallGroup, Metric
-from sedna_metrics.metrics._families import Family, HistogramFamily, InfoFamily, ScalarFamily, StateFamily
+from sedna_metrics.metrics._families import Family
 from sedna_metrics.metrics._text import format_header
 from sedna_metrics.metrics._values import CallHistogram, Counter, Gauge, Info, State, last_of, mean_of, to_float
 
@@ -45,12 +45,12 @@ class Instruments(Collector):
         self._max_series = max_series
         self._boundary = boundary or ErrorBoundary()
         self._lock = threading.RLock()
-        self._by_name: Dict[str, Family[Any]] = {}
+        self._by_name: Dict[str, Family] = {}
         self.internal: Dict[str, Counter] = {}
         self._dropped = self.counter(catalogue.library.DROPPED_LABEL_SETS)
 
     @property
-    def families(self) -> List[Family[Any]]:
+    def families(self) -> List[Family]:
         """The families in use, in the catalogue's order."""
         return sorted(self._by_name.copy().values(), key=lambda each: _ORDER.get(each.metric.name, len(_ORDER)))
 
@@ -138,28 +138,18 @@ class Instruments(Collector):
         return {
             (name, tuple(sorted(item for item in labels.items() if item[0] not in self._constant))): value
             for family in self.families
-            for name, labels, value in family.points()
+            for _, name, labels, value in family.points()
         }
 
-    def _family(self, metric: Metric, form: str) -> Family[Any]:
+    def _family(self, metric: Metric, form: str) -> Family:
         if metric.form != form:
             raise TypeError(f"{metric.name} is a {metric.form}, not a {form}")
         family = self._by_name.get(metric.name)
         if family is None:
-            with self._lock:
-                # As in Family.get_or_create(): one step, for a signal handler's sake.
-                family = self._by_name.setdefault(metric.name, self._new_family(metric))
+            with self._lock:  # and one step, as in Family.get_or_create()
+                made = Family(metric, self._constant, self._max_series, self._overflow)
+                family = self._by_name.setdefault(metric.name, made)
         return family
-
-    def _new_family(self, metric: Metric) -> Family[Any]:
-        arguments = (metric, self._constant, self._max_series, self._overflow)
-        if metric.form == "histogram":
-            return HistogramFamily(*arguments, bounds=metric.buckets or self._bounds)
-        if metric.form == "state":
-            return StateFamily(*arguments)
-        if metric.form == "info":
-            return InfoFamily(*arguments)
-        return ScalarFamily(*arguments)
 
     def renew_locks(self) -> None:
         """In a forked child: replace locks, which threads of the parent may have held."""
@@ -182,7 +172,7 @@ class OurMetric(ClientMetric):
     Our own exposition recognises it and does not read them: it has a faster way to the same bytes.
     """
 
-    def __init__(self, family: Family[Any]) -> None:
+    def __init__(self, family: Family) -> None:
         metric = family.metric
         name = metric.name[: -len("_total")] if metric.type == "counter" else metric.name
         self._family = family
@@ -191,7 +181,7 @@ class OurMetric(ClientMetric):
     @property
     def samples(self) -> List[Any]:
         """prometheus_client's ``Sample`` tuples."""
-        return [Sample(name, labels, value, None, None) for name, labels, value in self._family.points()]
+        return [Sample(name, labels, value, None, None) for _, name, labels, value in self._family.points()]
 
     @samples.setter
     def samples(self, value: List[Any]) -> None:

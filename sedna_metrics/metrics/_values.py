@@ -206,14 +206,14 @@ class CallHistogram:
     """
 
     __slots__ = (
-        "_bounds", "_cancelled", "_errors", "_flushing", "_lock", "_merged_starts", "_pending", "_reject", "_starts",
-        "finish", "start",
+        "_cancelled", "_errors", "_flushing", "_lock", "_merged_starts", "_pending", "_reject", "_starts",
+        "bounds", "finish", "start",
     )  # fmt: skip
 
     def __init__(self, bounds: Sequence[float], reject: Reject) -> None:
-        self._bounds = tuple(bounds)
+        self.bounds = tuple(bounds)
         self._reject = reject
-        self._pending: List[Any] = [HistogramValue((0,) * (len(self._bounds) + 1), 0.0)]
+        self._pending: List[Any] = [HistogramValue((0,) * (len(self.bounds) + 1), 0.0)]
         self._starts = Tally()
         self._merged_starts = self._errors = self._cancelled = 0
         self._lock = threading.RLock()
@@ -263,7 +263,7 @@ class CallHistogram:
         known: HistogramValue = chunk[0]
         durations = sorted(chunk[1:])
         counts, done = list(known.counts), 0
-        for index, bound in enumerate(self._bounds):
+        for index, bound in enumerate(self.bounds):
             if done == len(durations):
                 break
             upto = bisect_right(durations, bound, done)

@@ -36,13 +36,16 @@ class Stages:
         return True
 
     def end(self, status: str) -> None:
-        """The worker ends: stages that are not finished get this status, also one that was never entered."""
-        own = _STAGE_OF_WORKER.get(self._context.worker_type)
-        if own is not None and own not in self._statuses and status == "failed":
-            self.set(own, status)
+        """The worker ends: stages that are not finished get this status.
+
+        If it has failed, so has its current stage, or the stage of its worker type if it never entered one.
+        """
+        current = self._stage.current or _STAGE_OF_WORKER.get(self._context.worker_type)
         for stage, now in list(self._statuses.items()):
             if now not in ("completed", "failed"):
                 self.set(stage, status)
+        if status == "failed" and current is not None:
+            self.set(current, status)
 
 
 class Iteration:

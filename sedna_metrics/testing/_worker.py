@@ -95,8 +95,8 @@ def remember(worker: Worker) -> Callable[[], None]:
     before = {id(cell): _read(cell) for cell in _cells(worker)}
 
     def restore() -> None:
-        while worker.open_runs:
-            worker.open_runs.pop()(False)
+        for end in list(worker.open_runs):
+            end(False)
         for cell in _cells(worker):
             _write(cell, before.get(id(cell)))
 
