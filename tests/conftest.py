@@ -89,7 +89,14 @@ def start(clock: FakeClock, tmp_path: Path) -> Iterator[Callable[..., Worker]]:
 
     def start_(environ: Dict[str, str] | None = None, **arguments: object) -> Worker:
         environ = {"JOB_NAME": "task", "WORKER_NAME": "worker", **(environ or {})}
-        arguments = {"export": "off", "log": "off", "clock": clock, "spool_dir": tmp_path / "spool", **arguments}
+        arguments = {
+            "export": "off",
+            "log": "off",
+            "process_metrics": "off",
+            "clock": clock,
+            "spool_dir": tmp_path / "spool",
+            **arguments,
+        }
         workers.append(sedna_metrics.start(environ=environ, **arguments))
         return workers[-1]
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 import requests
-from conftest import eventually
+from conftest import value
 from prometheus_client.parser import text_string_to_metric_families
+
+import sedna_metrics
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="forks are POSIX'")
 
@@ -129,7 +133,9 @@ if __name__ == "__main__":
     assert seen["sedna_iteration",] == 3
     assert seen["sedna_training_loss",] == 0.25
     assert seen["sedna_training_samples",] == 5
-    assert seen["sedna_stage_status", ("status", "completed"), ("task_stage", "train")] == 1
+    assert ("sedna_stage_status", ("status", "completed"), ("task_stage", "train")) not in seen, (
+        "a stage is its parent's"
+    )
     assert seen["sedna_training_output_model_info", ("url", "/model")] == 1
     assert seen["sedna_eval_score", ("metric", "precision"), ("model", "new")] == 0.75
     assert seen["sedna_eval_score", ("metric", "precision"), ("model", "old")] == 0.5
@@ -323,7 +329,7 @@ if __name__ == "__main__":
 """
     said = run(tmp_path, body)
     assert said.count("True") == 2
-    assert said.count("call start() there") == 2, "once in each"
+    assert said.count("call start() in the parent") == 2, "once in each"
 
 
 def test_uvicorn_with_several_workers(tmp_path):
@@ -378,25 +384,101 @@ if __name__ == "__main__":
     assert int(pids) >= 1
 
 
-def test_a_stranger_at_the_socket_is_not_believed(start):
-    from sedna_metrics.exposition import processes
+@pytest.fixture
+def folder():
+    """The main process's folder for snapshots, with its worker and the name of a living child's file."""
+    with sedna_metrics.start(export="pull", port=0, host="127.0.0.1", log="off", process_metrics="off") as worker:
+        yield worker, Path(os.environ["SEDNA_METRICS_PARENT"].partition(" ")[2]), f"{os.getpid()}-{'0' * 8}.json"
 
+
+def report(values, errors=0, rejected=0):
+    return json.dumps({"values": values, "errors": errors, "rejected": rejected})
+
+
+def test_a_childs_file_is_added_once_and_then_its_changes(folder):
+    worker, path, name = folder
+    for count in (5, 5, 8):
+        (path / name).write_text(report([["sedna_hard_samples_total", [], count]], rejected=count))
+        requests.get(worker.url, timeout=5)
+        assert value(worker, "sedna_hard_samples_total") == count
+        assert value(worker, "sedna_metrics_rejected_values_total") == count
+
+
+HOSTILE = {
+    "not JSON": "{",
+    "not an object": "[]",
+    "an unknown metric": report([["os_system", [], 1]]),
+    "a state": report([["sedna_stage_status", ["train"], "failed"]]),
+    "too many labels": report([["sedna_inference_duration_seconds", ["edge", "x"], [1, 0, [1], 1]]]),
+    "a label that is not text": report([["sedna_node_samples", [{}], 1]]),
+    "a long label": report([["sedna_node_samples", ["x" * 2000], 1]]),
+    "a negative counter": report([["sedna_hard_samples_total", [], -5]]),
+    "a huge counter": report([["sedna_hard_samples_total", [], 1e300]]),
+    "a counter that is NaN": '{"values": [["sedna_hard_samples_total", [], NaN]], "errors": 0, "rejected": 0}',
+    "a counter that is text": report([["sedna_hard_samples_total", [], "5"]]),
+    "other buckets": report([["sedna_inference_duration_seconds", ["edge"], [1, 0, [1], 1.0]]]),
+    "an info with other labels": report([["sedna_deploy_model_info", [], [{"node": "x"}]]]),
+    "errors that are text": report([], errors="many"),
+    "deeply nested": "[" * 100_000,
+}
+
+
+@pytest.mark.parametrize("attack", HOSTILE)
+def test_a_hostile_file_adds_nothing_and_the_scrape_goes_on(folder, attack):
+    worker, path, name = folder
+    before = requests.get(worker.url, timeout=5).text
+    (path / name).write_text(HOSTILE[attack])
+    for _ in range(2):
+        after = requests.get(worker.url, timeout=5)
+        assert after.status_code == 200
+    differing = set(after.text.splitlines()) ^ set(before.splitlines())
+    assert all("internal_errors_total" in line for line in differing)
+    assert value(worker, "sedna_metrics_internal_errors_total") == 1, "once for each version of the file"
+
+
+def test_special_large_and_linked_files_are_not_read(folder, tmp_path):
+    worker, path, name = folder
+    (tmp_path / "target").write_text(report([["sedna_hard_samples_total", [], 7]]))
+    os.mkfifo(path / name)
+    (path / f"{os.getpid()}-{'1' * 8}.json").symlink_to(tmp_path / "target")
+    (path / f"{os.getpid()}-{'2' * 8}.json").write_text(report([["sedna_hard_samples_total", [], 7]]) + " " * (2 << 20))
+    (path / f"{os.getpid()}-{'3' * 8}.json").mkdir()
+    (path / "notes.txt").write_text("mine")
+    assert requests.get(worker.url, timeout=5).status_code == 200
+    assert value(worker, "sedna_hard_samples_total") is None
+
+
+def test_a_folder_that_others_can_enter_is_not_used_any_more(folder):
+    worker, path, name = folder
+    (path / name).write_text(report([["sedna_hard_samples_total", [], 7]]))
+    path.chmod(0o777)
+    assert requests.get(worker.url, timeout=5).status_code == 200
+    assert value(worker, "sedna_hard_samples_total") is None
+    assert value(worker, "sedna_metrics_internal_errors_total") > 0
+
+
+def test_the_folder_goes_with_the_worker_and_a_killed_ones_with_the_next_start(tmp_path):
+    body = """
+import os, signal, sys, sedna_metrics
+worker = sedna_metrics.start()
+print(os.environ["SEDNA_METRICS_PARENT"].partition(" ")[2], flush=True)
+if sys.argv[1:] == ["killed"]:
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    environ = {**os.environ, "TMPDIR": str(tmp_path), "SEDNA_METRICS_LOG": "off", "SEDNA_METRICS_HOST": "127.0.0.1"}
+    environ.pop("SEDNA_METRICS_PARENT", None)
+    command = [sys.executable, "-c", body]
+    killed = subprocess.run([*command, "killed"], env=environ, capture_output=True, text=True).stdout.strip()
+    assert os.path.isdir(killed)
+    (tmp_path / "sedna-metrics-children-mine").mkdir(mode=0o755)
+    orderly = subprocess.run(command, env=environ, capture_output=True, text=True).stdout.strip()
+    assert not os.path.exists(orderly)
+    assert not os.path.exists(killed)
+    assert [path.name for path in tmp_path.iterdir()] == ["sedna-metrics-children-mine"], "not a private folder"
+
+
+def test_without_a_folder_children_are_not_counted_and_the_worker_says_so(start, mocker, caplog):
+    mocker.patch("tempfile.mkdtemp", side_effect=OSError(30, "Read-only file system"))
     worker = start(export="pull", port=0, host="127.0.0.1")
-    variable = worker._exporters._children.variable
-    address, digest, _ = variable.split(" ")
-    liar = processes.connect(f"{address} {digest} {'0' * 32}")
-    lie = b'[{}, [["sedna_hard_samples_total", [], 5]], 0, 0]'
-    eventually(lambda: _is_closed(liar, len(lie).to_bytes(4, "big") + lie))
-    liar.close()
-    assert "sedna_hard_samples_total" not in requests.get(worker.url, timeout=5).text
-    endless = processes.connect(variable)
-    eventually(lambda: _is_closed(endless, b"\xff\xff\xff\xff"))
-    endless.close()
-
-
-def _is_closed(connection, data):
-    try:
-        connection.sendall(data)
-    except OSError:
-        return True
-    return False
+    assert requests.get(worker.url, timeout=5).ok
+    assert "child processes are not counted: [Errno 30] Read-only file system" in caplog.text

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import logging
+import os
+import resource
 import subprocess
 import threading
 import time
+import zlib
 
 import gateways
 import pytest
 import requests
-from conftest import eventually, value
+from conftest import eventually, free_port, value
 from gateways import Gateway, answer
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily
 from trustme import CA
 
+from sedna_metrics._exporters import open_spool, spool_folders
 from sedna_metrics.cli import main
+from sedna_metrics.exposition.spool import Spool
+from sedna_metrics.settings import load
 
 
 @pytest.fixture
@@ -62,7 +68,6 @@ def test_a_gateway_that_knows_no_gzip_gets_plain_text(pushing, gateway):
         gateways.close_after,
         gateways.nonsense,
         gateways.hang,
-        gateways.trickle,
         answer("500 Internal Server Error"),
         answer("502 Bad Gateway", body="<html>nginx</html>"),
         answer("429 Too Many Requests", "Retry-After: 0\r\n"),
@@ -71,7 +76,7 @@ def test_a_gateway_that_knows_no_gzip_gets_plain_text(pushing, gateway):
         answer("400 Bad Request"),
         answer("413 Payload Too Large"),
     ],
-    ids=["reset", "closed", "nonsense", "hang", "trickle", "500", "502", "429", "404", "circle", "400", "413"],
+    ids=["reset", "closed", "nonsense", "hang", "500", "502", "429", "404", "circle", "400", "413"],
 )
 def test_after_any_misbehaviour_the_state_arrives(pushing, gateway, bad):
     gateway.behaviour = bad
@@ -142,15 +147,163 @@ def test_a_poisoned_metric_of_the_workers_own_does_not_keep_ours_back(pushing, g
 
 
 @pytest.mark.parametrize("code", ["301 Moved Permanently", "302 Found", "307 Temporary Redirect"])
-def test_a_redirect_is_followed_with_the_same_method_and_body_but_not_with_the_password(pushing, gateway, code):
+def test_a_redirect_on_the_same_server_is_followed_with_the_same_method_and_body(pushing, gateway, code):
+    def redirect(connection, request):
+        good = request.path.startswith("/elsewhere")
+        return answer("200 OK" if good else code, "" if good else "Location: /elsewhere\r\n")(connection, request)
+
+    gateway.behaviour = redirect
+    assert pushing().flush()
+    assert gateway.requests[-1].path == "/elsewhere"
+    assert gateway.requests[-1].method == "PUT"
+    assert "sedna_worker_info" in last_text(gateway)
+
+
+def test_a_redirect_to_another_server_is_not_followed_and_names_it(pushing, gateway, caplog):
     other = Gateway()
-    gateway.behaviour = answer(code, f"Location: {other.url}/elsewhere\r\n")
-    pushing(pushgateway_username="me", pushgateway_password="canary").close()
-    assert "authorization" in gateway.requests[-1].headers
-    assert other.requests[-1].method == "PUT"
-    assert "sedna_worker_info" in last_text(other)
-    assert "authorization" not in other.requests[-1].headers
+    gateway.behaviour = answer("307 Temporary Redirect", f"Location: {other.url}/admin\r\n")
+    assert not pushing(pushgateway_username="me", pushgateway_password="canary").flush()
+    assert other.requests == []
+    assert f"redirects to another server ({other.url}/admin)" in caplog.text
+    assert "canary" not in caplog.text
     other.close()
+
+
+def endless(head):
+    def behave(connection, request):
+        connection.sendall(head)
+        try:
+            for _ in range(100_000):
+                connection.sendall(b"x" * 65536)
+        except OSError:
+            return False
+        return False
+
+    return behave
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n\r\n",
+        b"HTTP/1.1 500 No\r\nContent-Encoding: gzip\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nX: ",
+    ],
+    ids=["redirect", "good", "bad", "header"],
+)
+def test_an_endless_answer_does_not_fill_the_memory(pushing, gateway, head):
+    gateway.behaviour = endless(head)
+    worker = pushing()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    worker.flush()
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20_000  # kB
+
+
+def test_a_compressed_answer_is_not_inflated(pushing, gateway):
+    bomb = zlib.compress(b"x" * (64 << 20), 9)
+    head = f"HTTP/1.1 400 No\r\nContent-Encoding: deflate\r\nContent-Length: {len(bomb)}\r\n\r\n".encode()
+
+    def behave(connection, request):
+        connection.sendall(head + bomb)
+        return False
+
+    gateway.behaviour = behave
+    worker = pushing()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert not worker.flush()
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20_000
+
+
+@pytest.mark.parametrize("url", ["http://:canary@{}", "http://me:canary@{}", "http://me:canary@{}/path"])
+def test_a_password_in_the_url_is_shown_nowhere(start, gateway, caplog, url):
+    gateway.behaviour = answer("401 Unauthorized")
+    host = gateway.url.partition("//")[2]
+    worker = start(export="push", pushgateway_url=url.format(host), push_deadline=1)
+    worker.flush()
+    assert "401" in caplog.text
+    assert "canary" not in caplog.text
+
+
+def test_control_characters_of_an_answer_do_not_reach_the_log(pushing, gateway, caplog):
+    gateway.behaviour = answer("400 Bad Request", body="\x1b[2Jcleared\nforged")
+    pushing().flush()
+    assert "cleared forged" in caplog.text
+    assert "\x1b" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "spool", "is_safe"),
+    [
+        (gateways.good, None, True),
+        (answer("503 Service Unavailable"), None, True),
+        (answer("503 Service Unavailable"), "off", False),
+        (gateways.hang, None, True),
+        (gateways.hang, "off", False),
+        (answer("413 Payload Too Large"), None, False),
+    ],
+    ids=["good", "away, spooled", "away, spool off", "hangs, spooled", "hangs, spool off", "refused"],
+)
+def test_flush_returns_whether_the_state_has_arrived_or_is_in_the_spool(pushing, gateway, behaviour, spool, is_safe):
+    gateway.behaviour = behaviour
+    worker = pushing(push_deadline=1, **({"spool_dir": spool} if spool else {}))
+    assert worker.flush() is is_safe
+
+
+def test_a_worker_ends_at_once_when_its_state_is_in_the_spool(tmp_path, caplog, start):
+    worker = start(export="push", pushgateway_url=f"http://127.0.0.1:{free_port()}", push_deadline=8, push_timeout=5)
+    began = time.monotonic()
+    worker.close()
+    assert time.monotonic() - began < 1.5
+    assert len(spooled(tmp_path)) == 1
+    assert f"kept in {tmp_path / 'spool'}" in caplog.text
+
+
+def test_a_change_of_stage_is_pushed_soon(pushing, gateway):
+    worker = pushing(push_interval=3600)
+    worker.flush()
+    with worker.incremental_learning.training():
+        eventually(lambda: 'status="running",task="task",task_stage="train",worker="worker"} 1.0' in last_text(gateway))
+
+
+def test_the_last_body_says_what_is_true_once_it_has_arrived(pushing, gateway, tmp_path):
+    gateway.behaviour = answer("503 Service Unavailable")
+    worker = pushing()
+    eventually(lambda: spooled(tmp_path))
+    gateway.behaviour = gateways.good
+    worker.close()
+    assert spooled(tmp_path) == []
+    lines = dict(line.rsplit(" ", 1) for line in last_text(gateway).splitlines() if not line.startswith("#"))
+    labels = '{task="task",worker="worker"}'
+    assert float(lines[f"sedna_metrics_spool_entries{labels}"]) == 0
+    attempts, failures = (float(lines[f"sedna_metrics_push_{each}_total{labels}"]) for each in ("attempts", "failures"))
+    assert attempts == failures + 1
+    assert attempts == len([request for request in gateway.requests if request.method == "PUT"])
+    assert f"sedna_metrics_last_push_timestamp_seconds{labels}" in lines
+
+
+REPLICA = {"WORKER_NAME": "edgeworker-abcde", "SERVICE_NAME": "ji", "JOB_NAME": "", "NODE_NAME": "edge"}
+
+
+def test_a_replica_of_a_service_has_a_group_of_its_own_and_removes_it_in_the_end(start, gateway, mocker):
+    paths = []
+    for host in ("pod-1", "pod-2"):
+        mocker.patch("socket.gethostname", return_value=host)
+        worker = start(REPLICA, export="push", pushgateway_url=gateway.url, push_interval=0.1)
+        worker.flush()
+        paths.append(gateway.requests[-1].path)
+        worker.close()
+        assert (gateway.requests[-1].method, gateway.requests[-1].path) == ("DELETE", paths[-1])
+    assert ["/instance/pod-1/" in paths[0], "/instance/pod-2/" in paths[1]] == [True, True]
+
+
+def test_a_group_that_cannot_be_removed_is_not_spooled(start, gateway, tmp_path, caplog):
+    worker = start(REPLICA, export="push", pushgateway_url=gateway.url, push_deadline=1)
+    worker.flush()
+    gateway.behaviour = answer("503 Service Unavailable")
+    worker.close()
+    assert spooled(tmp_path) == []
+    assert "the worker's group stays on the Pushgateway" in caplog.text
 
 
 def test_credentials_from_files_are_read_at_each_push(pushing, gateway, tmp_path):
@@ -329,24 +482,125 @@ def test_a_spool_that_cannot_be_used_is_said_and_harms_nothing(pushing, gateway,
     assert worker._boundary.errors() == 0
 
 
-def test_in_tmp_a_folder_that_somebody_else_made_is_not_used(tmp_path, monkeypatch, caplog):
-    import os
+def a_link(path):
+    path.symlink_to(path.parent)
 
-    from sedna_metrics import settings
-    from sedna_metrics._exporters import default_spool_dir, open_spool
 
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    assert open_spool(settings.load({})).folder == default_spool_dir()
-    assert oct(default_spool_dir().stat().st_mode)[-3:] == "700"
-    default_spool_dir().rmdir()
-    default_spool_dir().symlink_to(tmp_path)
-    assert open_spool(settings.load({})) is None
-    default_spool_dir().unlink()
+def of_another_user(path):
+    path.mkdir(mode=0o700)
+    os.chown(path, 12345, 12345)
+
+
+def open_to_all(path):
+    path.mkdir()
+    path.chmod(0o777)
+
+
+@pytest.mark.parametrize("make", [a_link, of_another_user, open_to_all])
+def test_a_default_folder_that_somebody_else_made_is_not_used(tmp_path, mocker, make):
+    if make is of_another_user and os.geteuid() != 0:
+        pytest.skip("only root can give a folder away")
+    mocker.patch("tempfile.tempdir", str(tmp_path / "tmp"))
+    mocker.patch("pathlib.Path.home", return_value=tmp_path / "home")
+    (tmp_path / "tmp").mkdir()
+    settings = load({})
+    make(spool_folders(settings)[0])
+    folder = open_spool(settings).folder
+    assert folder == tmp_path / "home" / ".cache" / f"sedna-metrics-{os.getuid()}"
+    assert oct(folder.stat().st_mode)[-3:] == "700"
+
+
+def test_a_named_folder_that_others_may_write_to_is_refused_with_the_reason(pushing, gateway, tmp_path, caplog):
+    open_to_all(tmp_path / "open")
+    gateway.behaviour = answer("503 Service Unavailable")
+    assert not pushing(spool_dir=tmp_path / "open").flush()
+    assert "mode 777" in caplog.text
+    assert "make it 0700" in caplog.text
+
+
+def test_a_folder_that_becomes_open_is_not_written_any_more(pushing, gateway, tmp_path):
+    gateway.behaviour = answer("503 Service Unavailable")
+    worker = pushing()
+    assert worker.flush()
+    (tmp_path / "spool").chmod(0o777)
+    assert not worker.flush()
+
+
+def test_a_state_goes_only_to_the_gateway_that_it_was_meant_for(pushing, gateway, tmp_path):
+    gateway.behaviour = answer("503 Service Unavailable")
+    pushing().close()
+    other = Gateway()
+    arguments = ["flush", "--spool-dir", str(tmp_path / "spool"), "--pushgateway-url"]
+    assert main([*arguments, other.url]) == 0
+    assert other.requests == []
+    assert len(spooled(tmp_path)) == 1
+    gateway.behaviour = gateways.good
+    assert main([*arguments, gateway.url]) == 0
+    assert spooled(tmp_path) == []
+    other.close()
+
+
+def test_a_worker_delivers_only_states_of_its_own_namespace(pushing, gateway, start, tmp_path):
+    gateway.behaviour = answer("503 Service Unavailable")
+    pushing().close()
+    gateway.behaviour = gateways.good
+    other = {"JOB_NAME": "other", "NAMESPACE": "another"}
+    start(other, export="push", pushgateway_url=gateway.url, push_interval=0.1).flush()
+    assert len(spooled(tmp_path)) == 1
+
+
+GROUP = "/metrics/job/sedna-worker/instance/n/namespace/default/task/t/worker_type/train"
+
+
+@pytest.mark.parametrize(
+    "group",
+    [
+        "/metrics/job/x/../../../api/v1/admin/wipe",
+        "/metrics/job/sedna-worker",
+        "/api/v1/admin/wipe",
+        GROUP + "/more/label",
+        GROUP.replace("/task/t", "/task/.."),
+        GROUP.replace("/task/t", "/task@base64/dA=="),
+        GROUP.replace("/task/t", "/task/t%2F.."),
+        GROUP + "/",
+        GROUP + "?x=1",
+    ],
+)
+def test_a_planted_state_of_another_path_is_not_pushed(gateway, tmp_path, group):
+    spool = Spool(tmp_path / "spool", 1 << 20, 600)
+    spool.put(gateway.url, group, b"planted 1\n")
+    main(["flush", "--spool-dir", str(tmp_path / "spool"), "--pushgateway-url", gateway.url])
+    assert gateway.requests == []
+    assert len(spool) == 0
+
+
+def test_a_planted_bomb_is_not_inflated(gateway, tmp_path):
+    spool = Spool(tmp_path / "spool", 1 << 20, 600)
+    spool.put(gateway.url, GROUP, b"x" * (64 << 20))
+    assert spool.entries() == []
+    assert len(spool) == 0
+
+
+def test_a_fifo_and_a_file_of_another_user_in_the_spool_are_left_alone(gateway, tmp_path):
+    spool = Spool(tmp_path / "spool", 1 << 20, 600)
+    os.mkfifo(spool.folder / f"{'a' * 24}.spool")
     if os.geteuid() == 0:
-        default_spool_dir().mkdir()
-        os.chown(default_spool_dir(), 12345, 12345)
-        assert open_spool(settings.load({})) is None
-        assert "belongs to another user" in caplog.text
+        spool.put(gateway.url, GROUP, b"x 1\n")
+        (other,) = [path for path in spooled(tmp_path) if not path.name.startswith("aaa")]
+        os.chown(other, 12345, 12345)
+    assert spool.entries() == []
+    main(["flush", "--spool-dir", str(tmp_path / "spool"), "--pushgateway-url", gateway.url])
+    assert gateway.requests == []
+
+
+def test_flush_without_a_gateway_lists_what_waits(pushing, gateway, tmp_path, capsys):
+    gateway.behaviour = answer("503 Service Unavailable")
+    pushing().close()
+    assert main(["flush", "--spool-dir", str(tmp_path / "spool")]) == 2
+    said = capsys.readouterr()
+    assert gateway.url in said.out
+    assert "/task/task/" in said.out
+    assert "--pushgateway-url" in said.err
 
 
 def test_a_full_disk_is_counted_and_harms_nothing(pushing, gateway, tmp_path, monkeypatch, caplog):
@@ -365,25 +619,24 @@ def test_a_full_disk_is_counted_and_harms_nothing(pushing, gateway, tmp_path, mo
 
 
 def test_the_spool_keeps_its_bounds(tmp_path):
-    import os
-
-    from sedna_metrics.exposition.spool import Spool
-
-    spool = Spool(tmp_path, max_bytes=3000, max_age=100)
+    tmp_path.chmod(0o700)
+    spool = Spool(tmp_path, max_bytes=3500, max_age=100)
     for number in range(30):
-        spool.put(f"/metrics/job/{number}", os.urandom(500))
+        spool.put("http://gateway", GROUP.replace("/t/", f"/{number}/"), os.urandom(500))
         os.utime(max(tmp_path.iterdir(), key=lambda path: path.stat().st_ctime_ns), (time.time() - 50 + number,) * 2)
-    assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= 3000
-    assert {entry.group for entry in spool.entries()} == {f"/metrics/job/{number}" for number in range(26, 30)}
-    with pytest.raises(OSError, match="more than the spool may take"):
-        spool.put("/metrics/job/x", os.urandom(4000))
+    assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= 3500
+    assert {entry.group for entry in spool.entries()} == {
+        GROUP.replace("/t/", f"/{number}/") for number in range(26, 30)
+    }
+    with pytest.raises(OSError, match="more than the spool may hold"):
+        spool.put("http://gateway", GROUP, os.urandom(4000))
     assert len(spool) == 4
     for path in tmp_path.iterdir():
         os.utime(path, (time.time() + 1e6,) * 2)  # the clock was set back since
-    assert spool.expire() == 0
+    assert spool._expire() == 0
     for path in tmp_path.iterdir():
         os.utime(path, (1, 1))
-    assert spool.expire() == 4
+    assert spool._expire() == 4
 
 
 def test_old_groups_of_ours_are_pruned_and_others_are_not(start, pushgateway, capsys):
@@ -415,5 +668,5 @@ def test_only_the_first_of_many_failures_is_logged(pushing, gateway, caplog):
     gateway.behaviour = gateways.good
     worker.flush()
     said = [record.getMessage() for record in caplog.records]
-    assert len([line for line in said if "push failed" in line]) == 1
+    assert len([line for line in said if "could not push" in line]) == 1
     assert len([line for line in said if "works again" in line]) == 1

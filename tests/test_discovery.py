@@ -121,4 +121,4 @@ def test_a_sweep_leaves_the_files_of_others_alone(tmp_path):
     assert (tmp_path / "sedna-mine.json").exists()
     assert (tmp_path / "node.json").exists()
     assert live.path.exists()
-    live.withdraw()
+    live.close()

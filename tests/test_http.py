@@ -223,8 +223,10 @@ def test_basic_auth(start, tmp_path):
     ("arguments", "says"),
     [
         ({"tls_cert_file": "/nowhere.pem"}, "nowhere.pem"),
-        ({"tls_key_file": "/some.key"}, "need tls_cert_file"),
-        ({"auth_username": "me"}, "auth_password"),
+        ({"tls_key_file": "/some.key"}, "TLS_CERT_FILE"),
+        ({"auth_username": "me"}, "AUTH_PASSWORD"),
+        ({"auth_password": "secret"}, "AUTH_USERNAME"),
+        ({"tls_client_ca_file": "/ca.pem"}, "TLS_CERT_FILE"),
         ({"auth_username": "me", "auth_password_file": "/nowhere"}, "cannot be read"),
     ],
 )

@@ -94,9 +94,13 @@ class Instruments(Collector):
     def call_histogram(self, entry: Metric, **labels: str) -> CallHistogram:
         """The durations of this label set, shown as a histogram; :meth:`callback` series can be made of them."""
         series: CallHistogram = self._family(entry, "histogram").get_or_create(
-            lambda: CallHistogram(entry.buckets or self._bounds, self._rejecter(entry)), labels
+            lambda: CallHistogram(self.bounds(entry), self._rejecter(entry)), labels
         )
         return series
+
+    def bounds(self, entry: Metric) -> Sequence[float]:
+        """Upper bounds of the histogram's buckets, in seconds."""
+        return entry.buckets or self._bounds
 
     def calls(self, group: CallGroup, **labels: str) -> CallHistogram:
         """The calls of this label set: their durations, and the group's counters and gauge that read from them."""

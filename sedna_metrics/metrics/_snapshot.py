@@ -131,12 +131,13 @@ def _adding(instruments: Instruments, name: str, labels: Tuple[str, ...], amount
 def _merging(
     instruments: Instruments, name: str, labels: Tuple[str, ...], after: List[Any], before: List[Any]
 ) -> Callable[[], None]:
-    calls = _calls(instruments, name, labels)
+    if len(after[2]) != len(instruments.bounds(BY_NAME[name])) + 1:
+        raise ValueError(f"{name} has other buckets in a snapshot")
     counts = [int(now - then) for now, then in zip(after[2], before[2])]
     failed, seconds = int(after[1] - before[1]), after[3] - before[3]
-    if len(after[2]) != len(calls.histogram().counts) or failed < 0 or seconds < 0 or min(counts) < 0:
-        raise ValueError(f"{name} fell in a snapshot, or has other buckets")
-    return partial(calls.merge, int(after[0] - before[0]), failed, counts, seconds)
+    if failed < 0 or seconds < 0 or min(counts) < 0:
+        raise ValueError(f"{name} fell in a snapshot")
+    return partial(_calls(instruments, name, labels).merge, int(after[0] - before[0]), failed, counts, seconds)
 
 
 def _calls(instruments: Instruments, name: str, labels: Tuple[str, ...]) -> CallHistogram:
