@@ -1,9 +1,9 @@
-"""What a declaration is."""
+"""Declaration of a metric."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Optional, Tuple
+from typing import Any, Mapping, Optional, Tuple
 
 COMMON_LABELS = ("task", "worker")
 """The labels on every series, set once by the worker's identity."""
@@ -24,9 +24,9 @@ _FORMS = ("counter", "gauge", "histogram", "info", "state")
 class Metric:
     """One metric of the contract.
 
-    ``form`` says how the series behave: ``counter``, ``gauge``, ``histogram``; ``info``, a gauge that is always 1 and
-    whose labels are the information; ``state``, one 0/1 gauge for each of ``states``, of which exactly one is 1, and
-    the label called ``state_label`` holds the state.
+    ``form`` is ``counter``, ``gauge``, ``histogram``; ``info``, a gauge that is always 1 and whose labels are the
+    information; or ``state``, one 0/1 gauge for each of ``states``, of which exactly one is 1, with the state in the
+    label ``state_label``.
     """
 
     name: str
@@ -35,17 +35,15 @@ class Metric:
     labels: Tuple[str, ...] = ()
     unit: str = ""
     proposal: Tuple[str, ...] = ()
-    """Names that Sedna's observability proposal has for it."""
+    """Its names in Sedna's observability proposal."""
     states: Tuple[str, ...] = ()
     state_label: str = ""
     minimum: float = float("-inf")
-    """Lowest value that makes sense; what is lower, or no number, is refused. -inf takes anything, NaN included."""
+    """Lowest valid value; with one, NaN is invalid, too."""
     buckets: Tuple[float, ...] = ()
     """Upper bounds in seconds of a histogram that does not take the BUCKETS setting."""
     reduce: str = ""
-    """What counts of a list of values: its ``last`` (a history) or its ``mean`` (scores by class); none, no list is
-    taken.
-    """
+    """Which value of a list counts: the ``last`` (of a history) or the ``mean`` (of scores by class)."""
 
     def __post_init__(self) -> None:
         if self.form not in _FORMS:
@@ -59,12 +57,12 @@ class Metric:
 
     @property
     def type(self) -> str:
-        """The type that Prometheus is told: counter, gauge or histogram."""
+        """Its type for Prometheus: counter, gauge or histogram."""
         return "gauge" if self.form in ("info", "state") else self.form
 
     @property
     def help(self) -> str:
-        """The HELP text, the proposal's own names first so that who knows the proposal finds it."""
+        """The HELP text, which begins with the proposal's names."""
         return f"{', '.join(self.proposal)}: {self.description}" if self.proposal else self.description
 
 
@@ -76,3 +74,8 @@ class CallGroup:
     finished: Metric
     failed: Metric
     in_progress: Optional[Metric] = None
+
+
+def metrics_in(module: Mapping[str, Any]) -> Tuple[Metric, ...]:
+    """The metrics that a module declares, in their order."""
+    return tuple(value for value in module.values() if isinstance(value, Metric))

@@ -33,8 +33,8 @@ class Event:
 
     Attributes:
         name: value of the field ``event``.
-        when: when it is written, as a sentence.
-        fields: name and meaning of the fields that it can have; one whose value is not known is left out.
+        when: it is written, as a sentence.
+        fields: name and meaning of the fields that it can have; unknown values are left out.
     """
 
     name: str
@@ -43,111 +43,58 @@ class Event:
 
     @property
     def level(self) -> str:
-        """What failed is an error."""
+        """Level of the record."""
         return "ERROR" if self.name.endswith(".failed") else "INFO"
 
 
-_ERROR = {"error": "type of what was raised", "reason": "what it says, at most 500 characters"}
+_ERROR = {"error": "type of the exception", "reason": "its text, at most 500 characters"}
 _SAMPLES = {"samples": "`sedna_training_samples`"}
+_TRAINED = {
+    **_SAMPLES, "epochs": "finished epochs, if known", "loss": "`sedna_training_loss`",
+    "duration_seconds": "time since training.started",
+}  # fmt: skip
 _EVALUATED = {
-    "samples": "`sedna_eval_samples`",
-    "new_model_url": "where the new model is, without secrets",
-    "old_model_url": "where the old model is, without secrets",
-    "new_<metric>": '`sedna_eval_score{model="new"}`',
+    "samples": "`sedna_eval_samples`", "new_model_url": "URL of the new model, without secrets",
+    "old_model_url": "URL of the old model, without secrets", "new_<metric>": '`sedna_eval_score{model="new"}`',
     "old_<metric>": '`sedna_eval_score{model="old"}`',
-}
+}  # fmt: skip
+_EVALUATION_SECONDS = {"duration_seconds": "time since evaluation.started"}
 
+# fmt: off
 EVENTS: Tuple[Event, ...] = (
-    Event(
-        "worker.started",
-        "The worker's metrics are on.",
-        {"metrics_url": "URL of /metrics, if it is scraped", "pushgateway": "URL of the Pushgateway, if it pushes"},
-    ),
-    Event("iteration.started", "An iteration (local round) began.", {"iteration": "`sedna_iteration`"}),
-    Event(
-        "stage.changed",
-        "The script set stage and status outright.",
-        {"task_stage": "`sedna_task_stage`", "status": "`sedna_stage_status`"},
-    ),
-    Event("training.started", "Training began.", {**_SAMPLES, "epochs": "`sedna_training_epochs`"}),
-    Event(
-        "training.epoch",
-        "An epoch was done.",
-        {
-            "epoch": "`sedna_training_epoch`",
-            "epochs": "`sedna_training_epochs`",
-            "loss": "`sedna_training_loss`",
-            "remaining_seconds": "`sedna_training_remaining_seconds`",
-        },
-    ),
-    Event("training.waiting", "A node waits for the aggregate.", {}),
-    Event(
-        "training.completed",
-        "Training ended well.",
-        {
-            **_SAMPLES,
-            "epochs": "epochs that were done",
-            "loss": "`sedna_training_loss`",
-            "duration_seconds": "time since training.started",
-            "model_url": "where the model is, without secrets",
-        },
-    ),
-    Event(
-        "training.failed",
-        "Training raised.",
-        {
-            **_SAMPLES,
-            "epochs": "epochs that were done",
-            "loss": "`sedna_training_loss`",
-            "duration_seconds": "time since training.started",
-            **_ERROR,
-        },
-    ),
-    Event("evaluation.started", "Evaluation began.", {"samples": "`sedna_eval_samples`"}),
-    Event(
-        "evaluation.completed",
-        "Evaluation ended well.",
-        {**_EVALUATED, "duration_seconds": "time since evaluation.started"},
-    ),
-    Event(
-        "evaluation.failed",
-        "Evaluation raised.",
-        {"samples": "`sedna_eval_samples`", "duration_seconds": "time since evaluation.started", **_ERROR},
-    ),
-    Event("model.deploy_waiting", "A model is to be deployed.", {}),
+    Event("worker.started", "The worker's metrics are on.", {
+        "metrics_url": "URL of /metrics, if it is scraped", "pushgateway": "URL of the Pushgateway, if it pushes"}),
+    Event("iteration.started", "An iteration (local round) has begun.", {"iteration": "`sedna_iteration`"}),
+    Event("stage.changed", "The script has set stage and status directly.", {
+        "task_stage": "`sedna_task_stage`", "status": "`sedna_stage_status`"}),
+    Event("training.started", "Training has begun.", {**_SAMPLES, "epochs": "`sedna_training_epochs`"}),
+    Event("training.epoch", "An epoch is done.", {
+        "epoch": "`sedna_training_epoch`", "epochs": "`sedna_training_epochs`", "loss": "`sedna_training_loss`",
+        "remaining_seconds": "`sedna_training_remaining_seconds`"}),
+    Event("training.waiting", "A training worker waits for the aggregate.", {}),
+    Event("training.completed", "Training has ended well.", {**_TRAINED, "model_url": "URL of the model"}),
+    Event("training.failed", "Training has raised.", {**_TRAINED, **_ERROR}),
+    Event("evaluation.started", "Evaluation has begun.", {"samples": "`sedna_eval_samples`"}),
+    Event("evaluation.completed", "Evaluation has ended well.", {**_EVALUATED, **_EVALUATION_SECONDS}),
+    Event("evaluation.failed", "Evaluation has raised.", {
+        "samples": "`sedna_eval_samples`", **_EVALUATION_SECONDS, **_ERROR}),
+    Event("model.deploy_waiting", "A model waits for its deployment.", {}),
     Event("model.deployed", "A model is in use.", {"model_url": "`sedna_deploy_model_info`"}),
-    Event(
-        "model.not_deployed",
-        "A model did not come into use.",
-        {"model_url": "where it is, without secrets", "reason": "why not"},
-    ),
-    Event("nodes.changed", "Other nodes take part than before.", {"nodes": "`sedna_train_nodes`"}),
-    Event("aggregation.started", "A round of aggregation began.", {"round": "number of the round"}),
-    Event(
-        "aggregation.completed",
-        "An aggregate was made.",
-        {
-            "round": "`sedna_aggregation_round`",
-            "nodes": "number of nodes whose update came",
-            "duration_seconds": "`sedna_aggregation_duration_seconds`",
-        },
-    ),
-    Event("aggregation.failed", "A round of aggregation raised.", {"round": "number of the round", **_ERROR}),
-    Event(
-        "aggregate.received", "A training node has the aggregate of a round.", {"round": "`sedna_aggregation_round`"}
-    ),
-    Event("knowledge.updated", "The knowledge base knows other tasks than before.", {"tasks": "`sedna_known_tasks`"}),
-    Event(
-        "inference.failed",
-        "An inference raised; once a minute at most for each location, and as the worker ends if some were kept back.",
-        {
-            "location": "edge, cloud, or served",
-            "failures": "`sedna_inference_errors_total`, `sedna_served_inference_errors_total`",
-            "suppressed": "failures since the last such event that had none of their own",
-            **_ERROR,
-        },
-    ),
-    Event("worker.failed", "The body of `with sedna_metrics.start()` raised.", dict(_ERROR)),
+    Event("model.not_deployed", "A model was not deployed.", {"model_url": "its URL", "reason": "why"}),
+    Event("nodes.changed", "The number of nodes that take part has changed.", {"nodes": "`sedna_train_nodes`"}),
+    Event("aggregation.started", "A round of aggregation has begun.", {"round": "its number"}),
+    Event("aggregation.completed", "A round of aggregation has ended well.", {
+        "round": "`sedna_aggregation_round`", "nodes": "number of clients whose updates came",
+        "duration_seconds": "`sedna_aggregation_duration_seconds`"}),
+    Event("aggregation.failed", "A round of aggregation has raised.", {"round": "its number", **_ERROR}),
+    Event("aggregate.received", "A training worker has received an aggregate.", {"round": "`sedna_aggregation_round`"}),
+    Event("knowledge.updated", "The number of known tasks has changed.", {"tasks": "`sedna_known_tasks`"}),
+    Event("inference.failed", "An inference has raised; at most one event a minute and location, and one at the end.", {
+        "location": "edge, cloud, or served",
+        "failures": "`sedna_inference_errors_total`, `sedna_served_inference_errors_total`",
+        "suppressed": "failures since the last such event", **_ERROR}),
+    Event("worker.failed", "The body of `with sedna_metrics.start()` has raised.", dict(_ERROR)),
     Event("worker.terminated", "A signal ends the worker.", {"signal": "its name, such as SIGTERM"}),
 )
+# fmt: on
 """Events in the order of a task's life."""
