@@ -171,7 +171,7 @@ class Server:
 def running_pushgateway(folder: Path) -> Server:
     """A real Pushgateway; its log is in the folder."""
     port = free_port()
-    command = [program("prometheus-pushgateway"), f"--web.listen-address=127.0.0.1:{port}"]
+    command = [program("prometheus-pushgateway"), f"--web.listen-address=127.0.0.1:{port}", "--persistence.file="]
     return Server(command, port, folder / "pushgateway.log")
 
 

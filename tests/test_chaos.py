@@ -17,7 +17,6 @@ from conftest import eventually
 from gateways import answer
 
 from sedna_metrics.cli import main
-from sedna_metrics.exposition.delivery import GRACE_SECONDS
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals are POSIX'")
 JOBS, AT_ONCE, INTERVAL_SECONDS = 100, 4, 0.4
@@ -113,7 +112,7 @@ def test_a_hundred_jobs(gateway, tmp_path):
         shown = said.get(f"job-{number}", 0)
         if endings[number] == "SIGKILL":
             # What was counted in an interval, in a push that was under way and given up, and on a busy machine.
-            missing = truth * (INTERVAL_SECONDS + 0.3 + GRACE_SECONDS + 1) / lives[number]
+            missing = truth * (INTERVAL_SECONDS + 0.3 + 1.5) / lives[number]
             good = truth - missing <= shown <= truth + 1
         else:
             good = 0 <= shown - truth <= 1  # a signal may come between counting and noting it

@@ -20,6 +20,8 @@ from sedna_metrics.exposition.spool import Spool
 CANARY = "c4n4ry"
 JI = {"SERVICE_NAME": "helmet", "WORKER_NAME": "edgeworker-x2x5q", "NAMESPACE": "factory"}
 
+GROUP = "/metrics/job/sedna-worker/instance/n/namespace/default/task/t/worker_type/train"
+
 
 @pytest.fixture
 def look(tmp_path):
@@ -112,7 +114,7 @@ def test_a_clock_that_is_off(look, gateway, shift, said):
 
 def test_what_waits_in_the_spool_and_folders_that_cannot_be(look, gateway, tmp_path):
     with_gateway = {"SEDNA_METRICS_PUSHGATEWAY_URL": gateway.url}
-    Spool(tmp_path / "spool", 2**20, 600).put("/metrics/job/x", b"x 1\n")
+    Spool(tmp_path / "spool", 2**20, 600).put(gateway.url, GROUP, b"x 1\n")
     (finding,) = look(**with_gateway)["spool"]
     assert finding.said.startswith("1 to be delivered")
     assert "sedna-metrics flush" in finding.remedy

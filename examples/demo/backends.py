@@ -54,7 +54,11 @@ class Real:
         self.name = "a real Prometheus (and Pushgateway)"
         self._session = requests.Session()
         commands = [
-            [servers.find("prometheus-pushgateway"), f"--web.listen-address=127.0.0.1:{gateway}"],
+            [
+                servers.find("prometheus-pushgateway"),
+                f"--web.listen-address=127.0.0.1:{gateway}",
+                "--persistence.file=",
+            ],
             [
                 servers.find("prometheus"),
                 f"--config.file={config}",

@@ -29,7 +29,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         update = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         with arrived:
-            updates.setdefault(update["round"], {})[update["node"]] = update
+            updates.setdefault(update["round"], {})[update["client"]] = update
             arrived.notify_all()
             arrived.wait_for(lambda: update["round"] in aggregates)
             body = json.dumps(aggregates[update["round"]]).encode()
@@ -55,11 +55,11 @@ def main() -> None:
                 while known < PARTICIPANTS:
                     with arrived:
                         arrived.wait_for(lambda n=number, k=known: len(updates.get(n, {})) > k)
-                        nodes = list(updates[number])[known:]
-                    for node in nodes:
-                        samples[node] = updates[number][node]["samples"]
-                        aggregation.update(node, samples[node])
-                    known += len(nodes)
+                        clients = list(updates[number])[known:]
+                    for client in clients:
+                        samples[client] = updates[number][client]["samples"]
+                        aggregation.update(client, samples[client])
+                    known += len(clients)
                 fl.train_nodes(list(updates[number]))
                 parts = updates[number].values()
                 total = sum(part["samples"] for part in parts)
@@ -71,8 +71,8 @@ def main() -> None:
         truth.expect("", "sedna_aggregations_total", ROUNDS)
         truth.expect("", "sedna_aggregation_duration_seconds_count", ROUNDS)
         truth.expect("TrainNodes", "sedna_train_nodes", len(samples))
-        for node, count in samples.items():
-            truth.expect("NodeSampleNum", "sedna_node_samples", count, node=node)
+        for client, count in samples.items():
+            truth.expect("NodeSampleNum", "sedna_node_samples", count, client=client)
         server.shutdown()
     print(f"{ROUNDS} rounds over {total} samples of {len(samples)} nodes")
     truth.publish()

@@ -54,7 +54,7 @@ def main() -> None:
                         loss = float(-np.log(likely[np.arange(len(batch)), images.labels[batch]] + 1e-12).mean())
                         training.loss(loss)
                 update = {
-                    "node": worker.identity.node,
+                    "client": worker.identity.worker,
                     "round": number,
                     "samples": len(inputs),
                     "weights": weights.tolist(),
@@ -65,7 +65,7 @@ def main() -> None:
         truth.expect("IterationNo", "sedna_iteration", ROUNDS)
         truth.expect("TrainSampleNum", "sedna_training_samples", len(inputs))
         truth.expect("TrainLoss", "sedna_training_loss", loss)
-        truth.expect("NodeSampleNum", "sedna_node_samples", len(inputs), node=worker.identity.node)
+        truth.expect("NodeSampleNum", "sedna_node_samples", len(inputs), client=worker.identity.worker)
         truth.expect("", "sedna_training_epoch", ROUNDS * EPOCHS)
     test = digits(1500)
     right = (np.hstack([test.pixels, np.ones((len(test.labels), 1))]) @ weights).argmax(axis=1) == test.labels

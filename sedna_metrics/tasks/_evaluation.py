@@ -70,12 +70,16 @@ class Evaluation(Run):
 
     def track(self, samples: Iterable[T], total: Optional[int] = None) -> Iterator[T]:
         """Iterate over the samples (or batches) of the evaluation, and record the time left."""
-        count = self._time_left.count(samples, total)
+        count = self._count(samples, total)
         self._is_measuring = True
         for done, sample in enumerate(samples, 1):
             yield sample
             if count:
                 self.progress(done, count)
+
+    @contained()
+    def _count(self, samples: Any, total: Optional[int]) -> Optional[int]:
+        return self._time_left.count(samples, total)
 
     @contained()
     def progress(self, done: float, total: float) -> None:

@@ -89,9 +89,10 @@ class Training(Run):
     def plan(self, epochs: int) -> None:
         """Set the number of epochs, if it was not known at the start; they are counted from here."""
         count = whole_number(epochs)
-        self._series.epochs.set(epochs if count is None else count)
         if count is not None:
-            self._count_epochs(count)
+            self._planned = count
+            self._count_epochs()
+        self._series.epochs.set(epochs if count is None else count)
 
     def epochs(self) -> Iterator[int]:
         """Count through the planned epochs from 0, as ``range(epochs)`` does, and record progress and time left.
@@ -185,7 +186,11 @@ class Training(Run):
         return self._steps(batches, total, is_epoch=self._planned is not None)
 
     def _steps(self, batches: Iterable[T], total: Optional[int], is_epoch: bool) -> Iterator[T]:
-        return Steps(self, batches, self._time_left.count(batches, total), is_epoch)
+        return Steps(self, batches, self._count(batches, total), is_epoch)
+
+    @contained()
+    def _count(self, batches: Any, total: Optional[int]) -> Optional[int]:
+        return self._time_left.count(batches, total)
 
     @contained()
     def step_took(self, seconds: float) -> None:
@@ -213,10 +218,9 @@ class Training(Run):
         self._url = strip_secrets(url)
         self._series.output_model.set({"url": self._url})
 
-    def _count_epochs(self, planned: int) -> None:
-        self._planned = planned
+    def _count_epochs(self) -> None:
         self._index = self._done = 0
-        self._progress = Progress(self._context.clock, planned)
+        self._progress = Progress(self._context.clock, self._planned)
         self._own_units = None
         self._is_measuring = False
 
@@ -231,7 +235,7 @@ class Training(Run):
         return True
 
     def _step_done(self, loop: Steps[Any], done: int, seconds: float) -> None:
-        self._series.step_durations.observe(seconds)
+        self._series.step_durations.observe(max(0.0, seconds))
         if loop.count and loop.is_epoch:
             self.within_epoch(done / loop.count)
         elif loop.count:
