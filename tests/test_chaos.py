@@ -58,7 +58,7 @@ def test_a_hundred_jobs(gateway, tmp_path):
     stop = threading.Event()
 
     def misbehave():
-        bad = [gateways.hang, gateways.reset, gateways.trickle, answer("503 Service Unavailable"), gateways.nonsense]
+        bad = [gateways.hang, gateways.reset, answer("503 Service Unavailable"), gateways.nonsense]
         while not stop.wait(chance.uniform(0.1, 1.0)):
             gateway.behaviour = chance.choice([gateways.good, gateways.good, *bad])
 

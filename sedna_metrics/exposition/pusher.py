@@ -139,28 +139,33 @@ class Pusher:
             if self._spool is not None:
                 self._own_group(self._spool)
                 self._deliver_spooled(self._spool)
-        is_closing = False
+        is_closing, due = False, 0.0
         while not is_closing:
             with self._condition:
-                number, is_closing = self._asked, self._is_closing
+                number, is_closing, is_wanted = self._asked, self._is_closing, self._is_wanted
                 self._begun = number
                 self._is_wanted = False
                 self._condition.notify_all()
-            error: Optional[PushError] = None
-            self._is_safe = False
-            with self._boundary:
-                error = self._end() if is_closing and self._delete_at_end else self._push(is_closing)
+            if number > self._served or is_wanted or time.monotonic() >= due:
+                error: Optional[PushError] = None
+                self._is_safe = False
+                with self._boundary:
+                    error = self._end() if is_closing and self._delete_at_end else self._push(is_closing)
+                due = time.monotonic() + (self._interval if error is None else self._backoff(error))
+            else:
+                with self._boundary:  # the gateway is away: if we are killed now, this is what is known
+                    self._keep(self._render(not self._without_others), "")
             with self._condition:
                 self._served = number
                 self._condition.notify_all()
             if not is_closing:
-                self._wait(self._interval if error is None else self._backoff(error))
+                self._wait(min(self._interval, max(0.0, due - time.monotonic())))
         if self._lock is not None:
             self._lock.release()
 
     def _wait(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
         with self._condition:
-            until = time.monotonic() + seconds
             asked = self._condition.wait_for(lambda: self._asked > self._served, min(seconds, SOON_SECONDS))
             if not asked:
                 # A request waits for SOON_SECONDS after the last push, a flush does not.
@@ -231,7 +236,7 @@ class Pusher:
 
     def _keep(self, body: bytes, why: str) -> bool:
         """Write a state to the spool; returns whether it is there."""
-        is_first = self._failures_in_a_row <= 1 or self._is_closing
+        is_first = bool(why) and (self._failures_in_a_row <= 1 or self._is_closing)
         if self._spool is None:
             if is_first:
                 _LOGGER.warning("could not push to %s (%s)", self._gateway.url, why)

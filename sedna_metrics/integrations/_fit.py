@@ -6,6 +6,7 @@ import sys
 from functools import wraps
 from importlib import import_module
 from typing import Any, Callable, Dict, Optional, Tuple
+from weakref import WeakMethod
 
 from sedna_metrics import _runtime
 from sedna_metrics.integrations._running import OwnTraining, UnfinishedError, active_run
@@ -42,7 +43,8 @@ class Fit:
         if isinstance(run, Training):
             self.training = run
         elif worker is not None:
-            self._own = OwnTraining(worker, self._at_close)
+            closes = WeakMethod(self.closes)  # a callback that is gone must not be kept alive by the worker
+            self._own = OwnTraining(worker, lambda failed: (closes() or _nothing)())
             self.training = self._own.training
         if self.training is not None:
             samples = samples if self._samples is None else self._samples
@@ -110,9 +112,6 @@ class Fit:
         if self._own is not None and self._own.is_open:
             self.ends() if self.has_stopped_early() else self.fails()
 
-    def _at_close(self, failed: bool) -> None:
-        self.closes()
-
     def _leave(self, error: Optional[BaseException]) -> None:
         own, self._own, self.training, self._in_epoch = self._own, None, None, False
         if own is not None:
@@ -120,6 +119,10 @@ class Fit:
 
     def __del__(self) -> None:
         self.closes()
+
+
+def _nothing() -> None:
+    return None
 
 
 def contained_hook(hook: Callable[..., None]) -> Callable[..., None]:

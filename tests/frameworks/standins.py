@@ -93,7 +93,8 @@ def lightning(make, fail=False, nan=False, stop=False):
     callback = make(output_model="/m")
     trainer = Data(
         max_epochs=EPOCHS, num_training_batches=STEPS, current_epoch=0, train_dataloader=Data(dataset=range(SAMPLES)),
-        checkpoint_callback=None,
+        checkpoint_callback=None, max_steps=-1, global_step=0, estimated_stepping_batches=EPOCHS * STEPS,
+        accumulate_grad_batches=1,
     )  # fmt: skip
     callback.on_train_start(trainer, None)
     try:
