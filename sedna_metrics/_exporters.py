@@ -23,7 +23,7 @@ from sedna_metrics.errors import SettingError
 from sedna_metrics.exposition import discovery, http
 from sedna_metrics.exposition._render import Renderer
 from sedna_metrics.exposition.children import Children, Reporter, is_child
-from sedna_metrics.identity import UNKNOWN, WorkerIdentity
+from sedna_metrics.identity import COPY_JOB, UNKNOWN, WorkerIdentity
 from sedna_metrics.metrics import Instruments
 from sedna_metrics.settings import PARENT_VARIABLE, Settings
 
@@ -213,7 +213,7 @@ class Exporters:
         spool = open_spool(settings)
         pusher = Pusher(
             Pushgateway(settings.pushgateway_url, settings.push_timeout, credentials(settings)),
-            self._identity.grouping_key(),
+            {**self._identity.grouping_key(), **({"job": COPY_JOB} if settings.export == "both" else {})},
             self._renderer.text,
             spool,
             settings.push_interval,

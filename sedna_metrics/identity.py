@@ -18,6 +18,8 @@ from typing import Dict, Mapping, Optional, Tuple
 UNKNOWN = "unknown"
 PUSH_JOB = "sedna-worker"
 """The ``job`` label of every group of ours on a Pushgateway."""
+COPY_JOB = "sedna-worker-copy"
+"""The same, of a worker that is scraped as well (export=both): the exported configuration drops these groups."""
 MAX_VALUE_LENGTH = 253
 """Kubernetes allows no longer object names; what is longer came from somewhere else."""
 

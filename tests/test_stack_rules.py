@@ -14,6 +14,7 @@ from stackgen.rules import ALERTS, RECORDINGS
 
 from sedna_metrics.catalogue import ALL
 from sedna_metrics.stack import export
+from sedna_metrics.stack._export import FILES
 
 ID = 'namespace="n",task="t",worker="w"'
 HOUR = 60  # steps of a minute
@@ -34,11 +35,17 @@ CASES = {
         {f"sedna_training_loss{{{ID}}}": flat(0.5), f"sedna_training_nonfinite_losses_total{{{ID}}}": flat(3)},
     ),
     "SednaTrainingNoProgress": (
-        {f"sedna_training_remaining_seconds{{{ID}}}": "900-10x30 600x89"},
+        {
+            f"sedna_training_remaining_seconds{{{ID}}}": flat(600),
+            f"sedna_training_estimated_completion_timestamp_seconds{{{ID}}}": flat(1200),
+            f"sedna_training_epoch{{{ID}}}": flat(4),
+            f"sedna_training_epochs{{{ID}}}": flat(10),
+        },
         {
             f"sedna_training_remaining_seconds{{{ID}}}": "9000-60x120",
-            'sedna_training_remaining_seconds{task="finished"}': flat(0),
-            'sedna_training_remaining_seconds{task="started"}': "_x85 600x34",
+            f"sedna_training_estimated_completion_timestamp_seconds{{{ID}}}": flat(9000),
+            f"sedna_training_epoch{{{ID}}}": flat(4),
+            f"sedna_training_epochs{{{ID}}}": flat(10),
         },
     ),
     "SednaTrainingOverdue": (
@@ -71,7 +78,7 @@ CASES = {
             'push_time_seconds{job="sedna-worker",namespace="n",task="t",worker_type="train",instance="i"}': flat(600),
             'sedna_worker_last_success_timestamp_seconds{job="sedna-worker",namespace="n",task="t",worker="w",'
             'worker_type="train",instance="i"}': flat(590),
-            'push_time_seconds{job="sedna-worker",task="live"}': "0+60x120",
+            'push_time_seconds{job="sedna-worker",task="live",worker_type="train"}': "0+60x120",
         },
     ),
     "SednaStageFailed": (
@@ -87,6 +94,9 @@ CASES = {
         {
             'sedna_joint_inference_service_condition{namespace="n",name="t",condition="Failed"}': "1x50 0x69",
             'sedna_joint_inference_service_condition{namespace="n",name="t",condition="Running"}': flat(1),
+            'sedna_joint_inference_service_condition{namespace="n",name="up",condition="Failed"}': flat(1),
+            'kube_pod_labels{namespace="n",pod="p",label_jointinferenceservice_sedna_io_name="up"}': flat(1),
+            'kube_pod_status_ready{namespace="n",pod="p",condition="true"}': flat(1),
         },
     ),
     "SednaSpoolNotDrained": (
@@ -194,6 +204,92 @@ def test_a_recording_has_its_value_and_is_absent_without_data(folder, name):
     assert promtool_finds(folder, {"series": series, "promql_expr_test": [check]})
     absent = {"expr": name, "eval_time": "100m", "exp_samples": []}
     assert promtool_finds(folder, {"series": without, "promql_expr_test": [absent]})
+
+
+GROUP = 'job="sedna-worker",namespace="n",task="t",worker_type="train",instance="edge"'
+
+
+def pushing(worker, status, remaining, since=0, until=2 * HOUR, ended_well=False):
+    """What a training worker pushed last: from one minute until another it pushed, and its group stays."""
+    length = 2 * HOUR - since
+    own, gap = f'{GROUP},worker="{worker}"', f"_x{since} " if since else ""
+    pushes = f"{since * 60}+60x{until - since} {until * 60}x{2 * HOUR - until}"
+    series = {
+        f"push_time_seconds{{{GROUP}}}": pushes,
+        f"sedna_training_remaining_seconds{{{own}}}": gap + flat(remaining, length),
+        f"sedna_training_estimated_completion_timestamp_seconds{{{own}}}": gap + flat(until * 60 + remaining, length),
+        f"sedna_training_epoch{{{own}}}": gap + flat(4, length),
+        f"sedna_training_epochs{{{own}}}": gap + flat(10, length),
+        f"sedna_metrics_spool_entries{{{own}}}": gap + flat(0, length),
+    }
+    for each in ("running", "completed", "failed"):
+        name = f'sedna_stage_status{{{own},task_stage="train",status="{each}"}}'
+        series[name] = gap + flat(int(each == status), length)
+    if ended_well:
+        series[f"sedna_worker_last_success_timestamp_seconds{{{own}}}"] = gap + flat(until * 60, length)
+    return series
+
+
+def replica(instance, until=2 * HOUR, up=1):
+    """A scraped replica of a service, whose pod is there until a minute."""
+    labels = f'job="sedna-workers",namespace="n",task="ji",worker="edgeworker-a",instance="{instance}"'
+    rest = f" stale _x{2 * HOUR - until}" if until < 2 * HOUR else ""
+    return {f"up{{{labels}}}": flat(up, until) + rest, f"sedna_inferences_total{{{labels}}}": f"0+60x{until}{rest}"}
+
+
+#: What happens: the series, and the alerts that fire at 100 minutes.
+SCENARIOS = {
+    "a batch worker ends well": (pushing("w1", "completed", 0, until=30, ended_well=True), set()),
+    "a batch worker is killed": (pushing("w1", "running", 600, until=30), {"SednaPushGroupStale"}),
+    "a batch worker is stopped by a signal": (pushing("w1", "failed", 600, until=30), {"SednaStageFailed"}),
+    "a killed batch worker is replaced by a healthy one": (
+        {
+            **{name: f"{flat(1, 39)} stale" for name in pushing("w1", "running", 600)},  # the next push replaces them
+            **pushing("w2", "running", 20_000, since=40),
+        }, set(),
+    ),
+    "a batch worker is slow but healthy": (pushing("w1", "running", 20_000, until=2 * HOUR), set()),
+    "a batch worker hangs and goes on pushing": (
+        {
+            **pushing("w1", "running", 600),
+            f'sedna_training_estimated_completion_timestamp_seconds{{{GROUP},worker="w1"}}': flat(1200),
+        }, {"SednaTrainingNoProgress", "SednaTrainingOverdue"},
+    ),
+    "a service is scaled down": ({**replica("pod-1"), **replica("pod-2", until=50)}, set()),
+    "a replica of a service does not answer": ({**replica("pod-1"), **replica("pod-2", up=0)}, {"SednaWorkerGone"}),
+    "a pushing service was stopped, and its group is left": (
+        {'push_time_seconds{job="sedna-worker",namespace="n",task="ji",worker_type="edge",instance="p"}': flat(600)},
+        set(),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_exactly_the_right_alerts_fire(folder, scenario):
+    series, expected = SCENARIOS[scenario]
+    assert {alert.name for alert in ALERTS if not stays_silent(folder, alert.name, dict(series))} == expected
+
+
+def test_no_query_adds_up_the_states_of_replicas():
+    text = "\n".join(path.read_text() for path in (FILES / "grafana").rglob("*.json"))
+    states = [metric.name for metric in ALL if metric.form == "state"]
+    for name in states:
+        assert not re.search(rf"sum(?: by \([^)]*\))? \([^)]*{name}", text), name
+
+
+def test_no_label_of_ours_is_one_that_discovery_adds():
+    documents = [yaml.safe_load((FILES / name).read_text()) for name in ("prometheus/prometheus.yml",)]
+    added = {
+        rule["target_label"]
+        for document in documents
+        for job in document["scrape_configs"]
+        for rule in job.get("relabel_configs", [])
+        if "target_label" in rule and not rule["target_label"].startswith("__")
+    } | {"instance", "job", "namespace"}
+    assert {"pod", "node", "kind", "worker_type"} <= added
+    for metric in ALL:
+        if metric.name != "sedna_worker_info":
+            assert not added & set(metric.labels), metric.name
 
 
 @pytest.mark.parametrize(

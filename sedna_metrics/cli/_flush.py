@@ -15,7 +15,7 @@ from sedna_metrics._exporters import credentials, open_spool
 from sedna_metrics.errors import SettingError
 from sedna_metrics.exposition import discovery
 from sedna_metrics.exposition.pushgateway import PushError, Pushgateway, group_path, printable
-from sedna_metrics.identity import PUSH_JOB
+from sedna_metrics.identity import COPY_JOB, PUSH_JOB
 from sedna_metrics.settings import Settings
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
@@ -130,6 +130,6 @@ def _age_out(age: float) -> Any:
             pushed = float(group["push_time_seconds"]["metrics"][0]["value"])
         except (KeyError, IndexError, TypeError, ValueError):
             return None  # not known how old it is
-        return labels if labels.get("job") == PUSH_JOB and now - pushed > age else None
+        return labels if labels.get("job") in (PUSH_JOB, COPY_JOB) and now - pushed > age else None
 
     return old_labels

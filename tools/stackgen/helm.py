@@ -10,7 +10,7 @@ from sedna_metrics.stack._export import ADDRESSES, FILES as SHIPPED
 from stackgen import kube_state_metrics
 from stackgen._yaml import dump
 from stackgen.operator import camel
-from stackgen.scrape import ONE_SPELLING
+from stackgen.scrape import NO_COPIES, ONE_SPELLING
 
 
 def _read(name: str) -> Any:
@@ -49,7 +49,7 @@ _KUBE_PROMETHEUS_STACK: Dict[str, Any] = {
 
 _PUSHGATEWAY: Dict[str, Any] = {
     "fullnameOverride": "pushgateway",
-    "serviceMonitor": {"enabled": True, "honorLabels": True, "metricRelabelings": camel(ONE_SPELLING)},
+    "serviceMonitor": {"enabled": True, "honorLabels": True, "metricRelabelings": camel([NO_COPIES, *ONE_SPELLING])},
 }
 _LOKI_CONFIG = _read("loki/loki.yml")
 _LOKI: Dict[str, Any] = {

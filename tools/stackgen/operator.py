@@ -8,7 +8,7 @@ from typing import Any, Dict, List
 from sedna_metrics.stack._export import ADDRESSES
 from stackgen._yaml import dump
 from stackgen.rules import RULES
-from stackgen.scrape import ONE_SPELLING, POD_RELABELLING, PORT_NAME
+from stackgen.scrape import NO_COPIES, ONE_SPELLING, POD_RELABELLING, PORT_NAME
 
 
 def camel(rules: List[Dict[str, Any]]) -> List[Dict[str, Any]]:
@@ -41,7 +41,7 @@ _PUSHGATEWAY: Dict[str, Any] = {
         "honorLabels": True,
         "scrapeInterval": "15s",
         "staticConfigs": [{"targets": [ADDRESSES["pushgateway"]]}],
-        "metricRelabelings": camel(ONE_SPELLING),
+        "metricRelabelings": camel([NO_COPIES, *ONE_SPELLING]),
     },
 }
 _RULE: Dict[str, Any] = {

@@ -63,10 +63,23 @@ _LOSS = learning.TRAINING_LOSS.name
 _REMAINING = learning.TRAINING_REMAINING.name
 _NODES = federated.TRAIN_NODES.name
 _GROUP = f"{_TASK}, worker_type, instance"  # what pushes are grouped by
-_UNDER_WAY = (
+_ACTIVE = (
     f'{learning.STAGE_STATUS.name}{{status=~"starting|running"}} == 1 or '
     f'{federated.TRAIN_STATUS.name}{{status=~"waiting|running"}} == 1'
 )
+_FAILED = f'{{__name__=~"{learning.STAGE_STATUS.name}|{federated.TRAIN_STATUS.name}",status="failed"}} == 1'
+_STALE = 'time() - push_time_seconds{job="sedna-worker"} > 300'
+"""Groups of workers that do not push any more: what they pushed last stays on the Pushgateway."""
+_EVALUATION = f"{_TASK}, worker, instance, metric"
+_SAMPLES_SEEN = f'max by ({_EVALUATION}) (count_over_time({_SCORE}{{model="new"}}[1d]))'
+
+
+def _alive(expr: str) -> str:
+    return f"({expr}) unless on ({_GROUP}) ({_STALE})"
+
+
+_POD_READY = 'kube_pod_status_ready{condition="true"}'
+_READY = f"min by ({_TASK}) (sedna:pods:info * on (namespace, pod) group_left {_POD_READY}) == 1"
 
 RECORDINGS: Tuple[Recording, ...] = (
     Recording("sedna:inferences:rate5m", _rate(inference.INFERENCES.name, f"{_TASK}, location")),
@@ -86,7 +99,10 @@ RECORDINGS: Tuple[Recording, ...] = (
     ),
     Recording(
         "sedna:eval_score:gain",
-        f'max by ({_TASK}, metric) ({_SCORE}{{model="new"}}) - max by ({_TASK}, metric) ({_SCORE}{{model="old"}})',
+        # New and old of one evaluation; of several, the one whose series is the youngest, since workers have new names.
+        f'max by ({_TASK}, metric) ((max by ({_EVALUATION}) ({_SCORE}{{model="new"}}) '
+        f'- max by ({_EVALUATION}) ({_SCORE}{{model="old"}})) and on ({_EVALUATION}) '
+        f"({_SAMPLES_SEEN} <= on ({_TASK}, metric) group_left min by ({_TASK}, metric) ({_SAMPLES_SEEN})))",
     ),
     Recording(
         "sedna:pods:info",
@@ -115,17 +131,20 @@ ALERTS: Tuple[Alert, ...] = (
     ),
     Alert(
         "SednaTrainingNoProgress",
-        # The remaining time is computed as progress is made: a hung worker freezes it. The offset leaves out a
-        # worker that has just started.
-        f"changes({_REMAINING}[30m]) == 0 and {_REMAINING} > 0 and {_REMAINING} offset 30m",
+        # Estimated completion minus remaining time is when the worker last reported. An epoch may take long: the time
+        # of two epochs and half an hour must have passed.
+        _alive(
+            f"(time() - ({learning.TRAINING_COMPLETION.name} - {_REMAINING})) > 1800 + 2 * {_REMAINING} / "
+            f"clamp_min({learning.TRAINING_EPOCHS.name} - {learning.TRAINING_EPOCH.name} + 1, 1) and {_REMAINING} > 0"
+        ),
         "5m",
         "warning",
         "Training makes no progress",
-        "Task {{ $labels.task }}, worker {{ $labels.worker }}: nothing moved for half an hour.",
+        "Task {{ $labels.task }}, worker {{ $labels.worker }}: no report for {{ $value | humanizeDuration }}.",
     ),
     Alert(
         "SednaTrainingOverdue",
-        f"time() - {learning.TRAINING_COMPLETION.name} > 600 and {_REMAINING} > 0",
+        _alive(f"time() - {learning.TRAINING_COMPLETION.name} > 600 and {_REMAINING} > 0"),
         "5m",
         "warning",
         "Training is overdue",
@@ -141,8 +160,10 @@ ALERTS: Tuple[Alert, ...] = (
     ),
     Alert(
         "SednaFederatedNodesMissing",
-        f"{_NODES} < max_over_time({_NODES}[1h]) "
-        f'unless on ({_TASK}) {federated.TRAIN_STATUS.name}{{status="completed"}} == 1',
+        # A completed worker silences it, unless others still train: the group of an old run says "completed" for ever.
+        f"{_NODES} < max_over_time({_NODES}[1h]) unless on ({_TASK}) "
+        f'({federated.TRAIN_STATUS.name}{{status="completed"}} == 1 unless on ({_TASK}) '
+        f'{federated.TRAIN_STATUS.name}{{status=~"waiting|running"}} == 1)',
         "5m",
         "warning",
         "Nodes of a federated task are missing",
@@ -150,10 +171,11 @@ ALERTS: Tuple[Alert, ...] = (
     ),
     Alert(
         "SednaPushGroupStale",
-        # The group of a worker that ended well stays until its next run replaces it: that is no fault. Who says that
-        # work is under way has not ended, whatever went well before.
-        f'time() - push_time_seconds{{job="sedna-worker"}} > 300 unless on ({_GROUP}) '
-        f"({worker.LAST_SUCCESS.name} > 0 unless on ({_GROUP}) ({_UNDER_WAY}))",
+        # The group of a batch worker that ended well, or has failed, stays until its next run replaces it. Services
+        # remove theirs, and may be stopped at any time.
+        f'time() - push_time_seconds{{job="sedna-worker",worker_type=~"train|eval|aggregation|unknown"}} > 300 '
+        f"unless on ({_GROUP}) ({worker.LAST_SUCCESS.name} > 0 unless on ({_GROUP}) ({_ACTIVE})) "
+        f"unless on ({_GROUP}) ({_FAILED})",
         "1m",
         "warning",
         "A worker stopped pushing without having ended well",
@@ -161,7 +183,7 @@ ALERTS: Tuple[Alert, ...] = (
     ),
     Alert(
         "SednaStageFailed",
-        f'{{__name__=~"{learning.STAGE_STATUS.name}|{federated.TRAIN_STATUS.name}",status="failed"}} == 1',
+        _FAILED,
         "0s",
         "warning",
         "A stage of a task has failed",
@@ -169,7 +191,9 @@ ALERTS: Tuple[Alert, ...] = (
     ),
     Alert(
         "SednaResourceFailed",
-        '{__name__=~"sedna_.+_condition",condition="Failed"} == 1',
+        # The Global Manager marks services Failed before their Deployments are up, and never looks again: the pods say.
+        '{__name__=~"sedna_.+_condition",condition="Failed"} == 1 unless on (namespace, name) '
+        f'label_replace({_READY}, "name", "$1", "task", "(.*)")',
         "1m",
         "warning",
         "Sedna's controller says Failed",
@@ -177,7 +201,7 @@ ALERTS: Tuple[Alert, ...] = (
     ),
     Alert(
         "SednaSpoolNotDrained",
-        f"min_over_time({library.SPOOL_ENTRIES.name}[30m]) > 0",
+        _alive(f"min_over_time({library.SPOOL_ENTRIES.name}[30m]) > 0"),
         "10m",
         "warning",
         "Undelivered pushes wait on a node's disk",

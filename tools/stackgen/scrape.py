@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, List
 
+from sedna_metrics.identity import COPY_JOB
 from sedna_metrics.stack._export import ADDRESSES
 from stackgen import kube_state_metrics
 from stackgen._kinds import KINDS, Kind
@@ -17,20 +18,21 @@ ONE_SPELLING = [{"source_labels": ["le"], "regex": r"(\d+)", "target_label": "le
 takes these for two buckets.
 """
 
+NO_COPIES = {"source_labels": ["job"], "regex": COPY_JOB, "action": "drop"}
+"""A worker with export=both is scraped, so that what it pushes is a copy."""
+
 _GLOBAL = {"global": {"scrape_interval": "15s", "evaluation_interval": "15s"}, "rule_files": ["rules.yml"]}
-_EVERYWHERE: List[Dict[str, Any]] = [
-    {
-        # Workers on hosts' networks write these files (SEDNA_METRICS_SD_DIR).
-        "job_name": "sedna-edge-workers",
-        "file_sd_configs": [{"files": ["/var/run/sedna-metrics/targets/sedna-*.json"]}],
-    },
-    {
-        "job_name": "pushgateway",
-        "honor_labels": True,  # the labels are the workers' own
-        "static_configs": [{"targets": [ADDRESSES["pushgateway"]]}],
-        "metric_relabel_configs": ONE_SPELLING,
-    },
-]
+_FROM_FILES: Dict[str, Any] = {
+    # Workers on hosts' networks write these files (SEDNA_METRICS_SD_DIR).
+    "job_name": "sedna-edge-workers",
+    "file_sd_configs": [{"files": ["/var/run/sedna-metrics/targets/sedna-*.json"]}],
+}
+_PUSHED: Dict[str, Any] = {
+    "job_name": "pushgateway",
+    "honor_labels": True,  # the labels are the workers' own
+    "static_configs": [{"targets": [ADDRESSES["pushgateway"]]}],
+    "metric_relabel_configs": [NO_COPIES, *ONE_SPELLING],
+}
 
 
 def _of_kind(kind: Kind) -> List[Dict[str, Any]]:
@@ -43,7 +45,14 @@ def _of_kind(kind: Kind) -> List[Dict[str, Any]]:
 
 POD_RELABELLING: List[Dict[str, Any]] = [
     # CRDs prune annotations of pod templates; what arrives are the Global Manager's labels and names of ports.
-    {"source_labels": ["__meta_kubernetes_pod_phase"], "regex": "Succeeded|Failed", "action": "drop"},
+    # A pending pod can have an address: no alert may fire while its image is pulled.
+    {"source_labels": ["__meta_kubernetes_pod_phase"], "regex": "Running", "action": "keep"},
+    # Pods on their node's network are scraped by the node's agent, through their file_sd entries, or push.
+    {
+        "source_labels": ["__meta_kubernetes_pod_host_ip"],
+        "target_label": "__meta_kubernetes_pod_ip",
+        "action": "dropequal",
+    },
     *(rule for kind in KINDS for rule in _of_kind(kind)),
     {"source_labels": ["kind"], "regex": ".+", "action": "keep"},
     {"source_labels": ["__meta_kubernetes_namespace"], "target_label": "namespace"},
@@ -116,6 +125,6 @@ def _dump(jobs: List[Dict[str, Any]], comment: str) -> str:
 
 
 FILES = {
-    "prometheus/prometheus.yml": _dump([*_EVERYWHERE, *_IN_CLUSTER], "Prometheus in the cluster (--config.file)."),
-    "prometheus/standalone.yml": _dump(_EVERYWHERE, "Prometheus without Kubernetes."),
+    "prometheus/prometheus.yml": _dump([_PUSHED, *_IN_CLUSTER], "Prometheus in the cluster (--config.file)."),
+    "prometheus/standalone.yml": _dump([_FROM_FILES, _PUSHED], "Prometheus without Kubernetes."),
 }

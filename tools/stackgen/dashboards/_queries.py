@@ -14,6 +14,12 @@ CHOSEN = 'namespace=~"$namespace",task=~"$task",worker=~"$worker"'
 RESOURCE = 'namespace=~"$namespace",name=~"$task"'
 """Selects custom resources: kube-state-metrics calls the task by the resource's name."""
 
+_EVENT = " ".join(f"{{{{ if .{name} }}}}{name}={{{{ .{name} }}}}{{{{ end }}}}" for name in (
+    "task_stage", "status", "iteration", "epoch", "epochs", "round", "nodes", "samples", "loss", "remaining_seconds",
+    "duration_seconds", "failures", "error", "reason",
+))  # fmt: skip
+_READABLE = f"| json | line_format `{{{{ .level }}}} {{{{ .worker }}}} {{{{ .message }}}} {_EVENT}`"
+"""What a person reads of a line: level, worker, message, and the numbers of an event."""
 _LINES = '{job="sedna-worker",namespace=~"$namespace",task=~"$task"} |~ `(?i)$search` | worker=~"$worker"'
 
 
@@ -73,12 +79,12 @@ def numbered(series: Iterable[str], by: str, join: str = "or") -> str:
 
     Series that a label tells apart are joined by ``or``; those of several metrics, whose labels are the same, by ``+``.
     """
-    return f"sum by ({by}) ({f' {join} '.join(f'{each} * {index}' for index, each in enumerate(series, 1))})"
+    return f"max by ({by}) ({f' {join} '.join(f'{each} * {index}' for index, each in enumerate(series, 1))})"
 
 
 def lines() -> str:
-    """LogQL: the lines of what is chosen."""
-    return _LINES
+    """LogQL: the lines of what is chosen, as text."""
+    return f"{_LINES} {_READABLE}"
 
 
 def lines_by_level() -> str:
