@@ -125,6 +125,12 @@ VALUES = {
     ),
     "sedna:inference_duration_seconds:p50_5m": (_DURATIONS, 1, {_EDGE: "0+60x120"}),
     "sedna:inference_duration_seconds:p95_5m": (_DURATIONS, 1.9, {_EDGE: "0+60x120"}),
+    "sedna:eval_score:latest": (
+        {
+            f'sedna_eval_score{{{ID},model="new",metric="f1"}}': flat(0.75),
+            'sedna_eval_score{namespace="n",task="t",worker="w2",model="new",metric="f1"}': "_x50 0.5x69",
+        }, 0.5, {f"sedna_training_loss{{{ID}}}": flat(0.75)},
+    ),
     "sedna:eval_score:gain": (
         {
             f'sedna_eval_score{{{ID},model="new",metric="f1"}}': flat(0.75),

@@ -71,7 +71,7 @@ _FAILED = f'{{__name__=~"{learning.STAGE_STATUS.name}|{federated.TRAIN_STATUS.na
 _STALE = 'time() - push_time_seconds{job="sedna-worker"} > 300'
 """Groups of workers that do not push any more: what they pushed last stays on the Pushgateway."""
 _EVALUATION = f"{_TASK}, worker, instance, metric"
-_SAMPLES_SEEN = f'max by ({_EVALUATION}) (count_over_time({_SCORE}{{model="new"}}[1d]))'
+_SAMPLES_SEEN = f"max by ({_EVALUATION}) (count_over_time({_SCORE}[1d]))"
 
 
 def _alive(expr: str) -> str:
@@ -98,11 +98,15 @@ RECORDINGS: Tuple[Recording, ...] = (
         "sedna:inference_duration_seconds:p95_5m", _quantile("0.95", inference.DURATION.name, f"{_TASK}, location")
     ),
     Recording(
-        "sedna:eval_score:gain",
-        # New and old of one evaluation; of several, the one whose series is the youngest, since workers have new names.
-        f'max by ({_TASK}, metric) ((max by ({_EVALUATION}) ({_SCORE}{{model="new"}}) '
-        f'- max by ({_EVALUATION}) ({_SCORE}{{model="old"}})) and on ({_EVALUATION}) '
+        "sedna:eval_score:latest",
+        # Of several evaluations, the one whose series is the youngest: each worker has a new name.
+        f"max by ({_TASK}, model, metric) (max by ({_EVALUATION}, model) ({_SCORE}) and on ({_EVALUATION}) "
         f"({_SAMPLES_SEEN} <= on ({_TASK}, metric) group_left min by ({_TASK}, metric) ({_SAMPLES_SEEN})))",
+    ),
+    Recording(
+        "sedna:eval_score:gain",
+        f'max by ({_TASK}, metric) (sedna:eval_score:latest{{model="new"}}) '
+        f'- max by ({_TASK}, metric) (sedna:eval_score:latest{{model="old"}})',
     ),
     Recording(
         "sedna:pods:info",

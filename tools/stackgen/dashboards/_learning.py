@@ -6,7 +6,7 @@ from typing import Dict, List, Sequence
 
 from sedna_metrics.catalogue import Metric, inference, learning
 from stackgen.dashboards._panels import Built, bars, lines, numbers, rows, side_by_side, spread, states
-from stackgen.dashboards._queries import buckets, highest, increase, of, quantile, state, total
+from stackgen.dashboards._queries import buckets, highest, increase, latest_score, of, quantile, state, total
 from stackgen.dashboards._resource import condition
 
 
@@ -113,7 +113,7 @@ def training() -> Dict[str, Sequence[Built]]:
 
 def evaluation() -> Dict[str, Sequence[Built]]:
     """The new model against the old one."""
-    new, old = (highest(learning.EVAL_SCORE, "metric", model=model) for model in ("new", "old"))
+    new, old = (latest_score("metric", model) for model in ("new", "old"))
     return {
         "Evaluation": [
             numbers("EvalSampleNum", "Samples that are evaluated on.", {"{{worker}}": of(learning.EVAL_SAMPLES)}),
@@ -139,8 +139,8 @@ def evaluation() -> Dict[str, Sequence[Built]]:
                 "Gain of the new model",
                 "Score of the new model less that of the old one. Below 0 it is worse.",
                 {
-                    "{{task}} {{metric}}": f"{highest(learning.EVAL_SCORE, 'task, metric', model='new')} - "
-                    f"{highest(learning.EVAL_SCORE, 'task, metric', model='old')}"
+                    "{{task}} {{metric}}": f"{latest_score('task, metric', 'new')} - "
+                    f"{latest_score('task, metric', 'old')}"
                 },
             ),
         ]

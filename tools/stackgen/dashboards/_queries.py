@@ -28,6 +28,11 @@ def of(metric: Metric, **labels: str) -> str:
     return _series(metric.name, labels)
 
 
+def latest_score(by: str, model: str) -> str:
+    """Score in the latest evaluation, by the recording rule: workers of earlier iterations leave theirs behind."""
+    return f'max{_by(by)}(sedna:eval_score:latest{{namespace=~"$namespace",task=~"$task",model="{model}"}})'
+
+
 def total(metric: Metric, by: str = "", **labels: str) -> str:
     """Sum over all workers, or by labels."""
     return f"sum{_by(by)}({of(metric, **labels)})"
@@ -98,6 +103,8 @@ def controllers_lines() -> str:
 
 
 def _by(labels: str) -> str:
+    if "task" in labels.split(", ") and "namespace" not in labels:
+        labels = f"namespace, {labels}"  # two namespaces may have a task of one name
     return f" by ({labels}) " if labels else " "
 
 

@@ -43,8 +43,8 @@ _ROUNDS = [
     rows(
         "Nodes that take part",
         "As the aggregator knows them.",
-        {"nodes": highest(federated.TRAIN_NODE, "task, node")},
-        {"task": "Task", "node": "Node"},
+        {"nodes": highest(federated.TRAIN_NODE, "task, client")},
+        {"task": "Task", "client": "Client"},
         span=6,
     ),
 ]
