@@ -35,7 +35,7 @@ class Stack:
         self.targets.mkdir(exist_ok=True)
         self.ports = demo.free_ports(4)
         self._session = requests.Session()
-        self._acquire = []
+        self._targets_kept = []
         with ExitStack() as started:
             gateway = started.enter_context(running_pushgateway(folder))
             prometheus = started.enter_context(self._prometheus(folder, gateway, kube_state_metrics_port))
@@ -61,8 +61,8 @@ class Stack:
         for name, port in (("edgeworker-demo", self.ports[1]), ("cloudworker-demo", self.ports[2])):
             environ = {"NAMESPACE": "demo", "SERVICE_NAME": "digits-joint-inference", "WORKER_NAME": name}
             labels = _target_labels(WorkerIdentity.from_env(environ, "host"))
-            self._acquire.append(Target(self.targets, f"127.0.0.1:{port}", labels))
-        eventually(lambda: len(self.query('up{job="sedna-edge-workers"}')) == len(self._acquire), 60)
+            self._targets_kept.append(Target(self.targets, f"127.0.0.1:{port}", labels))
+        eventually(lambda: len(self.query('up{job="sedna-edge-workers"}')) == len(self._targets_kept), 60)
 
     def demo(self, folder):
         """The examples' tasks, which Prometheus will see."""
@@ -71,8 +71,10 @@ class Stack:
     def _of_this_machine(self, config):
         config["global"] = {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"}
         jobs = [job for job in config["scrape_configs"] if "kubernetes_sd_configs" not in job]  # Debian's has none
-        assert [job["job_name"] for job in jobs] == ["sedna-edge-workers", "pushgateway", "kube-state-metrics"]
-        jobs[0]["file_sd_configs"] = [{"files": [f"{self.targets}/sedna-*.json"], "refresh_interval": "1s"}]
+        assert [job["job_name"] for job in jobs] == ["pushgateway", "kube-state-metrics"]
+        # In place of Kubernetes' discovery, the job of standalone.yml finds the workers.
+        files = [{"files": [f"{self.targets}/sedna-*.json"], "refresh_interval": "1s"}]
+        jobs.append({"job_name": "sedna-edge-workers", "file_sd_configs": files})
         if self._remote_write:
             config["remote_write"] = [{"url": self._remote_write}]
         return {**config, "scrape_configs": jobs}
