@@ -6,6 +6,7 @@ import re
 
 import pytest
 from dashboards import DASHBOARDS, panels, queries
+from stackgen.rules import RECORDINGS
 
 from sedna_metrics.catalogue import ALL
 
@@ -15,6 +16,8 @@ TEXT_ONLY = ("table", "state-timeline", "logs")
 def test_each_metric_of_the_catalogue_is_shown():
     shown = {name for query in queries("prometheus") for name in re.findall(r"\bsedna_\w+", query.expr)}
     shown |= {name[: -len("_bucket")] for name in shown if name.endswith("_bucket")}
+    recorded = {name for query in queries("prometheus") for name in re.findall(r"\bsedna:[\w:]+", query.expr)}
+    shown |= {name for rule in RECORDINGS if rule.record in recorded for name in re.findall(r"\bsedna_\w+", rule.expr)}
     assert {metric.name for metric in ALL} - shown == set()
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
 
 import pytest
+import requests
 import yaml
+from conftest import Server, free_port, program
 from stackgen.kube_state_metrics import POD_LABELS, RULES
 
 from sedna_metrics.stack import export
@@ -45,15 +48,71 @@ def test_a_manifest_is_valid_by_kubernetes_own_schema(path):
 def test_kustomize_puts_all_together(folder):
     made = kustomized(folder)
     kinds = [document["kind"] for document in made]
-    assert kinds.count("ConfigMap") == 8
+    assert kinds.count("ConfigMap") == 7 + 8
     assert {"Deployment", "StatefulSet", "DaemonSet", "ClusterRole", "ServiceAccount"} <= set(kinds)
-    dashboards = next(each for each in made if each["metadata"]["name"].startswith("grafana-dashboards"))
-    assert {*dashboards["data"]} == {path.name for path in FILES.glob("grafana/dashboards/*.json")}
-    assert sum(map(len, dashboards["data"].values())) < 1_000_000, "a ConfigMap holds 1 MiB"
+    dashboards = [each for each in made if each["metadata"]["name"].startswith("grafana-dashboard-")]
+    boards = {name for each in dashboards for name in each["data"]}
+    assert boards == {path.name for path in FILES.glob("grafana/dashboards/*.json")}
+    # kubectl keeps a copy of what it applies in an annotation, which may have so many bytes.
+    assert max(len(json.dumps(each)) for each in made) < 262_144
     # Each volume's ConfigMap is one of those that are made.
     names = {each["metadata"]["name"] for each in made if each["kind"] == "ConfigMap"}
     mounted = set(re.findall(r"'configMap': \{'name': '([^']+)'", str(made)))
     assert mounted == names
+
+
+def pods():
+    """The pod templates of all manifests, by name."""
+    made = [each for path in sorted(FILES.glob("kubernetes/*.yml")) for each in documents(path)]
+    return {
+        each["metadata"]["name"]: each["spec"]["template"]["spec"]
+        for each in made
+        if "template" in each.get("spec", {})
+    }
+
+
+def test_servers_stay_off_edge_nodes_and_the_edge_agent_tolerates_their_taint():
+    for name, pod in pods().items():
+        if pod.get("nodeSelector") == {"node-role.kubernetes.io/edge": ""}:
+            (toleration,) = pod["tolerations"]
+            assert toleration == {"key": "node-role.kubernetes.io/edge", "operator": "Exists", "effect": "NoSchedule"}
+        elif name != "alloy":  # it reads the logs of every node
+            required = pod["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+            (term,) = required["nodeSelectorTerms"]
+            assert term["matchExpressions"] == [{"key": "node-role.kubernetes.io/edge", "operator": "DoesNotExist"}]
+
+
+def test_nobody_may_use_the_kubelets_proxy():
+    text = "".join(path.read_text() for path in FILES.rglob("*.yml"))
+    assert not re.search(r"resources: .*nodes/proxy", text)
+    assert "/proxy/" not in text
+
+
+@pytest.mark.parametrize(("manifest", "config"), [("prometheus", "prometheus.yml"), ("edge-agent", "edge-agent.yml")])
+def test_prometheus_starts_with_exactly_its_exported_arguments(folder, tmp_path, manifest, config):
+    (pod,) = (
+        each["spec"]["template"]["spec"]
+        for each in documents(FILES / f"kubernetes/{manifest}.yml")
+        if "template" in each.get("spec", {})
+    )
+    arguments = pod["containers"][0]["args"]
+    document = yaml.safe_load((folder / "prometheus" / config).read_text())
+    # Debian's Prometheus is built without Kubernetes' discovery: its jobs are left out, all else is as exported.
+    document["scrape_configs"] = [job for job in document["scrape_configs"] if "kubernetes_sd_configs" not in job]
+    (folder / "prometheus" / config).write_text(yaml.safe_dump(document))
+    places = {"/etc/prometheus": str(folder / "prometheus"), "/prometheus": str(tmp_path / "data")}
+    places["/var/lib/sedna-metrics/agent"] = str(tmp_path / "agent")
+    here = [
+        next((each.replace(f"={old}", f"={new}") for old, new in places.items() if f"={old}" in each), each)
+        for each in arguments
+    ]
+    here = [
+        each.replace("--agent", "--enable-feature=agent") if each == "--agent" else each for each in here
+    ]  # Prometheus 2
+    port = free_port()
+    here = [each for each in here if "listen-address" not in each] + [f"--web.listen-address=127.0.0.1:{port}"]
+    with Server([program("prometheus"), *here], port, tmp_path / "log"):
+        assert requests.get(f"http://127.0.0.1:{port}/-/ready", timeout=5).ok
 
 
 def test_the_operators_folder_is_a_kustomization_of_its_own(folder):

@@ -10,7 +10,7 @@ from sedna_metrics.stack._export import ADDRESSES, FILES as SHIPPED
 from stackgen import kube_state_metrics
 from stackgen._yaml import dump
 from stackgen.operator import camel
-from stackgen.scrape import NO_COPIES, ONE_SPELLING
+from stackgen.scrape import NO_COPIES, ONE_SPELLING, OUT_OF_ORDER
 
 
 def _read(name: str) -> Any:
@@ -37,6 +37,7 @@ _KUBE_PROMETHEUS_STACK: Dict[str, Any] = {
             "ruleSelectorNilUsesHelmValues": False,
             "scrapeConfigSelectorNilUsesHelmValues": False,
             "enableRemoteWriteReceiver": True,  # for the agents on edge nodes
+            "tsdb": {"outOfOrderTimeWindow": OUT_OF_ORDER},
         }
     },
     "grafana": {

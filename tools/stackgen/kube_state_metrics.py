@@ -30,6 +30,17 @@ def _of_kind(kind: Kind) -> List[Dict[str, Any]]:
         _gauge("condition_since_seconds", "Unix time of the newest condition.", [*_NEWEST, kind.changed]),
         _gauge("start_time_seconds", "StartTime: Unix time at which its controller began.", ["status", "startTime"]),
     ]
+    if kind.has_stages:
+        # The Global Manager appends the next round's Train/Waiting in the second of Deploy/Completed.
+        before = ["status", "conditions", "-2"]
+        previous = _states(
+            "previous_condition", "The condition before the newest.", "condition", [*before, "type"], kind.conditions
+        )
+        previous["labelsFromPath"] = {"task_stage": [*before, "stage"]}
+        metrics += [
+            previous,
+            _gauge("previous_condition_since_seconds", "Unix time of that condition.", [*before, kind.changed]),
+        ]
     if kind.completes:
         metrics.append(
             _gauge("completion_time_seconds", "CompletionTime: Unix time of its end.", ["status", "completionTime"])
@@ -69,6 +80,7 @@ def _resource(camel: str, snake: str, metrics: List[Dict[str, Any]]) -> Dict[str
         "groupVersionKind": {"group": GROUP, "version": VERSION, "kind": camel},
         "metricNamePrefix": "sedna",  # without one the names changed with kube-state-metrics 2.7 and 2.8
         "labelsFromPath": {"namespace": ["metadata", "namespace"], "name": ["metadata", "name"]},
+        "errorLogV": 5,  # unset fields are no errors
         "metrics": [{**metric, "name": f"{snake}_{metric['name']}"} for metric in metrics],
     }
 

@@ -41,12 +41,19 @@ def _quantile(quantile: str, name: str, by: str) -> str:
 
 
 def _completion(kind: Kind) -> Recording:
-    """Of a kind whose controller never sets it: when its last stage was completed, until the next round begins."""
-    resource = f"sedna_{kind.snake}"
-    done = f'{resource}_condition{{task_stage=~"(?i:deploy)",condition="Completed"}} == 1'
+    """Of a kind whose controller never sets it: when its last round was deployed.
+
+    Deploy/Completed is the newest condition, or the one before Train/Waiting of the next round.
+    """
+
+    def since(which: str) -> str:
+        resource = f"sedna_{kind.snake}_{which}"
+        done = f'{resource}{{task_stage=~"(?i:deploy)",condition="Completed"}} == 1'
+        return f"{resource}_since_seconds and on (namespace, name) {done}"
+
     return Recording(
-        f"{resource}_completion_time_seconds",  # CompletionTime; the name is the one of the kinds that have it
-        f"max by (namespace, name) ({resource}_condition_since_seconds and on (namespace, name) {done})",
+        f"sedna_{kind.snake}_completion_time_seconds",  # CompletionTime; the name is the one of the kinds that have it
+        f"max by (namespace, name) ({since('condition')} or {since('previous_condition')})",
     )
 
 
