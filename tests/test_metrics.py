@@ -216,17 +216,18 @@ def test_a_metric_without_samples_is_not_shown(instruments):
     assert "sedna_training_loss" not in [metric.name for metric in instruments.collect()]
 
 
-def test_a_signal_handler_may_read_and_make_series_at_any_moment():
-    """It interrupts the thread that folds, makes a cell, or counts; a lock that is held then would be held for ever."""
+def test_a_signal_handler_may_count_read_and_make_series_at_any_moment():
+    """It interrupts the thread that folds, makes a series, or counts: no lock is held for ever, no update is lost."""
     instruments = Instruments({}, BOUNDS, 1000)
     latency = instruments.call_histogram(inference.DURATION, location="edge")
     hard = instruments.counter(inference.HARD_SAMPLES)
-    counts, handled = [], 0
+    counts, sums, handled = [], [], 0
 
     def handle(number, frame):
         nonlocal handled
         handled += 1
         counts.append(latency.finished())
+        sums.append(hard.value())
         assert sum(latency.histogram().counts) == counts[-1]
         instruments.gauge(federated.NODE_SAMPLES, client=str(handled % 50)).set(handled)
         hard.inc(100)
@@ -247,6 +248,7 @@ def test_a_signal_handler_may_read_and_make_series_at_any_moment():
         signal.signal(signal.SIGALRM, before)
     assert handled > 20
     assert counts == sorted(counts)
+    assert sums == sorted(sums)
     assert sum(latency.histogram().counts) == 20_000 + handled
     assert hard.value() == 100 * (20_000 + handled)
     assert len(list(instruments.families[-1].series())) <= 1000

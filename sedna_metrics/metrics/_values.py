@@ -69,45 +69,35 @@ def _is_many(value: Any) -> bool:
 
 
 class Tally:
-    """A number that threads increase by one without a lock.
-
-    An ``itertools.count`` cannot be read without taking its next number. Readers take one too, and subtract how many
-    readers took.
+    """A number that threads and signal handlers increase by one, without a lock.
 
     Attributes:
-        add: adds one.
+        add: adds one; returns the new number.
     """
 
-    __slots__ = ("_count", "_lock", "_reads", "add")
+    __slots__ = ("_count", "add")
 
     def __init__(self) -> None:
         self._count = count(1)
-        self._reads = 0
-        self._lock = threading.RLock()
         self.add: Callable[[], int] = self._count.__next__
 
     def value(self) -> int:
         """The number so far."""
-        with self._lock:
-            self._reads += 1
-            return next(self._count) - self._reads
-
-    def renew_lock(self) -> None:
-        """In a forked child: replace the lock, which a thread of the parent may have held."""
-        self._lock = threading.RLock()
+        # An itertools.count shows its next number in its repr only; next() would take it.
+        return int(repr(self._count)[len("count(") : -1]) - 1
 
 
 class Counter:
     """A number that only increases."""
 
-    __slots__ = ("_add_one", "_lock", "_more", "_ones", "_reject")
+    __slots__ = ("_add_one", "_amounts", "_folding", "_ones", "_reject")
 
     def __init__(self, reject: Reject) -> None:
         self._reject = reject
         self._ones = Tally()
         self._add_one = self._ones.add
-        self._more = 0
-        self._lock = threading.RLock()
+        self._amounts = [0]
+        self._folding = threading.Lock()
 
     def inc(self, amount: Any = _ONE) -> None:
         """Add ``amount``, a whole number of 0 or more (a bool counts as 0 or 1); 1 by default."""
@@ -119,20 +109,24 @@ class Counter:
             is_valid = bool(0 <= whole <= MAX_AMOUNT and whole == amount)
         except Exception:  # a foreign object's __float__ may raise anything: it is not a number
             is_valid = False
-        if is_valid:
-            with self._lock:
-                self._more += whole
-        else:
+        if not is_valid:
             self._reject(amount, "a counter takes a whole number of 0 or more")
+            return
+        self._amounts.append(whole)
+        if len(self._amounts) > FLUSH_EVERY and self._folding.acquire(False):
+            try:
+                amounts = self._amounts[:]
+                self._amounts[: len(amounts)] = [sum(amounts)]  # what was appended since stays behind it
+            finally:
+                self._folding.release()
 
     def value(self) -> float:
         """The sum so far."""
-        return float(self._ones.value() + self._more)
+        return float(self._ones.value() + sum(self._amounts[:]))
 
     def renew_lock(self) -> None:
-        """In a forked child: replace the locks."""
-        self._lock = threading.RLock()
-        self._ones.renew_lock()
+        """In a forked child: replace the lock, which a thread of the parent may have held."""
+        self._folding = threading.Lock()
 
 
 class Gauge:
@@ -193,6 +187,14 @@ class HistogramValue(NamedTuple):
     sum: float
 
 
+class _Merged(NamedTuple):
+    """Calls of child processes."""
+
+    started: int
+    failed: int
+    histogram: HistogramValue
+
+
 class CallHistogram:
     """Durations of calls, and how many calls began, finished, failed and were cancelled.
 
@@ -203,33 +205,27 @@ class CallHistogram:
         start: call when the work begins; returns the number of the call. At each multiple of :data:`FLUSH_EVERY`, call
             :meth:`flush_pending`.
         finish: call with the duration in seconds when the work has ended well.
+        fail: call when the work ended with an exception.
+        cancel: call when it was cancelled or interrupted, which is neither success nor error.
     """
 
     __slots__ = (
-        "_cancelled", "_errors", "_flushing", "_lock", "_merged_starts", "_pending", "_reject", "_starts",
-        "bounds", "finish", "start",
+        "_cancelled", "_errors", "_flushing", "_merged", "_pending", "_reject", "_starts", "bounds", "cancel", "fail",
+        "finish", "start",
     )  # fmt: skip
 
     def __init__(self, bounds: Sequence[float], reject: Reject) -> None:
         self.bounds = tuple(bounds)
         self._reject = reject
-        self._pending: List[Any] = [HistogramValue((0,) * (len(self.bounds) + 1), 0.0)]
-        self._starts = Tally()
-        self._merged_starts = self._errors = self._cancelled = 0
-        self._lock = threading.RLock()
+        empty = HistogramValue((0,) * (len(self.bounds) + 1), 0.0)
+        self._pending: List[Any] = [empty]
+        self._merged = _Merged(0, 0, empty)
+        self._starts, self._errors, self._cancelled = Tally(), Tally(), Tally()
         self._flushing = threading.Lock()
         self.start: Callable[[], int] = self._starts.add
         self.finish: Callable[[float], None] = self._pending.append
-
-    def fail(self) -> None:
-        """The work ended with an exception."""
-        with self._lock:
-            self._errors += 1
-
-    def cancel(self) -> None:
-        """The work was cancelled or interrupted: that is neither success nor error."""
-        with self._lock:
-            self._cancelled += 1
+        self.fail: Callable[[], Any] = self._errors.add
+        self.cancel: Callable[[], Any] = self._cancelled.add
 
     def observe(self, seconds: Any) -> None:
         """Record a duration that was measured elsewhere, as one call that began and finished."""
@@ -249,14 +245,10 @@ class CallHistogram:
         """Sort the pending durations into the buckets, unless another thread is doing it. Never waits."""
         if self._flushing.acquire(False):
             try:
-                self._replace(self._sorted)
+                chunk = self._pending[:]
+                self._pending[: len(chunk)] = [self._sorted(chunk)]  # what was appended since stays behind it
             finally:
                 self._flushing.release()
-
-    def _replace(self, sort: Callable[[List[Any]], HistogramValue]) -> None:
-        chunk = self._pending[:]
-        # What is appended between these two lines stays behind the part that is replaced.
-        self._pending[: len(chunk)] = [sort(chunk)]
 
     def _sorted(self, chunk: List[Any]) -> HistogramValue:
         """The histogram at the head of ``chunk`` together with the durations behind it."""
@@ -275,20 +267,20 @@ class CallHistogram:
     def histogram(self) -> HistogramValue:
         """All durations so far."""
         self.flush_pending()
-        return self._sorted(self._pending[:])
+        return _plus(self._sorted(self._pending[:]), self._merged.histogram)
 
     def finished(self) -> float:
         """Number of calls that ended well: the histogram's count."""
         chunk = self._pending[:]
-        return float(sum(chunk[0].counts) + len(chunk) - 1)
+        return float(sum(chunk[0].counts) + len(chunk) - 1 + sum(self._merged.histogram.counts))
 
     def failed(self) -> float:
         """Number of calls that raised."""
-        return float(self._errors)
+        return float(self._errors.value() + self._merged.failed)
 
     def started(self) -> float:
         """Number of calls that began, without the cancelled ones."""
-        return float(self._starts.value() + self._merged_starts - self._cancelled)
+        return float(self._starts.value() + self._merged.started - self._cancelled.value())
 
     def in_progress(self) -> float:
         """Number of calls that have begun and not ended."""
@@ -297,7 +289,7 @@ class CallHistogram:
         return self.started() - ended
 
     def merge(self, started: int, failed: int, counts: Sequence[int], seconds: float) -> None:
-        """Add the calls of a child process.
+        """Add the calls of a child process. One thread at a time may do so.
 
         Args:
             started: calls that began, without cancelled ones; negative to take some back.
@@ -305,23 +297,17 @@ class CallHistogram:
             counts: calls that finished, by bucket, not cumulative.
             seconds: the sum of their durations.
         """
-
-        def add(chunk: List[Any]) -> HistogramValue:
-            ours = self._sorted(chunk)
-            return HistogramValue(tuple(map(sum, zip(ours.counts, counts))), ours.sum + seconds)
-
-        with self._lock:
-            self._merged_starts += started
-            self._errors += failed
-        if any(counts):
-            with self._flushing:
-                self._replace(add)
+        merged = self._merged
+        histogram = _plus(merged.histogram, HistogramValue(tuple(counts), seconds)) if any(counts) else merged.histogram
+        self._merged = _Merged(merged.started + started, merged.failed + failed, histogram)
 
     def renew_lock(self) -> None:
-        """In a forked child: replace the locks, which threads of the parent may have held."""
-        self._lock = threading.RLock()
+        """In a forked child: replace the lock, which a thread of the parent may have held."""
         self._flushing = threading.Lock()
-        self._starts.renew_lock()
+
+
+def _plus(one: HistogramValue, other: HistogramValue) -> HistogramValue:
+    return HistogramValue(tuple(map(sum, zip(one.counts, other.counts))), one.sum + other.sum)
 
 
 class State:
