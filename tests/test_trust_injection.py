@@ -221,7 +221,7 @@ def begun(script: Callable[..., Any] = script) -> Iterator[Worker]:
 BROKEN = [
     (Worker, "_task_context"), (Worker, "_show_identity"), (Instruments, "_family"), (Instruments, "calls"),
     (Instruments, "gauge"), (Instruments, "counter"), (Family, "get_or_create"), (CallHistogram, "flush_pending"),
-    (CallHistogram, "fail"), (CallHistogram, "observe"), (State, "set"), (Info, "set"), (Observation, "_wrap"),
+    (CallHistogram, "observe"), (State, "set"), (Info, "set"), (Observation, "_wrap"),
     (FailureEvents, "__call__"), (Stages, "set"), (Iteration, "begin"), (TimeLeft, "update"), (TimeLeft, "count"),
     (TimeLeft, "finish"), (Progress, "update"), (Training, "__init__"), (Training, "_on_begin"), (Training, "_on_end"),
     (Training, "_begin_loop"), (Training, "_step_done"), (Training, "_count_epochs"), (Evaluation, "__init__"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import List, Optional
 
 from sedna_metrics._version import __version__
@@ -21,16 +20,14 @@ def main(argv: Optional[List[str]] = None) -> int:
     _run.add_to(commands)
     _stack.add_to(commands)
     _top.add_to(commands)
-    options, target = _run.split(sys.argv[1:] if argv is None else argv)
-    arguments = parser.parse_args(options)
-    arguments.target = target
+    arguments = parser.parse_args(argv)
     if "run" not in arguments:
         parser.print_help()
         return 2
     try:
         status: int = arguments.run(arguments)
     except BrokenPipeError:
-        if target is not None:
+        if arguments.run is _run.run:
             raise  # a script's own
         return 1  # whoever read our output has seen enough
     return status
