@@ -20,7 +20,7 @@ from conftest import program
 
 from sedna_metrics.catalogue import ALL, log
 from sedna_metrics.cli import _doctor, main
-from sedna_metrics.top import screen
+from sedna_metrics.cli._workers import COLUMNS
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")])
@@ -191,7 +191,7 @@ def test_the_commands_samples_are_of_this_version(capsys):
     """They were copied from a terminal; what would have changed since is looked for."""
     samples = "".join(each.values[0] for each in blocks("text"))
     top = next(line for line in samples.splitlines() if line.startswith("TASK"))
-    assert set(top.split()) <= {heading for heading, _ in screen.COLUMNS}
+    assert set(top.split()) <= {heading for heading, *_ in COLUMNS}
     topics = re.findall(r"^(?:ok|!!)  (\w+)  ", samples, re.MULTILINE)
     assert topics[0] == "version"
     assert set(topics) == set(re.findall(r'Finding\(\s*"(\w+)"', inspect.getsource(_doctor)))

@@ -1,11 +1,13 @@
-"""``sedna-metrics top``: what it reads, what it makes of it, and the terminal."""
+"""``sedna-metrics top``: what it reads, what it shows, and the terminal."""
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import re
 import select
+import signal
 import socket
 import sys
 import time
@@ -15,12 +17,21 @@ import requests
 from conftest import free_port
 from gateways import answer, nonsense, trickle
 
-from sedna_metrics.cli import main
-from sedna_metrics.top import screen, sources
-from sedna_metrics.top.figures import Figures, Watch, quantile
-from sedna_metrics.top.sources import Access, Look, look, targets
+from sedna_metrics.cli import _top, main
+from sedna_metrics.cli._top import Access, Watch, read, targets
+from sedna_metrics.cli._workers import (
+    SILENT_SECONDS,
+    Row,
+    Unanswered,
+    duration,
+    number,
+    quantile,
+    samples_by_worker,
+    table,
+)
 
 IL = {"JOB_NAME": "helmet", "WORKER_NAME": "train-worker-x", "NODE_NAME": "edge-1", "NAMESPACE": "default"}
+WHO = (("task", "helmet"), ("worker", "w"))
 
 
 @pytest.fixture
@@ -30,33 +41,38 @@ def served(start):
     return worker, worker.url
 
 
-def seen(watch, url, now):
-    (figures,) = watch.see(look(targets([url])), now)
-    return figures
+def look(url, before=None, seconds=0.0):
+    """The one worker there, beside an earlier look at it."""
+    ((who, samples),) = read(url, Access()).items()
+    return Row(who, samples, before._samples if before else samples, seconds)
 
 
-def test_a_training_workers_line(served, clock):
+def rows(*sources, **access):
+    return Watch(sources, Access(**access)).look()
+
+
+def problem(url, **access):
+    found = read(url, Access(**access))
+    return found if isinstance(found, str) else ""
+
+
+def test_a_training_worker(served, clock):
     worker, url = served
-    watch = Watch()
-    il = worker.incremental_learning
-    with il.training(samples=10, epochs=4) as training:
+    with worker.incremental_learning.training(samples=10, epochs=4) as training:
         for loss in (0.9, 0.5, 0.25):
             with training.epoch():
                 training.loss(loss)
                 clock.advance(10)
-            figures = seen(watch, url, clock.monotonic())
-        assert (figures.task, figures.worker) == ("helmet", "train-worker-x")
-        assert figures.node == "edge-1"
-        assert figures.state == "train running"
-        assert figures.losses == [0.9, 0.5, 0.25]
-        assert figures.done == 0.5, "the third epoch is the one shown as under way"
-        assert figures.remaining == pytest.approx(10)
-    figures = seen(watch, url, clock.monotonic())
-    assert figures.state == "train completed"
-    assert figures.remaining == 0
+            row = look(url)
+            assert row.loss == loss
+        assert (row.task, row.worker, row.node, row.state) == ("helmet", "train-worker-x", "edge-1", "train running")
+        assert row.progress == 0.5, "the third epoch is the one shown as under way"
+        assert row.left == pytest.approx(10)
+    row = look(url)
+    assert (row.state, row.left) == ("train completed", 0)
 
 
-def test_the_time_left_is_that_of_the_evaluation_where_there_is_one(served, clock):
+def test_the_time_left_is_that_of_the_evaluation_if_there_is_one(served, clock):
     worker, url = served
     il = worker.incremental_learning
     with il.training(epochs=2):
@@ -65,34 +81,38 @@ def test_the_time_left_is_that_of_the_evaluation_where_there_is_one(served, cloc
         for done in (1, 2):
             clock.advance(3)
             evaluation.progress(done, 6)
-        figures = seen(Watch(), url, 0)
-    assert (figures.state, figures.remaining) == ("eval running", pytest.approx(12))
+        row = look(url)
+    assert (row.state, row.left) == ("eval running", pytest.approx(12))
 
 
 def test_a_client_certificate_and_an_authority(start, authority):
     files = {"tls_cert_file": authority / "server.pem", "tls_key_file": authority / "server.key"}
     worker = start(IL, export="pull", host="127.0.0.1", port=0, tls_client_ca_file=authority / "ca.pem", **files)
     url = worker.url.replace("127.0.0.1", "localhost")
-    client = Access(ca_file=str(authority / "ca.pem"), cert_file=str(authority / "client.pem"))
-    assert look([url])[0].problem
-    assert look([url], Access(ca_file=client.ca_file))[0].problem
-    assert not look([url], client)[0].problem
+    ca, certificate = {"ca_file": str(authority / "ca.pem")}, {"cert_file": str(authority / "client.pem")}
+    assert problem(url)
+    assert problem(url, **ca)
+    assert not problem(url, **ca, **certificate)
 
 
-def test_a_token_is_read_at_each_look_and_wins_over_netrc(gateway, tmp_path, monkeypatch):
+def test_a_token_is_read_at_each_look_and_goes_over_https_alone(gateway, tmp_path, monkeypatch):
     (tmp_path / "netrc").write_text("default login somebody password else\n")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    url, file = f"{gateway.url}/metrics", str(tmp_path / "token")
     for token in ("one", "two"):
         (tmp_path / "token").write_text(f"{token}\n")
-        assert not look([f"{gateway.url}/metrics"], Access(bearer_token_file=str(tmp_path / "token")))[0].problem
+        assert not problem(url, bearer_token_file=file, token_over_http=True)
         assert gateway.requests[-1].headers["authorization"] == f"Bearer {token}"
-    missing = Access(bearer_token_file=str(tmp_path / "none"))
-    assert "none" in look([f"{gateway.url}/metrics"], missing)[0].problem
+    asked = len(gateway.requests)
+    assert "over http" in problem(url, bearer_token_file=file)
+    assert len(gateway.requests) == asked
+    assert "none" in problem(url, bearer_token_file=str(tmp_path / "none"), token_over_http=True)
+    assert not problem(url)
+    assert "authorization" not in gateway.requests[-1].headers, "a password of .netrc was sent"
 
 
 def test_rates_ratios_quantiles_and_errors_of_inference(served, clock):
     worker, url = served
-    watch = Watch()
     ji = worker.joint_inference
 
     def infer(location, seconds):
@@ -100,7 +120,7 @@ def test_rates_ratios_quantiles_and_errors_of_inference(served, clock):
             clock.advance(seconds)
 
     infer(ji.edge_inference, 50)  # before the first look: no part of what is recent
-    first = seen(watch, url, 0)
+    first = look(url)
     assert first.edge_rate is None
     for _ in range(8):
         infer(ji.edge_inference, 0.004)
@@ -110,61 +130,47 @@ def test_rates_ratios_quantiles_and_errors_of_inference(served, clock):
         ji.hard_sample()
     with pytest.raises(OSError, match="camera"), ji.cloud_inference():
         raise OSError("camera")
-    second = seen(watch, url, 4)
+    second = look(url, first, 4)
     assert (second.edge_rate, second.cloud_rate) == (2.0, 0.5)
-    assert second.hard_ratio == pytest.approx(2 / 9)
-    assert 0.002 < second.p50 <= 0.005
+    assert second.hard == pytest.approx(2 / 9)
     assert 1 < second.p95 <= 2
     assert second.errors == 1
-    third = seen(watch, url, 8)
+    third = look(url, second, 4)
     assert third.edge_rate == 0
     assert third.p95 > 2, "nothing is recent: all inferences count, the slow one too"
 
 
-def test_a_cloud_workers_line_is_of_what_it_serves(served, clock):
+def test_a_cloud_worker_shows_what_it_serves(served, clock):
     worker, url = served
-    watch = Watch()
 
-    def serve(seconds):
+    def serve():
         with worker.joint_inference.serve():
-            clock.advance(seconds)
+            clock.advance(0.004)
 
-    serve(0.004)
-    seen(watch, url, 0)
+    serve()
+    before = look(url)
     for _ in range(6):
-        serve(0.004)
-    figures = seen(watch, url, 2)
-    assert figures.cloud_rate == 3
-    assert 0.002 < figures.p50 <= 0.005
+        serve()
+    row = look(url, before, 2)
+    assert row.cloud_rate == 3
+    assert 0.002 < row.p95 <= 0.005
 
 
-def test_an_aggregators_line_has_its_round(served):
+def test_an_aggregator_shows_its_round(served):
     worker, url = served
     for _ in range(2):
         with worker.federated_learning.aggregation() as aggregation:
             aggregation.update("a")
-    assert seen(Watch(), url, 0).state == "round 2"
+    assert look(url).state == "round 2"
     worker.federated_learning.status("running")
-    assert seen(Watch(), url, 0).state == "running round 2"
-
-
-def test_a_host_that_is_none(monkeypatch):
-    def unknown(*arguments, **keywords):
-        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-
-    monkeypatch.setattr(socket, "getaddrinfo", unknown)
-    assert look(["http://no-such-host.invalid/metrics"])[0].problem == "no such host"
+    assert look(url).state == "running round 2"
 
 
 def test_a_counter_that_fell_began_anew():
-    watch = Watch()
+    def at(count):
+        return {("sedna_inferences_total", (("location", "edge"),)): count}
 
-    def at(count, now):
-        samples = {("sedna_inferences_total", (("location", "edge"),)): count}
-        return watch.see([Look("x", {(("worker", "w"),): samples})], now)[0]
-
-    at(100.0, 0)
-    assert at(30.0, 10).edge_rate == 3.0
+    assert Row(WHO, at(30.0), at(100.0), 10).edge_rate == 3.0
 
 
 @pytest.mark.parametrize(
@@ -181,21 +187,41 @@ def test_quantiles_are_prometheus_own(q, buckets, expected):
     assert quantile(q, buckets) == (None if expected is None else pytest.approx(expected))
 
 
-def test_a_pushgateway_has_many_workers_and_other_peoples_groups(start, pushgateway, monkeypatch):
+def test_a_pushgateway_has_many_workers_and_other_peoples_groups(start, pushgateway):
     for node in ("edge-1", "edge-2"):
         worker = start({**IL, "NODE_NAME": node}, export="push", pushgateway_url=pushgateway.url, push_interval=60)
         with worker.incremental_learning.training() as training:
             training.loss(0.5)
         assert worker.flush()
         worker.close()
-
     requests.put(f"{pushgateway.url}/metrics/job/other", data='sedna_other 1\nx{worker="w"} 2\n', timeout=5)
-    shown = Watch().see(look(targets([pushgateway.url])), 0)
+    shown = rows(pushgateway.url)
     assert sorted((each.worker, each.node) for each in shown) == [
         ("train-worker-x", "edge-1"),
         ("train-worker-x", "edge-2"),
     ]
-    assert all(each.pushes >= 1 and each.losses == [0.5] and each.state == "train completed" for each in shown)
+    assert all(0 <= each.age < 60 and each.loss == 0.5 and each.state == "train completed" for each in shown)
+
+
+@pytest.mark.parametrize(
+    ("status", "age", "state"),
+    [
+        ("running", SILENT_SECONDS + 60, "train running (silent)"),
+        ("running", 20, "train running"),
+        ("completed", SILENT_SECONDS + 60, "train completed"),
+    ],
+)
+def test_a_dead_job_is_not_shown_as_running(status, age, state):
+    group = 'instance="edge-1",job="sedna-worker",namespace="default",task="helmet",worker_type="train"'
+    ((who, samples),) = samples_by_worker(f"""
+sedna_worker_info{{{group},worker="w",node="edge-1"}} 1
+sedna_task_stage{{{group},worker="w",task_stage="train"}} 1
+sedna_stage_status{{{group},worker="w",task_stage="train",status="{status}"}} 1
+push_time_seconds{{{group}}} {time.time() - age}
+""").items()
+    row = Row(who, samples, samples, 0)
+    assert row.state == state
+    assert row.age == pytest.approx(age, abs=5)
 
 
 def test_sources_are_urls_addresses_and_folders(start, tmp_path):
@@ -203,65 +229,97 @@ def test_sources_are_urls_addresses_and_folders(start, tmp_path):
     worker = start(IL, export="pull", host="127.0.0.1", port=0, sd_dir=folder)
     (folder / "sedna-torn.json").write_text('[{"targets": ')
     (folder / "sedna-odd.json").write_text('[{"targets": ["x:1"], "labels": {}}, 1]')
+    os.mkfifo(folder / "sedna-fifo.json")
     assert set(targets([str(folder)])) == {worker.url, "http://x:1/metrics"}
     (folder / "sedna-odd.json").unlink()
     address = worker.url.split("/")[2]
     assert targets([str(folder), worker.url, address, f"http://{address}"]) == [worker.url]
-    assert not look([worker.url])[0].problem
-    with pytest.raises(ValueError, match="neither"):
-        targets(["nonsense"])
+    for wrong in ("nonsense", "gateway:@attacker.example:9091", "file:///etc/passwd"):
+        with pytest.raises(ValueError, match="neither"):
+            targets([wrong])
 
 
-def test_a_source_that_does_not_answer_is_shown_as_such(start, clock):
-    dead = f"http://user:secret@127.0.0.1:{free_port()}/metrics"
-    (figures,) = Watch().see(look([dead]), 0)
-    assert figures.problem == "refuses the connection"
-    assert "secret" not in screen.plain([figures])
+@pytest.mark.parametrize("target", ["gateway:@attacker:80", "a:1/path", "user:pw@b:1", "b:1?x", 7, None])
+def test_a_file_names_hosts_and_ports_alone(tmp_path, target):
+    groups = [{"targets": [target], "labels": {"__scheme__": "file"}}]
+    (tmp_path / "sedna-x.json").write_text(json.dumps(groups))
+    assert targets([str(tmp_path)]) == []
+
+
+def test_a_source_that_does_not_answer_is_shown_as_such(start):
+    (row,) = rows(f"http://user:secret@127.0.0.1:{free_port()}/metrics")
+    assert "refused" in row.problem
+    assert "secret" not in table([row])
     worker = start(IL, export="pull", host="127.0.0.1", port=0)
-    (missing,) = look([worker.url.replace("/metrics", "/nothing")])
-    assert missing.problem == "answers 404"
+    assert problem(worker.url.replace("/metrics", "/nothing")) == "answers 404"
 
 
-def test_who_trickles_or_lies_holds_nobody_up(start, gateway, monkeypatch):
-    monkeypatch.setattr(sources, "TIMEOUT_SECONDS", 0.3)
+def test_a_host_that_does_not_exist(mocker):
+    unknown = socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+    mocker.patch.object(socket, "getaddrinfo", side_effect=unknown)
+    assert "Name or service not known" in problem("http://no-such-host.invalid/metrics")
+
+
+def test_a_source_that_trickles_or_lies_holds_nobody_up(start, gateway, mocker):
+    mocker.patch.object(_top, "TIMEOUT_SECONDS", 0.3)
     worker = start(IL, export="pull", host="127.0.0.1", port=0)
     gateway.behaviour = trickle
-    slow, good = look([gateway.url + "/metrics", worker.url])
+    slow, good = rows(gateway.url + "/metrics", worker.url)
     assert slow.problem.startswith("no answer within")
     assert not good.problem
-    for behaviour in (answer("200 OK", body="<html>"), nonsense, answer("200 OK", body="a{b=1\n")):
+    hostile = 'sedna_inference_duration_seconds_bucket{worker="w",le="x"} 1\nsedna_worker_info{worker="w"} 1\n'
+    bodies = [answer("200 OK", body=text) for text in ("<html>", "a{b=1\n", hostile)]
+    for behaviour in (*bodies, nonsense, answer("302 Found\r\nLocation: /x")):
         gateway.behaviour = behaviour
-        assert look([gateway.url + "/metrics"])[0].problem
+        for row in rows(gateway.url):
+            table([row])  # draws, whatever there is
 
 
 def test_what_is_short_to_read():
-    assert [screen.duration(each) for each in (None, 0, 0.0042, 42.31, 61, 3723, float("nan"))] == [
-        "", "0s", "4.2ms", "42.3s", "1m01s", "1h02m", "",
+    assert [duration(each) for each in (0, 0.0042, 42.31, 61, 3723, float("nan"))] == [
+        "0s", "4.2ms", "42.3s", "1m01s", "1h02m", "",
     ]  # fmt: skip
-    assert [screen.number(each) for each in (None, 0.0, 3.14159, 123456)] == ["", "0", "3.14", "123,456"]
-    assert screen.bar(0.5) == "█████░░░░░ 50%"
-    assert screen.spark([0, 7, float("nan"), 3.5]) == "▁█!▄"
-    assert screen.spark([2, 2]) == "▁▁"
+    assert [number(each) for each in (0.0, 3.14159, 123456)] == ["0", "3.14", "123,456"]
+
+
+def samples(task="helmet", **values):
+    names = {
+        "edge": ("sedna_inferences_total", (("location", "edge"),)),
+        "loss": ("sedna_training_loss", ()),
+        "errors": ("sedna_inference_errors_total", (("location", "edge"),)),
+        "p95": ("sedna_inference_duration_seconds_bucket", (("le", "+Inf"), ("location", "edge"))),
+    }
+    return {names[name]: value for name, value in values.items()}
 
 
 def test_order_and_columns():
     some = [
-        Figures("b", "w", "x", edge_rate=1.0),
-        Figures("", "", "down:1", problem="refuses the connection"),
-        Figures("a", "w", "x", edge_rate=9.0, errors=2.0),
+        Row((("task", "b"), ("worker", "w")), samples(edge=4.0), samples(edge=2.0), 1.0),
+        Unanswered("down:1", "refuses"),
+        Row((("task", "a"), ("worker", "w")), samples(edge=1.0, errors=2.0), samples(edge=1.0), 1.0),
     ]
-    assert [each.task for each in screen.ordered(some, "t")] == ["a", "b", ""]
-    assert [each.task for each in screen.ordered(some, "r")] == ["a", "b", ""]
-    heading, *rows = screen.plain(some).splitlines()
+    for sort, order in (("task", "ab?"), ("edge/s", "ba?"), ("errors", "ab?"), ("loss", "ab?")):
+        heading, *lines = table(some, sort).splitlines()
+        assert "".join(line[0] for line in lines) == order, sort
     assert heading.split() == ["TASK", "WORKER", "STATE", "EDGE/S", "ERRORS"]
-    assert "down:1" in rows[1]
-    assert "refuses the connection" in rows[1]
+    assert lines[2].split() == ["?", "down:1", "refuses"]
+
+
+def test_a_narrow_terminal_keeps_the_columns_that_matter():
+    who = (("task", "helmet-detection-demo"), ("worker", "helmet-detection-demo-train-4kx2b-0"))
+    row = Row(who, {**samples(edge=4.0, errors=1.0, loss=0.5, p95=9.0)}, samples(edge=1.0), 1.0)
+    for width in (80, 100, 200):
+        heading, line = table([row], width=width).splitlines()
+        assert len(heading) <= width
+        assert len(line) <= width
+        assert {"P95", "ERRORS"} <= set(heading.split())
+    assert "LOSS" in heading
 
 
 def test_what_others_wrote_does_not_reach_the_terminal_as_it_is():
-    hostile = Figures(task="a\nb", worker="\x1b]0;owned\x07w\x9b31m", source="")
-    _, line = screen.plain([hostile]).split("\n")
-    assert line.split() == ["a?b", "?]0;owned?w?31m"]
+    hostile = Row((("task", "a\nb"), ("worker", "\x1b]0;owned\x07w\x9b31m")), {}, {}, 0.0)
+    _, line = table([hostile]).split("\n")
+    assert line.isprintable()
 
 
 def test_without_a_terminal_the_table_is_printed_once(served, capsys):
@@ -274,66 +332,32 @@ def test_without_a_terminal_the_table_is_printed_once(served, capsys):
 def test_nothing_to_see(tmp_path, capsys):
     assert main(["top", str(tmp_path), "--interval", "0.1"]) == 1
     assert "no worker" in capsys.readouterr().err
+    assert main(["top", f"127.0.0.1:{free_port()}", "--interval", "0.1"]) == 1
+    assert "refused" in capsys.readouterr().out
     assert main(["top", "nonsense"]) == 2
     assert "neither" in capsys.readouterr().err
 
 
-class Terminal:
-    """``sedna-metrics top`` on a pseudo terminal."""
-
-    def __init__(self, *arguments, **environ):
-        self.output = ""
-        child, self._descriptor = pty.fork()
-        if child == 0:  # pragma: no cover
-            environ = {**os.environ, "TERM": "xterm", "COLUMNS": "160", "LINES": "30", **environ}
-            os.execve(sys.executable, [sys.executable, "-m", "sedna_metrics", "top", *arguments], environ)
-        self._child = child
-
-    def press(self, key):
-        os.write(self._descriptor, key.encode())
-
-    def reads(self, pattern, seconds=30):
-        """Read on until the pattern is there."""
-        deadline = time.monotonic() + seconds
-        while not re.search(pattern, self.output, re.DOTALL):
-            assert time.monotonic() < deadline, self.output
-            ready, _, _ = select.select([self._descriptor], [], [], 0.2)
-            if ready:
-                try:
-                    self.output += os.read(self._descriptor, 65536).decode()
-                except OSError:
-                    break  # the terminal is closed
-        found = re.search(pattern, self.output, re.DOTALL)
-        assert found, self.output
-        self.output = self.output[found.end() :]
-
-    def ends(self):
-        _, status = os.waitpid(self._child, 0)
-        os.close(self._descriptor)
-        return os.WEXITSTATUS(status) if os.WIFEXITED(status) else -os.WTERMSIG(status)
-
-
-@pytest.mark.parametrize("key", ["q", "\x03"], ids=["q", "ctrl-c"])
-def test_keys_on_a_terminal(served, key):
-    terminal = Terminal(served[1], "--interval", "0.2")
-    terminal.reads(r"\x1b\[\?1049h")
-    terminal.reads("train-worker-x.*by task")
-    terminal.press("e")
-    terminal.reads("by errors")
-    terminal.press("z")  # stands for nothing
-    terminal.reads("by errors")
-    terminal.press(key)
-    terminal.reads(r"\x1b\[\?1049l")
-    assert terminal.ends() == 0
-
-
-def test_no_colour_where_none_is_wanted(served):
-    terminal = Terminal(f"127.0.0.1:{free_port()}", served[1], "--interval", "0.2", NO_COLOR="1")
-    terminal.reads("refuses the connection.*by task")
-    terminal.press("q")
-    terminal.ends()
-    assert not re.search(r"\x1b\[\d+m", terminal.output)
-    coloured = Terminal(f"127.0.0.1:{free_port()}", "--interval", "0.2")
-    coloured.reads(r"\x1b\[31m.*refuses")
-    coloured.press("q")
-    assert coloured.ends() == 0
+def test_a_terminal_is_drawn_until_ctrl_c(served):
+    child, terminal = pty.fork()
+    if child == 0:  # pragma: no cover
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        environ = {**os.environ, "COLUMNS": "160", "LINES": "30"}
+        command = [sys.executable, "-m", "sedna_metrics", "top", served[1], "--interval", "0.2"]
+        os.execve(sys.executable, command, environ)
+    output, deadline, is_stopped = "", time.monotonic() + 30, False
+    while time.monotonic() < deadline:
+        if not select.select([terminal], [], [], 0.2)[0]:
+            continue
+        try:
+            output += os.read(terminal, 65536).decode()
+        except OSError:
+            break  # the terminal is closed
+        if not is_stopped and len(re.findall("train-worker-x.*?by task", output, re.DOTALL)) >= 2:
+            os.write(terminal, b"\x03")
+            is_stopped = True
+    _, status = os.waitpid(child, 0)
+    os.close(terminal)
+    assert os.WEXITSTATUS(status) == 0, output
+    assert is_stopped
+    assert "Traceback" not in output

@@ -12,9 +12,10 @@ from typing import Any, Dict, List, Optional
 
 from sedna_metrics import settings as settings_module
 from sedna_metrics._exporters import credentials, open_spool
+from sedna_metrics._http import printable
 from sedna_metrics.errors import SettingError
 from sedna_metrics.exposition import discovery
-from sedna_metrics.exposition.pushgateway import PushError, Pushgateway, group_path, printable
+from sedna_metrics.exposition.pushgateway import PushError, Pushgateway, group_path
 from sedna_metrics.identity import COPY_JOB, PUSH_JOB
 from sedna_metrics.settings import Settings
 

@@ -71,7 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"sedna-metrics run: {why}", file=sys.stderr)
         return 2
     auto.observe_sedna(worker)
-    # As python sets it: to the script's folder, for a module to the current one. runpy does it for folders and archives.
+    # As python sets it: the script's folder, or the current one. For folders and archives runpy does it.
     if not getattr(sys.flags, "safe_path", False) and not sys.flags.isolated:
         sys.path[0] = os.getcwd() if arguments.module else os.path.dirname(os.path.realpath(name))
     try:

@@ -1,23 +1,41 @@
-"""``sedna-metrics top``: a live view of workers."""
+"""``sedna-metrics top``: what workers are doing, as a table that is drawn again and again."""
 
 from __future__ import annotations
 
 import argparse
-import os
-import select
+import json
+import queue
+import re
 import shutil
 import sys
+import threading
 import time
-from contextlib import contextmanager
-from typing import Any, Callable, Iterator, List
+from pathlib import Path
+from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Tuple
+from urllib.parse import urlsplit
 
-from sedna_metrics.top import screen
-from sedna_metrics.top.figures import Figures, Watch
-from sedna_metrics.top.sources import Access, look, targets
+import requests
 
+from sedna_metrics._http import Session, read_bounded, reason
+from sedna_metrics._urls import strip_secrets
+from sedna_metrics.cli._workers import SORTABLE, Labels, Row, Samples, Unanswered, samples_by_worker, table
+
+TIMEOUT_SECONDS = 3.0
+MAX_ANSWER_BYTES = 32 << 20
+_TARGET = re.compile(r"(?:[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}\Z")
 _CLEAR = "\x1b[H\x1b[J"
-_ALTERNATE, _NORMAL = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"
-_BOLD, _RED, _DIM, _RESET = "\x1b[1m", "\x1b[31m", "\x1b[2m", "\x1b[0m"
+
+
+class Access(NamedTuple):
+    """How to authenticate, and which certificates to trust. A URL may also have a user and a password."""
+
+    ca_file: str = ""
+    cert_file: str = ""
+    key_file: str = ""
+    """May be in ``cert_file`` too."""
+    bearer_token_file: str = ""
+    """Read at each look: tokens of pods change."""
+    token_over_http: bool = False
 
 
 def add_to(commands: Any) -> None:
@@ -25,105 +43,138 @@ def add_to(commands: Any) -> None:
     parser = commands.add_parser(
         "top",
         help="watch workers live",
-        description="Watch workers live. Keys: q quits; "
-        + ", ".join(f"{key} sorts by {name}" for key, (name, _) in screen.KEYS.items())
-        + ". Without a terminal two looks are taken, and the table is printed once.",
+        description="Watch workers; Ctrl-C ends it. Without a terminal the table is printed once, after two looks. "
+        "Ends with 1 if no source answers.",
     )
     parser.add_argument(
         "sources", nargs="+", metavar="SOURCE", help="a worker's or a Pushgateway's URL or host:port; a file_sd folder"
     )
     parser.add_argument("--interval", type=float, default=2.0, metavar="SECONDS", help="between looks; default: 2")
-    parser.add_argument("--sort", choices=[name for name, _ in screen.KEYS.values()], default="task")
-    parser.add_argument("--ca-file", default="", metavar="FILE", help="who signed the certificates of the sources")
-    parser.add_argument("--cert-file", default="", metavar="FILE", help="a certificate to make oneself known by")
-    parser.add_argument("--key-file", default="", metavar="FILE", help="its key, where it is not in the same file")
-    parser.add_argument("--bearer-token-file", default="", metavar="FILE", help="a token, sent to every source")
+    parser.add_argument("--sort", choices=SORTABLE, default="task", help="the column to sort by; default: task")
+    parser.add_argument("--ca-file", default="", metavar="FILE", help="CA certificates for the sources' certificates")
+    parser.add_argument("--cert-file", default="", metavar="FILE", help="a client certificate")
+    parser.add_argument("--key-file", default="", metavar="FILE", help="its key, if it is not in the same file")
+    parser.add_argument("--bearer-token-file", default="", metavar="FILE", help="a token, sent to every https source")
+    parser.add_argument("--token-over-http", action="store_true", help="send the token to http sources as well")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Watch until the reader has seen enough; 1 where there is nothing to see."""
-    key = next(key for key, (name, _) in screen.KEYS.items() if name == arguments.sort)
+    """Draw the table until Ctrl-C, or print it once; 1 if no source answers, 2 if a source is not one."""
     interval = max(0.1, arguments.interval)
+    access = Access(*(getattr(arguments, name) for name in Access._fields))
     try:
         targets(arguments.sources)
     except ValueError as problem:
         print(f"sedna-metrics top: {problem}", file=sys.stderr)
         return 2
-    access = Access(arguments.ca_file, arguments.cert_file, arguments.key_file, arguments.bearer_token_file)
-    watch = Watch()
-
-    def see() -> List[Figures]:
-        return watch.see(look(targets(arguments.sources), access), time.monotonic())
-
-    if sys.stdin.isatty() and sys.stdout.isatty():
-        _live(see, interval, key)
-        return 0
-    see()
-    time.sleep(interval)
-    figures = see()
-    if not figures:
-        print("sedna-metrics top: no worker is there", file=sys.stderr)
-        return 1
-    print(screen.plain(screen.ordered(figures, key)))
-    return 0
-
-
-def _live(see: Callable[[], List[Figures]], interval: float, key: str) -> None:
-    with _terminal():
-        while True:
-            figures = see()
-            until = time.monotonic() + interval
-            while True:
-                _draw(figures, key)
-                pressed = _key(until - time.monotonic())
-                if pressed in ("q", "\x03", "\x04"):
-                    return
-                if not pressed:
-                    break
-                key = pressed if pressed in screen.KEYS else key
-
-
-@contextmanager
-def _terminal() -> Iterator[None]:
-    """Keys come as they are pressed, and what was on the terminal is back in the end."""
-    import termios  # not where there are no terminals
-    import tty
-
-    before = termios.tcgetattr(sys.stdin)
-    sys.stdout.write(_ALTERNATE)
+    watch = Watch(arguments.sources, access)
+    rows = watch.look()
     try:
-        tty.setcbreak(sys.stdin)
-        yield
+        while sys.stdout.isatty():
+            width, height = shutil.get_terminal_size()
+            lines = (table(rows, arguments.sort, width) if rows else "no worker yet").splitlines()[: height - 2]
+            foot = f"{time.strftime('%H:%M:%S')}  {len(rows)} rows by {arguments.sort}; Ctrl-C ends"
+            print(_CLEAR + "\n".join([*lines, "", foot[:width]]), end="", flush=True)
+            time.sleep(interval)
+            rows = watch.look()
     except KeyboardInterrupt:
-        pass  # as good as q
-    finally:
-        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
-        sys.stdout.write(_NORMAL)
-        sys.stdout.flush()
+        print()
+        return 0
+    time.sleep(interval)
+    rows = watch.look()
+    print(table(rows, arguments.sort) if rows else "no worker is there", file=sys.stdout if rows else sys.stderr)
+    return 0 if any(not row.problem for row in rows) else 1
 
 
-def _key(seconds: float) -> str:
-    ready, _, _ = select.select([sys.stdin], [], [], max(0.0, seconds))
-    # Past Python's buffer, of which select knows nothing. An end of input is as good as q.
-    return (os.read(sys.stdin.fileno(), 1).decode(errors="replace") or "q") if ready else ""
+class Watch:
+    """Looks at sources, and remembers each worker's last samples for the rates."""
+
+    def __init__(self, sources: Iterable[str], access: Access) -> None:
+        self._sources, self._access = list(sources), access
+        self._before: Dict[Tuple[str, Labels], Tuple[float, Samples]] = {}
+
+    def look(self) -> List[Row]:
+        """All workers, and the sources that do not answer. Waits no longer than a second over the time limit."""
+        urls = targets(self._sources)
+        answers: queue.Queue[Tuple[str, Any]] = queue.Queue()
+        for url in urls:
+            # Daemons: a source that trickles must not keep us from ending.
+            threading.Thread(target=lambda url=url: answers.put((url, read(url, self._access))), daemon=True).start()
+        deadline = time.monotonic() + TIMEOUT_SECONDS + 1
+        found: Dict[str, Any] = dict.fromkeys(urls, f"no answer within {TIMEOUT_SECONDS:g} s")
+        for _ in urls:
+            try:
+                url, found_there = answers.get(timeout=max(0.0, deadline - time.monotonic()))
+            except queue.Empty:
+                break
+            found[url] = found_there
+        return [row for url, each in found.items() for row in self._rows(url, each)]
+
+    def _rows(self, url: str, found: Any) -> Iterator[Row]:
+        if isinstance(found, str):
+            yield Unanswered(strip_secrets(url), found)
+            return
+        now = time.monotonic()
+        for who, samples in found.items():
+            then, before = self._before.get((url, who), (now, samples))
+            self._before[url, who] = (now, samples)
+            yield Row(who, samples, before, now - then)
 
 
-def _draw(figures: List[Figures], key: str) -> None:
-    width, height = shutil.get_terminal_size()
-    figures = screen.ordered(figures, key)
-    heading, *body = screen.plain(figures).split("\n")
-    styled = "NO_COLOR" not in os.environ
-    lines = [_in(_BOLD, heading[:width], styled)]
-    for each, line in zip(figures, body):
-        wrong = each.problem or "failed" in each.state
-        lines.append(_in(_RED, line[:width], styled and bool(wrong)))
-    lines = lines[: height - 2] if body else [*lines, "no worker is there yet"]
-    keys = "  ".join(f"{each} {name}" for each, (name, _) in screen.KEYS.items())
-    foot = f"{time.strftime('%H:%M:%S')}  {len(figures)} workers, by {screen.KEYS[key][0]}  |  q quit  {keys}"
-    sys.stdout.write(_CLEAR + "\r\n".join([*lines, "", _in(_DIM, foot[:width], styled)]))
-    sys.stdout.flush()
+def targets(sources: Iterable[str]) -> List[str]:
+    """The URLs to read. A folder stands for its file_sd entries; a bare host:port for its /metrics.
+
+    Raises:
+        ValueError: a source is neither a URL nor a folder.
+    """
+    found: Dict[str, None] = {}
+    for source in sources:
+        if source.startswith(("http://", "https://")):
+            found[source if urlsplit(source).path else f"{source}/metrics"] = None
+        elif Path(source).is_dir():
+            found.update(dict.fromkeys(_entries(Path(source))))
+        elif _TARGET.match(source):
+            found[f"http://{source}/metrics"] = None
+        else:
+            raise ValueError(f"{source} is neither a URL, nor host:port, nor a folder")
+    return list(found)
 
 
-def _in(style: str, text: str, styled: bool) -> str:
-    return f"{style}{text}{_RESET}" if styled else text
+def _entries(folder: Path) -> Iterator[str]:
+    for path in sorted(folder.glob("sedna-*.json")):
+        try:
+            groups = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+            for group in groups:
+                scheme = "https" if group.get("labels", {}).get("__scheme__") == "https" else "http"
+                yield from (f"{scheme}://{target}/metrics" for target in group["targets"] if _TARGET.match(target))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            continue  # one that is being written or removed just now, or not ours: the next look will tell
+
+
+def read(url: str, access: Access) -> Any:
+    """Each worker's samples, or a text that says why there are none. Does not raise."""
+    try:
+        headers = {"Accept-Encoding": "identity"}
+        if access.bearer_token_file:
+            if not (access.token_over_http or url.startswith("https:")):
+                return "not asked: the token would go over http (--token-over-http)"
+            headers["Authorization"] = f"Bearer {Path(access.bearer_token_file).read_text(encoding='utf-8').strip()}"
+        with Session() as session:
+            session.trust_env = False  # no password from a .netrc file
+            certificate = (access.cert_file, access.key_file) if access.key_file else access.cert_file or None
+            answer = session.get(
+                url,
+                headers=headers,
+                timeout=TIMEOUT_SECONDS,
+                stream=True,
+                allow_redirects=False,
+                verify=access.ca_file or True,
+                cert=certificate,
+            )
+            body = read_bounded(answer, MAX_ANSWER_BYTES, 1 << 16, TIMEOUT_SECONDS)
+        return samples_by_worker(body.decode("utf-8")) if answer.status_code == 200 else f"answers {answer.status_code}"
+    except requests.RequestException as why:
+        return reason(why)
+    except Exception as why:  # whatever a hostile exporter can make of a parser
+        return str(why) if isinstance(why, OSError) else "answers without metrics"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import re
-import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Tuple
@@ -13,6 +12,7 @@ from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 
 import requests
 
+from sedna_metrics._http import Session, printable, read_bounded, reason
 from sedna_metrics.exposition._render import TEXT_TYPE, gzip
 
 MAX_ANSWER_BYTES = 2000
@@ -121,7 +121,7 @@ class Pushgateway:
             self._credentials = replace(self._credentials, username=unquote(username), password=unquote(password))
         self.url = urlunsplit(parts._replace(netloc=host)).rstrip("/")
         self._timeout = timeout
-        self._session = _Session()
+        self._session = Session()
         self._gzip = True
 
     def push(self, group: str, body: bytes, timeout: Optional[float] = None) -> None:
@@ -198,7 +198,7 @@ class Pushgateway:
                     raise PushError(f"{self.url} redirects to another server ({printable(target)}): not followed", True)
                 url = target
         except (requests.RequestException, OSError, ValueError) as why:
-            raise PushError(f"{self.url}: {_reason(why)}") from None
+            raise PushError(f"{self.url}: {reason(why)}") from None
         raise PushError(f"{self.url} redirects in a circle", refused=True)
 
     def _check(self, answer: requests.Response) -> None:
@@ -216,44 +216,6 @@ class Pushgateway:
             retry_after=_retry_after(answer.headers.get("Retry-After", "")),
             status=status,
         )
-
-
-class _Session(requests.Session):
-    def get_redirect_target(self, resp: requests.Response) -> Optional[str]:
-        """No redirect: requests would read the whole body of one, however long, even if it does not follow it."""
-        return None
-
-
-def read_bounded(answer: requests.Response, most: int, step: int, seconds: float = 60.0) -> bytes:
-    """At most ``most`` bytes of an answer's body, as sent: nothing is decompressed.
-
-    Args:
-        answer: of a request with ``stream=True``; it is closed.
-        most: bytes.
-        step: bytes to wait for at a time.
-        seconds: after which the rest is left.
-
-    Raises:
-        OSError: the connection broke.
-        ValueError: there are more bytes than ``most``, for ``step`` above 1.
-    """
-    body, deadline = b"", time.monotonic() + seconds
-    try:
-        while len(body) < most and time.monotonic() < deadline:
-            chunk = answer.raw.read(min(step, most - len(body)), decode_content=False)
-            if not chunk:
-                return body
-            body += chunk
-    finally:
-        answer.close()
-    if step > 1:
-        raise ValueError(f"more than {most} bytes")
-    return body
-
-
-def printable(text: str) -> str:
-    """Foreign text for a terminal or a log: on one line, without control characters."""
-    return "".join(each if each.isprintable() else " " for each in text)
 
 
 def _no_netrc(request: Any) -> Any:
@@ -281,14 +243,3 @@ def _is_same_server(url: str, target: str) -> bool:
 def _retry_after(header: str) -> Optional[float]:
     # Dates are not supported: clocks at the edge are often wrong.
     return min(float(header), _MAX_RETRY_AFTER) if header.strip().isdecimal() and len(header) < 10 else None
-
-
-def _reason(error: BaseException) -> str:
-    """The innermost reason: requests wraps urllib3, which wraps the socket's own error."""
-    while True:
-        inner = getattr(error, "reason", None) or error.__cause__ or error.__context__
-        if not isinstance(inner, BaseException):
-            break
-        error = inner
-    text = str(error) or type(error).__name__
-    return printable(re.sub(r"<[^>]*object at 0x[0-9a-f]+>:?\s*", "", text))[:300]
