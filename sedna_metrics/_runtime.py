@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from typing import TYPE_CHECKING, Callable, Mapping, Optional, Sequence, Union
+from typing import TYPE_CHECKING, Mapping, Optional, Sequence, Union
 
 from prometheus_client import CollectorRegistry
 
@@ -26,8 +26,6 @@ _LOGGER = logging.getLogger("sedna_metrics")
 _SETTINGS = [setting.name for setting in settings.TABLE]
 _lock = threading.RLock()
 _running: Optional[Worker] = None
-make_worker: Callable[..., Worker] = Worker
-"""What start() makes; :mod:`sedna_metrics.testing` puts something else here."""
 _follows_forks = False
 
 
@@ -110,7 +108,7 @@ def start_with(
                 _LOGGER.warning("start() was called before: the running worker is kept, the new arguments are ignored")
             return kept._acquire()
         variables = os.environ if environ is None else environ
-        worker = make_worker(
+        worker = Worker(
             WorkerIdentity.from_env(variables),
             settings.load(variables, arguments),
             registry if registry is not None else CollectorRegistry(),

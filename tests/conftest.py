@@ -14,12 +14,12 @@ import pytest
 import requests
 import servers
 import trustme
+from clocks import FakeClock
 from gateways import Gateway
 
 import sedna_metrics
 from sedna_metrics import _runtime
 from sedna_metrics._worker import Worker
-from sedna_metrics.testing import FakeClock
 
 _BUILDS = pytest.StashKey[Dict[str, servers.Build]]()
 

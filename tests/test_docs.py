@@ -226,3 +226,12 @@ def test_the_site_builds_without_a_warning(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "site" / "tutorial.html").exists()
+
+
+def test_the_test_suite_of_the_docs_passes(tmp_path):
+    page = (ROOT / "docs" / "testing.md").read_text()
+    for name, text in re.findall(r'^```python title="(.*?)"\n(.*?)^```$', page, re.DOTALL | re.MULTILINE):
+        (tmp_path / name).write_text(text)
+    command = [sys.executable, "-W", "error", "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert "3 passed" in done.stdout, done.stdout + done.stderr

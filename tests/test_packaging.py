@@ -43,7 +43,7 @@ def wheel(tmp_path_factory):
 
 def test_what_is_in_it(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
-    assert {"sedna_metrics/py.typed", "sedna_metrics/testing/plugin.py", "sedna_metrics/__main__.py"} <= names
+    assert {"sedna_metrics/py.typed", "sedna_metrics/__main__.py"} <= names
     shipped = {path.relative_to(FILES).as_posix() for path in FILES.rglob("*") if path.is_file()}
     assert {f"sedna_metrics/stack/files/{name}" for name in shipped} <= names
     about = f"sedna_metrics-{sedna_metrics.__version__}.dist-info"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 
 import pytest
+from clocks import FakeClock
 from hypothesis import given, strategies as st
 
 from sedna_metrics._progress import Progress
-from sedna_metrics.testing import FakeClock
 
 
 def test_it_says_nothing_while_it_knows_nothing(clock):
