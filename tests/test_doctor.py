@@ -60,7 +60,6 @@ def test_settings_unknown_wrong_and_right(look):
     assert "'ninety'" in wrong.remedy
     (export,) = look(SEDNA_METRICS_EXPORT="push")["export"]
     assert "pushgateway_url is not set" in export.remedy
-    assert look(PROMETHEUS_MULTIPROC_DIR="/x")["version"][1].remedy
 
 
 def test_a_pushgateway_that_nothing_would_be_pushed_to(look, pushgateway):
@@ -174,3 +173,21 @@ def test_the_command(monkeypatch, capsys):
     assert main(["doctor", "--format", "json"]) == 1
     findings = json.loads(capsys.readouterr().out)
     assert [finding["topic"] for finding in findings if finding["remedy"]] == ["settings"]
+
+
+def test_no_code_of_the_current_folder_runs(look, tmp_path, monkeypatch):
+    standin = Path(__file__).parent / "sedna_standin"
+    monkeypatch.syspath_prepend(str(standin))
+    monkeypatch.setenv("PYTHONPATH", str(standin))
+    monkeypatch.chdir(tmp_path)
+    for name in ("json.py", "importlib.py", "sedna_metrics.py"):
+        (tmp_path / name).write_text("import pathlib; pathlib.Path('ran').write_text('')")
+    assert "hooks" in look()
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_gateways_control_characters_do_not_reach_the_terminal(gateway, monkeypatch, capsys):
+    monkeypatch.setenv("SEDNA_METRICS_PUSHGATEWAY_URL", gateway.url)
+    gateway.behaviour = answer("400 Bad\x1b[2J", body="\x1b]0;owned\x07no")
+    assert main(["doctor"]) == 1
+    assert "\x1b" not in capsys.readouterr().out

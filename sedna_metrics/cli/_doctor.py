@@ -13,11 +13,9 @@ import tempfile
 import time
 from dataclasses import asdict, dataclass
 from email.utils import parsedate_to_datetime
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, Optional
-
-import requests
 
 from sedna_metrics import settings as settings_module
 from sedna_metrics._exporters import (
@@ -28,6 +26,7 @@ from sedna_metrics._exporters import (
     open_spool,
     spool_folders,
 )
+from sedna_metrics._http import Session, printable
 from sedna_metrics._urls import strip_secrets
 from sedna_metrics._version import __version__
 from sedna_metrics.auto import is_kubeedge_sedna
@@ -56,7 +55,7 @@ print(json.dumps(found))
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at. With a remedy it is a problem."""
+    """The result of one check; a problem if it has a remedy."""
 
     topic: str
     said: str
@@ -83,16 +82,16 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         width = max(len(finding.topic) for finding in findings)
         for finding in findings:
-            print(f"{'!!' if finding.remedy else 'ok'}  {finding.topic:{width}}  {finding.said}")
+            print(f"{'!!' if finding.remedy else 'ok'}  {finding.topic:{width}}  {printable(finding.said)}")
             if finding.remedy:
-                print(f"{'':{width + 4}}  {finding.remedy}")
+                print(f"{'':{width + 4}}  {printable(finding.remedy)}")
     return 1 if any(finding.remedy for finding in findings) else 0
 
 
 def examine(environ: Mapping[str, str]) -> Iterator[Finding]:
-    """Look at everything, one by one."""
+    """Do all checks."""
     identity = WorkerIdentity.from_env(environ)
-    yield from _versions(environ)
+    yield _versions()
     yield from _identity(identity, environ)
     for unknown in settings_module.unknown_variables(environ):
         yield Finding("settings", unknown.partition(" ")[0], unknown)
@@ -107,39 +106,28 @@ def examine(environ: Mapping[str, str]) -> Iterator[Finding]:
     yield from _sedna()
 
 
-def _versions(environ: Mapping[str, str]) -> Iterator[Finding]:
+def _versions() -> Finding:
     python = ".".join(map(str, sys.version_info[:3]))
-    yield Finding("version", f"sedna-metrics {__version__}, Python {python}, {', '.join(map(_version, _PACKAGES))}")
-    if environ.get("PROMETHEUS_MULTIPROC_DIR"):
-        yield Finding(
-            "version",
-            "PROMETHEUS_MULTIPROC_DIR is set",
-            "It makes prometheus_client's own metrics write files, and does nothing for these: child processes report "
-            "to their parent by themselves. Take it away unless you need it for metrics of your own.",
-        )
-
-
-def _version(package: str) -> str:
-    try:
-        return f"{package} {version(package)}"
-    except PackageNotFoundError:
-        return f"{package} (unknown version)"
+    packages = ", ".join(f"{package} {version(package)}" for package in _PACKAGES)
+    return Finding("version", f"sedna-metrics {__version__}, Python {python}, {packages}")
 
 
 def _identity(identity: WorkerIdentity, environ: Mapping[str, str]) -> Iterator[Finding]:
     def source(*variables: str, otherwise: str) -> str:
         return next((f"from {name}" for name in variables if environ.get(name)), otherwise)
 
-    task = source("JOB_NAME", "SERVICE_NAME", otherwise="the script's name: this is not in Sedna")
-    yield Finding("task", f"{identity.task} ({task})")
+    if environ.get("JOB_NAME") or environ.get("SERVICE_NAME"):
+        yield Finding("task", f"{identity.task} ({source('JOB_NAME', 'SERVICE_NAME', otherwise='')})")
+    else:
+        yield Finding("task", "the name of the script: there is no JOB_NAME or SERVICE_NAME, so this is not in Sedna")
     yield Finding("worker", f"{identity.worker} ({source('WORKER_NAME', otherwise='the host')})")
     yield Finding("namespace", f"{identity.namespace} ({source('NAMESPACE', otherwise='the default')})")
     if identity.kind == UNKNOWN:
-        yield Finding("kind", "unknown from the environment: the class in use will tell")
+        yield Finding("kind", "unknown from the environment: Sedna's class in use will tell")
     else:
         yield Finding("kind", f"{identity.kind}, {identity.worker_type} (from WORKER_NAME)")
     if identity.node == UNKNOWN:
-        yield Finding("node", "unknown: the scrape may tell, or NODE_NAME by the downward API (spec.nodeName)")
+        yield Finding("node", "unknown: set NODE_NAME by the downward API (spec.nodeName) to have it in the metrics")
     else:
         yield Finding("node", f"{identity.node} ({source('NODE_NAME', otherwise='the host')})")
 
@@ -190,31 +178,30 @@ def _pushgateway(settings: Settings) -> Iterator[Finding]:
         gateway.delete(group)
         yield Finding("pushgateway", f"{name} took a group and removed it, in {time.monotonic() - began:.2g} s")
     except PushError as why:
-        unwilling = "It answers, but does not take pushes: see the URL and the credentials."
-        away = "Nobody answers there: can this node reach the address? At the edge a Service's name needs EdgeMesh."
+        unwilling = "It answers, but does not take pushes: check the URL and the credentials."
+        away = "Nobody answers: can this node reach the address? At the edge a Service's name needs EdgeMesh."
         yield Finding("pushgateway", str(why), away if why.status is None else unwilling)
     finally:
         gateway.close()
-    yield from _clock(gateway.url, settings)
+    yield _clock(gateway.url, settings)
 
 
-def _clock(url: str, settings: Settings) -> Iterator[Finding]:
-    """By the Date that the gateway's answer bears, whatever else it says."""
+def _clock(url: str, settings: Settings) -> Finding:
+    """By the Date header of the gateway's answer, whatever else the answer says."""
     try:
-        verify: Any = settings.pushgateway_ca_file or True
-        answer = requests.get(f"{url}/-/healthy", timeout=settings.push_timeout, verify=verify, allow_redirects=False)
+        with Session() as session:
+            verify: Any = settings.pushgateway_ca_file or True
+            answer = session.get(f"{url}/-/healthy", timeout=settings.push_timeout, verify=verify, stream=True)
         ahead = time.time() - parsedate_to_datetime(answer.headers["Date"]).timestamp()
-    except (requests.RequestException, OSError, KeyError, TypeError, ValueError):
-        yield Finding("clock", "not compared: the Pushgateway did not tell its time")
-        return
+    except (OSError, KeyError, TypeError, ValueError):  # a RequestException is an OSError
+        return Finding("clock", "not compared: the Pushgateway did not tell its time")
     if abs(ahead) <= _CLOCK_SECONDS:
-        yield Finding("clock", f"within {_CLOCK_SECONDS:g} s of the Pushgateway's")
-    else:
-        yield Finding(
-            "clock",
-            f"{abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} the Pushgateway's",
-            "Times that workers tell (last success, estimated end) are off by as much: set up NTP on this node.",
-        )
+        return Finding("clock", f"within {_CLOCK_SECONDS:g} s of the Pushgateway's")
+    return Finding(
+        "clock",
+        f"{abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} the Pushgateway's",
+        "Times in the metrics (last success, estimated end) are off by as much: set up NTP on this node.",
+    )
 
 
 def _spool(settings: Settings) -> Finding:
@@ -265,7 +252,10 @@ def _sedna_folder() -> Optional[Path]:
 
 def _hooks() -> Iterator[Finding]:
     try:
-        done = subprocess.run([sys.executable, "-c", _PROBE], capture_output=True, text=True, timeout=_PROBE_SECONDS)
+        # From the root folder: python -c finds modules in the current one first, which may be anybody's.
+        done = subprocess.run(
+            [sys.executable, "-c", _PROBE], cwd="/", capture_output=True, text=True, timeout=_PROBE_SECONDS
+        )
         found: Dict[str, str] = json.loads(done.stdout.splitlines()[-1])
     except (OSError, subprocess.TimeoutExpired, ValueError, IndexError) as why:
         yield Finding("hooks", f"could not be tried: {type(why).__name__}", "Does python -c 'import sedna.core' work?")
