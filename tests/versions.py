@@ -54,7 +54,7 @@ def run(interpreter: str, version: Version, wheel: Path, constraints: Sequence[s
     subprocess.run([*install, "--force-reinstall", "--no-deps", str(wheel)], check=True)  # the version is the same
     # Not "python -m pytest", which puts the checkout first.
     elsewhere = ("examples", "real_servers", "edge_agent", "chaos", "packaging", "stack_*")
-    skipped = ["-p", "no:cacheprovider", *(f"--ignore-glob=tests/test_{name}.py" for name in elsewhere)]
+    skipped = ["-n", "2", "-p", "no:cacheprovider", *(f"--ignore-glob=tests/test_{name}.py" for name in elsewhere)]
     environ = {**os.environ, "TESTED": "wheel"}
     return subprocess.run([str(venv / "bin" / "pytest"), "-q", *skipped], cwd=ROOT, env=environ).returncode
 
