@@ -169,15 +169,7 @@ class Exporters:
 
     def _serve(self) -> None:
         settings = self._settings
-        access = http.Access(
-            settings.tls_cert_file,
-            settings.tls_key_file,
-            settings.tls_client_ca_file,
-            settings.auth_username,
-            settings.auth_password,
-            settings.auth_password_file,
-        )
-        self._server = http.serve(settings.host, settings.port, self._renderer, self._boundary, access)
+        self._server = http.serve(settings, self._renderer, self._boundary)
         if self._server is None:
             _LOGGER.warning(
                 "no port of %s is free, so there is no /metrics; set SEDNA_METRICS_PORT to a wider range, or to 0",

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
+import os
+import resource
 import socket
 import threading
 import time
@@ -102,8 +105,12 @@ def test_a_collector_of_the_users_that_raises_does_not_take_ours_down(start):
 # Hostile and slow clients.
 
 
+def worker_address(worker):
+    return "127.0.0.1", int(worker.url.split(":")[2].split("/")[0])
+
+
 def connect(worker):
-    return socket.create_connection(("127.0.0.1", int(worker.url.split(":")[2].split("/")[0])), timeout=5)
+    return socket.create_connection(worker_address(worker), timeout=5)
 
 
 def test_a_thousand_idle_connections_do_not_stop_a_scrape(worker):
@@ -158,8 +165,11 @@ def test_an_endless_head_is_cut_off(worker, head):
         b"GET /healthz HTTP/1.1\r\nContent-Length: 44\r\n\r\nGET /metrics HTTP/1.1\r\nX: smuggled request\r\n\r\n",
         b"GET /healthz HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nGET /metrics HTTP/1.1\r\n\r\n",
         b"GET /healthz HTTP/1.1\r\nContent-Length: 0\r\nContent-Length: 9\r\n\r\nGET /metrics HTTP/1.1\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nContent-Length : 44\r\n\r\nGET /metrics HTTP/1.1\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nContent-Length\r\n\r\nGET /metrics HTTP/1.1\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nTransfer-Encoding:\r\n\r\nGET /metrics HTTP/1.1\r\n\r\n",
     ],
-    ids=["a body", "chunked", "two lengths"],
+    ids=["a body", "chunked", "two lengths", "a space before the colon", "no colon", "empty encoding"],
 )
 def test_a_body_is_not_taken_for_a_request(worker, smuggled):
     with connect(worker) as connection:
@@ -185,6 +195,34 @@ def test_rubbish_harms_nothing(worker, rubbish):
         connection.sendall(rubbish)
     assert requests.get(worker.url, timeout=5).ok
     assert worker._boundary.errors() == 0
+
+
+def test_without_a_file_descriptor_it_does_not_spin_and_comes_back(worker):
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with connect(worker) as kept, connect(worker) as waiting:
+        kept.sendall(b"GET /healthz HTTP/1.1\r\n\r\n")
+        assert kept.recv(1000)
+        taken = []
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 20, limit[1]))
+            with contextlib.suppress(OSError):
+                while True:
+                    taken.append(os.open(os.devnull, os.O_RDONLY))
+            os.close(taken.pop())
+            late = socket.socket()  # takes the last one: the server cannot accept it
+            late.connect(worker_address(worker))
+            began, cpu = time.monotonic(), time.process_time()
+            time.sleep(1.5)
+            assert time.process_time() - cpu < 0.5 * (time.monotonic() - began)
+        finally:
+            for each in taken:
+                os.close(each)
+            resource.setrlimit(resource.RLIMIT_NOFILE, limit)
+        late.settimeout(5)
+        late.sendall(b"GET /healthz HTTP/1.1\r\n\r\n")
+        assert late.recv(1000).startswith(b"HTTP/1.1 200")
+        late.close()
+        waiting.close()
 
 
 # TLS and auth.
