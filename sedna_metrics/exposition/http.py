@@ -84,7 +84,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _is_plain(self) -> bool:
         """Whether what follows the head is the next request: not a body, nor what another server might take for one."""
         headers = self.headers
-        is_well_formed = not headers.defects and all(name == name.strip() for name in headers)  # type: ignore[attr-defined]
+        is_well_formed = not headers.defects and all(name == name.strip() for name in headers)
         lengths = headers.get_all("Content-Length", ["0"])
         return is_well_formed and "Transfer-Encoding" not in headers and lengths == ["0"]
 
@@ -153,7 +153,7 @@ class MetricsServer(ThreadingHTTPServer):
     request_queue_size = 128
     # On Linux SO_REUSEADDR lets a port in TIME_WAIT be taken again, not one that is listened on.
     allow_reuse_address = True
-    timeout = _TICK_SECONDS  # type: ignore[assignment]
+    timeout = _TICK_SECONDS
 
     def __init__(self, family: Any, address: Any, settings: Settings, renderer: Renderer, boundary: ErrorBoundary):
         self.address_family = family
