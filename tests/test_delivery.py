@@ -15,8 +15,6 @@ import pytest
 import requests
 from conftest import eventually, free_port, value
 from gateways import Gateway, answer
-from prometheus_client import CollectorRegistry
-from prometheus_client.core import GaugeMetricFamily
 from trustme import CA
 
 from sedna_metrics._exporters import open_spool, spool_folders
@@ -46,19 +44,6 @@ def test_one_connection_is_kept_and_the_body_is_gzipped(pushing, gateway):
     assert gateway.connections == 1
     assert {request.headers["content-encoding"] for request in gateway.requests} == {"gzip"}
     assert "sedna_worker_info{" in last_text(gateway)
-
-
-def test_a_gateway_that_knows_no_gzip_gets_plain_text(pushing, gateway):
-    def old(connection, request):
-        zipped = "content-encoding" in request.headers
-        return answer("400 Bad Request" if zipped else "200 OK")(connection, request)
-
-    gateway.behaviour = old
-    worker = pushing()
-    assert worker.flush()
-    eventually(lambda: len(gateway.requests) > 3)
-    assert ["content-encoding" in request.headers for request in gateway.requests[:4]] == [True, False, False, False]
-    assert value(worker, "sedna_metrics_push_failures_total") == 0
 
 
 @pytest.mark.parametrize(
@@ -116,55 +101,17 @@ def test_what_is_refused_is_not_sent_over_and_over(pushing, gateway):
     gateway.behaviour = answer("400 Bad Request", body="inconsistent")
     worker = pushing(push_interval=60, push_deadline=1)
     worker.flush()
-    # With and without gzip, with and without the worker's own collectors; and the first push may have come earlier.
-    assert len(gateway.requests) <= 8
+    assert len(gateway.requests) <= 2, "the first push may have come earlier"
     assert value(worker, "sedna_metrics_spooled_total") == 0, "a spooled push that is refused again would be poison"
 
 
-class Poison:
-    def collect(self):
-        family = GaugeMetricFamily("mine", "Mine.", labels=["poison"])
-        family.add_metric(["\N{SKULL AND CROSSBONES}"], 1)
-        yield family
-
-
-def test_a_poisoned_metric_of_the_workers_own_does_not_keep_ours_back(pushing, gateway, caplog):
-    def refuse_poison(connection, request):
-        return answer("400 Bad Request" if "poison" in request.text else "200 OK", body="no poison")(
-            connection, request
-        )
-
-    gateway.behaviour = refuse_poison
-    registry = CollectorRegistry()
-    registry.register(Poison())
-    worker = pushing(registry=registry)
-    worker.joint_inference.hard_sample(5)
-    worker.close()
-    assert "sedna_hard_samples_total" in last_text(gateway)
-    assert "poison" not in last_text(gateway)
-    assert [record.levelname for record in caplog.records].count("ERROR") == 1
-    assert "no poison" in caplog.text
-
-
 @pytest.mark.parametrize("code", ["301 Moved Permanently", "302 Found", "307 Temporary Redirect"])
-def test_a_redirect_on_the_same_server_is_followed_with_the_same_method_and_body(pushing, gateway, code):
-    def redirect(connection, request):
-        good = request.path.startswith("/elsewhere")
-        return answer("200 OK" if good else code, "" if good else "Location: /elsewhere\r\n")(connection, request)
-
-    gateway.behaviour = redirect
-    assert pushing().flush()
-    assert gateway.requests[-1].path == "/elsewhere"
-    assert gateway.requests[-1].method == "PUT"
-    assert "sedna_worker_info" in last_text(gateway)
-
-
-def test_a_redirect_to_another_server_is_not_followed_and_names_it(pushing, gateway, caplog):
+def test_a_redirect_is_not_followed_and_names_where_it_leads(pushing, gateway, caplog, code):
     other = Gateway()
-    gateway.behaviour = answer("307 Temporary Redirect", f"Location: {other.url}/admin\r\n")
-    assert not pushing(pushgateway_username="me", pushgateway_password="canary").flush()
+    gateway.behaviour = answer(code, f"Location: {other.url}/admin\r\n")
+    assert pushing(pushgateway_username="me", pushgateway_password="canary").flush(), "it is in the spool"
     assert other.requests == []
-    assert f"redirects to another server ({other.url}/admin)" in caplog.text
+    assert f"it redirects to {other.url}/admin: set that as the URL" in caplog.text
     assert "canary" not in caplog.text
     other.close()
 

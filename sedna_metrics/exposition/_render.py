@@ -52,13 +52,13 @@ class Renderer:
         self._boundary = boundary
         self._refresh = refresh
 
-    def text(self, with_others: bool = True) -> bytes:
-        """Everything, in the Prometheus text format 0.0.4; without others, our own series alone."""
+    def text(self) -> bytes:
+        """Everything, in the Prometheus text format 0.0.4."""
         with self._boundary:
             self._refresh()
         ours = self._instruments.render().encode("utf-8")
         with self._boundary:
-            others = self._others() if with_others else []
+            others = self._others()
             if others:
                 return ours + exposition.generate_latest(_Others(others))
         return ours

@@ -46,7 +46,7 @@ class Pusher:
     Args:
         gateway: the Pushgateway.
         key: grouping key.
-        render: returns the exposition; with False, without the worker's own collectors.
+        render: returns the exposition.
         spool: keeps undelivered states; ``None`` keeps none.
         interval: seconds between two pushes.
         timeout: seconds that one push may take.
@@ -60,7 +60,7 @@ class Pusher:
         self,
         gateway: Pushgateway,
         key: Mapping[str, str],
-        render: Callable[[bool], bytes],
+        render: Callable[[], bytes],
         spool: Optional[Spool],
         interval: float,
         timeout: float,
@@ -81,7 +81,6 @@ class Pusher:
         self._boundary = boundary
         self._delete_at_end = delete_at_end
         self._lock: Optional[Lock] = None
-        self._without_others = False  # the worker's own collectors make the gateway refuse
         self._failures_in_a_row = 0
         self._is_pushing = False
         self._condition = threading.Condition()
@@ -108,7 +107,7 @@ class Pusher:
             began = self._condition.wait_for(lambda: self._begun >= number, min(SOON_SECONDS, self._deadline))
             if began and self._condition.wait_for(lambda: self._served >= number, until - time.monotonic()):
                 return self._is_safe
-        return self._keep(self._render(not self._without_others), "it does not answer")
+        return self._keep(self._render(), "it does not answer")
 
     def close(self) -> bool:
         """Push a last time (or remove the group) within the deadline, and stop; returns what :meth:`flush` does."""
@@ -154,7 +153,7 @@ class Pusher:
                 due = time.monotonic() + (self._interval if error is None else self._backoff(error))
             else:
                 with self._boundary:  # the gateway is away: if we are killed now, this is what is known
-                    self._keep(self._render(not self._without_others), "")
+                    self._keep(self._render(), "")
             with self._condition:
                 self._served = number
                 self._condition.notify_all()
@@ -180,13 +179,11 @@ class Pusher:
         self._is_pushing = True
         try:
             # The body tells what is true once it has arrived.
-            body = self._render(not self._without_others)
+            body = self._render()
             timeout = min(self._timeout, self._deadline) if is_last else self._timeout
             self._gateway.push(self._group, body, timeout)
         except PushError as error:
             counters.last_push.restore(before)
-            if error.refused and not self._without_others and self._push_without_others(error):
-                return None
             counters.failures.inc()
             self._failures_in_a_row += 1
             if error.refused:
@@ -203,17 +200,6 @@ class Pusher:
         if self._spool is not None:
             self._spool.discard(self._group)
         return None
-
-    def _push_without_others(self, error: PushError) -> bool:
-        """A refused push may be the fault of one of the worker's own metrics: try without them."""
-        self._counters.attempts.inc()
-        try:
-            self._gateway.push(self._group, self._render(False))
-        except PushError:
-            return False
-        self._without_others = self._is_safe = True
-        _LOGGER.error("the Pushgateway refuses the worker's own metrics, which are left out from now on: %s", error)
-        return True
 
     def _end(self) -> Optional[PushError]:
         """Remove the group: what a replica counted is not needed any more, and groups must not pile up."""

@@ -7,8 +7,8 @@ import json
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Tuple
-from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
+from typing import Any, Dict, List, Mapping, Optional
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 import requests
 
@@ -22,8 +22,6 @@ MAX_GROUPS_BYTES = 32 << 20
 
 _PLAIN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.:-]*\Z")
 _LABELS = ("job", "instance", "namespace", "task", "worker_type")
-_REDIRECTS = (301, 302, 307, 308)
-_MAX_REDIRECTS = 3
 _MAX_RETRY_AFTER = 300.0
 
 
@@ -122,7 +120,6 @@ class Pushgateway:
         self.url = urlunsplit(parts._replace(netloc=host)).rstrip("/")
         self._timeout = timeout
         self._session = Session()
-        self._gzip = True
 
     def push(self, group: str, body: bytes, timeout: Optional[float] = None) -> None:
         """Replace the content of the group at this path.
@@ -130,16 +127,7 @@ class Pushgateway:
         Raises:
             PushError: it did not arrive; the message says why, without secrets.
         """
-        if self._gzip:
-            answer = self._request("PUT", group, gzip(body), {"Content-Encoding": "gzip"}, timeout)
-            if answer.status_code not in (400, 415):
-                return self._check(answer)
-            answer.close()
-            # Gateways before 1.5 do not know gzip; the same push without it shows whether that was the reason.
-            answer = self._request("PUT", group, body, {}, timeout)
-            self._gzip = answer.status_code >= 300
-            return self._check(answer)
-        return self._check(self._request("PUT", group, body, {}, timeout))
+        self._check(self._request("PUT", group, gzip(body), {"Content-Encoding": "gzip"}, timeout))
 
     def delete(self, group: str, timeout: Optional[float] = None) -> None:
         """Remove a group.
@@ -171,35 +159,24 @@ class Pushgateway:
     def _request(
         self, method: str, path: str, body: bytes, headers: Mapping[str, str], timeout: Optional[float]
     ) -> requests.Response:
-        url = self.url + path
         credentials = self._credentials
         certificate: Any = (credentials.cert_file, credentials.key_file) if credentials.key_file else None
         try:
-            for _ in range(_MAX_REDIRECTS + 1):
-                answer = self._session.request(
-                    method,
-                    url,
-                    data=body,
-                    headers={
-                        "Content-Type": TEXT_TYPE, "Accept-Encoding": "identity", **credentials.headers(), **headers
-                    },
-                    auth=_no_netrc,
-                    timeout=min(timeout or self._timeout, self._timeout),
-                    verify=credentials.ca_file or True,
-                    cert=certificate or credentials.cert_file or None,
-                    allow_redirects=False,  # requests would turn a PUT into a GET
-                    stream=True,
-                )  # fmt: skip
-                if answer.status_code not in _REDIRECTS or "Location" not in answer.headers:
-                    return answer
-                answer.close()
-                target = urljoin(url, answer.headers["Location"])
-                if not _is_same_server(url, target):
-                    raise PushError(f"{self.url} redirects to another server ({printable(target)}): not followed", True)
-                url = target
+            return self._session.request(
+                method,
+                self.url + path,
+                data=body,
+                headers={
+                    "Content-Type": TEXT_TYPE, "Accept-Encoding": "identity", **credentials.headers(), **headers
+                },
+                auth=_no_netrc,
+                timeout=min(timeout or self._timeout, self._timeout),
+                verify=credentials.ca_file or True,
+                cert=certificate or credentials.cert_file or None,
+                stream=True,
+            )  # fmt: skip
         except (requests.RequestException, OSError, ValueError) as why:
             raise PushError(f"{self.url}: {reason(why)}") from None
-        raise PushError(f"{self.url} redirects in a circle", refused=True)
 
     def _check(self, answer: requests.Response) -> None:
         status = answer.status_code
@@ -209,6 +186,9 @@ class Pushgateway:
             text = ""  # the status says enough
         if status < 300:
             return
+        if status < 400:
+            # A redirect could lead the metrics and the password anywhere.
+            text = f"it redirects to {printable(answer.headers.get('Location', ''))}: set that as the URL"[:300]
         raise PushError(
             f"{self.url} answered {status} {printable(answer.reason or '')}: {text}".rstrip(": "),
             # 408 and 429 mean "not now"; 401 and 403 may end with a renewed token; the others mean this content.
@@ -230,14 +210,6 @@ def _read_file(path: str) -> str:
     if not text:
         raise ValueError(f"{path} is empty")  # it is being renewed: better no push than one without a password
     return text
-
-
-def _is_same_server(url: str, target: str) -> bool:
-    before, after = urlsplit(url), urlsplit(target)
-    if before.hostname != after.hostname:
-        return False
-    same: Tuple[Any, Any] = (before.scheme, before.port)
-    return same == (after.scheme, after.port) or (before.scheme, after.scheme) == ("http", "https")
 
 
 def _retry_after(header: str) -> Optional[float]:
