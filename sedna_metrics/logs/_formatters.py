@@ -120,37 +120,28 @@ class JsonFormatter(_BaseFormatter):  # type: ignore[misc]
 
 
 class TextFormatter(logging.Formatter):
-    """A record as text: time, level, message, then context and extras as ``name=value``.
+    """A record as text for a terminal: time, level, message and traceback, then context and extras as ``name=value``.
 
     Args:
-        identity: taken so that both formatters are made alike; a terminal shows one worker, so it is left out.
+        identity: ignored; a terminal shows one worker.
     """
 
     def __init__(self, identity: Mapping[str, Any]) -> None:
-        super().__init__()
+        super().__init__("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S")
         self.scope = Scope(identity)
 
     def format(self, record: logging.LogRecord) -> str:
-        """The record as a line; those of a trace follow, indented. Control characters are escaped."""
+        """The record as one line and its traceback. Control characters are escaped."""
         try:
-            message = record.getMessage()
-            trace = self.formatException(record.exc_info) if record.exc_info else ""
+            text = super().format(record)
         except Exception as why:
-            record = _harmless(record, why)
-            message, trace = record.getMessage(), ""
-        event = getattr(record, EVENT_ATTRIBUTE, {})
+            text = super().format(_harmless(record, why))
         extras = {name: value for name, value in vars(record).items() if name not in _STANDARD}
-        fields = {**self.scope.bound, **current(), **event, **extras}
-        clock = time.strftime("%H:%M:%S", time.localtime(record.created))
-        line = f"{clock} {record.levelname:7} {_printable(mask(message))}"
-        shown = " ".join(
-            f"{_printable(name_of(name))}={_shown(plain(value, name))}"
-            for name, value in fields.items()
-            if name != "event" and value is not None
-        )
-        return "\n".join(
-            [f"{line}  {shown}" if shown else line, *(f"    {_printable(mask(each))}" for each in trace.splitlines())]
-        )
+        fields = {**self.scope.bound, **current(), **getattr(record, EVENT_ATTRIBUTE, {}), **extras}
+        shown = [
+            f"{name_of(name)}={_quoted(plain(value, name))}" for name, value in fields.items() if value is not None
+        ]
+        return _printable(f"{mask(text)}  {' '.join(shown)}".rstrip())
 
 
 def _add(fields: Dict[str, Any], key: Any, value: object, others: Mapping[str, Any]) -> None:
@@ -318,6 +309,5 @@ def _printable(text: str) -> str:
     return "".join(each if each.isprintable() else "\n    " if each == "\n" else ascii(each)[1:-1] for each in text)
 
 
-def _shown(value: Any) -> str:
-    text = _printable(value if isinstance(value, str) else _dumps(value)).replace("\n    ", "\\n")
-    return f'"{text}"' if " " in text else text
+def _quoted(value: Any) -> str:
+    return f'"{value}"' if " " in str(value) else str(value)
