@@ -13,6 +13,7 @@ Importing this does nothing but define names: no thread, no socket, no look at t
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any, List
 
 from sedna_metrics._version import __version__
@@ -66,3 +67,8 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> List[str]:
     return __all__
+
+
+if sys.version_info < (3, 7):  # no __getattr__ of modules
+    for _name in _HOMES:
+        __getattr__(_name)

@@ -1,8 +1,79 @@
-"""What differs between Python versions at run time, in one place."""
+"""What differs between Python versions at run time, in one place. The wheel for Python 3.6 and 3.7 needs most of it."""
 
 from __future__ import annotations
 
-from functools import cached_property
-from typing import Protocol
+import sys
+import threading
+from typing import TYPE_CHECKING
 
-__all__ = ["Protocol", "cached_property"]
+if TYPE_CHECKING or sys.version_info >= (3, 8):
+    from functools import cached_property
+    from importlib.metadata import version
+    from typing import Protocol
+else:
+    Protocol = object
+
+    class cached_property:
+        """As functools' own."""
+
+        def __init__(self, function):
+            self.func = function
+            self.__doc__ = function.__doc__
+
+        def __set_name__(self, owner, name):
+            self.attrname = name
+
+        def __get__(self, instance, owner=None):
+            if instance is None:
+                return self
+            value = instance.__dict__[self.attrname] = self.func(instance)
+            return value
+
+    def version(package):
+        """The version of an installed package."""
+        import pkg_resources
+
+        return pkg_resources.get_distribution(package).version
+
+
+if TYPE_CHECKING or sys.version_info >= (3, 7):
+    from contextvars import ContextVar
+    from http.server import ThreadingHTTPServer
+
+    is_ascii = str.isascii
+else:
+    from http.server import HTTPServer
+    from socketserver import ThreadingMixIn
+
+    class ThreadingHTTPServer(ThreadingMixIn, HTTPServer):
+        """As http.server's own."""
+
+        daemon_threads = True
+
+    class ContextVar(threading.local):
+        """One value for each thread; asyncio tasks of a thread share it."""
+
+        def __init__(self, name):
+            self.values = []
+
+        def get(self, default):
+            return self.values[-1] if self.values else default
+
+        def set(self, value):
+            token = _Token(self, list(self.values))
+            self.values.append(value)
+            return token
+
+        def reset(self, token):
+            self.values[:] = token.before
+
+    class _Token:
+        def __init__(self, var, before):
+            self.var, self.before = var, before
+
+    def is_ascii(text):
+        """As str.isascii()."""
+        return len(text) == len(text.encode("utf-8", "replace"))
+
+
+__all__ = ["ContextVar", "Protocol", "ThreadingHTTPServer", "cached_property", "is_ascii", "version"]

@@ -301,7 +301,7 @@ def _is_child_process() -> bool:
         if str(frame.f_globals.get("__name__")).startswith("gunicorn.workers."):
             return True
         frame = frame.f_back
-    return module is not None and module.parent_process() is not None
+    return module is not None and module.current_process().name != "MainProcess"
 
 
 def _target_labels(identity: WorkerIdentity) -> Dict[str, str]:

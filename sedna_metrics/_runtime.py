@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import threading
 from typing import TYPE_CHECKING, Mapping, Optional, Sequence, Union
 
@@ -138,9 +139,14 @@ def _forget(worker: Worker) -> None:
 def _follow_forks() -> None:
     # Hooks cannot be removed again, so there is one for all workers of a process.
     global _follows_forks
-    if not _follows_forks and hasattr(os, "register_at_fork"):
+    if not _follows_forks:
         _follows_forks = True
-        os.register_at_fork(after_in_child=_after_fork_in_child)
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=_after_fork_in_child)
+        else:  # Python 3.6: only those of multiprocessing
+            import multiprocessing.util
+
+            multiprocessing.util.register_after_fork(sys.modules[__name__], lambda _: _after_fork_in_child())
 
 
 def _after_fork_in_child() -> None:

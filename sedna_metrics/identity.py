@@ -15,6 +15,8 @@ import sys
 from dataclasses import dataclass, replace
 from typing import Dict, Mapping, Optional, Tuple
 
+from sedna_metrics._compat import is_ascii
+
 UNKNOWN = "unknown"
 PUSH_JOB = "sedna-worker"
 """The ``job`` label of every group of ours on a Pushgateway."""
@@ -156,7 +158,7 @@ def clean(value: str) -> str:
     Lone surrogates (undecodable bytes of the environment) become U+FFFD; surrounding white space goes; what is longer
     than a Kubernetes name may be is cut and ends in a hash of the whole, so that two long values stay two.
     """
-    text = value.encode("utf-8", "replace" if value.isascii() else "surrogatepass").decode("utf-8", "replace").strip()
+    text = value.encode("utf-8", "replace" if is_ascii(value) else "surrogatepass").decode("utf-8", "replace").strip()
     if len(text) > MAX_VALUE_LENGTH:
         digest = hashlib.sha256(text.encode("utf-8")).hexdigest()[:12]
         text = f"{text[: MAX_VALUE_LENGTH - 13]}-{digest}"

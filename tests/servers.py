@@ -41,6 +41,11 @@ def fetch_newer() -> str:
     """Fetch the programs of newer suites, from the mirror that this machine's packages come from; gives a problem."""
     if all((CACHE / "newer" / "usr" / "bin" / name).exists() for name in NEWER):
         return ""
+    return unpack_sid(sorted(set(NEWER.values())), "newer")
+
+
+def unpack_sid(packages: List[str], root: str) -> str:
+    """Unpack packages of Debian's sid into a folder of the cache; gives a problem."""
     sources = [Path("/etc/apt/sources.list"), *Path("/etc/apt/sources.list.d").glob("*")]
     found = re.findall(r"(?:^deb |URIs: )(http\S+?debian/?)\s", "\n".join(map(_text, sources)), re.MULTILINE)
     if not found:
@@ -48,9 +53,7 @@ def fetch_newer() -> str:
     own = CACHE / "newer.list"
     own.parent.mkdir(parents=True, exist_ok=True)
     own.write_text(f"deb {found[0]} sid main\n")
-    return _unpack(
-        sorted(set(NEWER.values())), "newer", [f"Dir::Etc::sourcelist={own}", "Dir::Etc::sourceparts=/dev/null"]
-    )
+    return _unpack(packages, root, [f"Dir::Etc::sourcelist={own}", "Dir::Etc::sourceparts=/dev/null"])
 
 
 def _text(path: Path) -> str:

@@ -187,12 +187,6 @@ def test_what_nobody_catches_in_a_thread_is_one_record():
     assert "Traceback" in line["exception"]
 
 
-def test_what_a_del_raises_is_one_record():
-    body = "class Thing:\n    def __del__(self): raise ValueError('why')\nThing()"
-    (line,) = run(SET_UP, body)
-    assert line["message"].startswith("uncaught ValueError: why")
-
-
 def test_an_exit_is_no_failure():
     assert run(SET_UP, "threading.Thread(target=sys.exit).start()", "sys.exit(3)", status=3) == []
 

@@ -13,11 +13,11 @@ import tempfile
 import time
 from dataclasses import asdict, dataclass
 from email.utils import parsedate_to_datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, Optional
 
 from sedna_metrics import settings as settings_module
+from sedna_metrics._compat import version
 from sedna_metrics._exporters import (
     GATEWAY_UNUSED,
     credentials,
@@ -254,7 +254,12 @@ def _hooks() -> Iterator[Finding]:
     try:
         # From the root folder: python -c finds modules in the current one first, which may be anybody's.
         done = subprocess.run(
-            [sys.executable, "-c", _PROBE], cwd="/", capture_output=True, text=True, timeout=_PROBE_SECONDS
+            [sys.executable, "-c", _PROBE],
+            cwd="/",
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            timeout=_PROBE_SECONDS,
         )
         found: Dict[str, str] = json.loads(done.stdout.splitlines()[-1])
     except (OSError, subprocess.TimeoutExpired, ValueError, IndexError) as why:

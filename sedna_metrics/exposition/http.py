@@ -14,11 +14,12 @@ import ssl
 import sys
 import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any, Dict, Optional, Tuple
 
 from sedna_metrics._boundary import ErrorBoundary
+from sedna_metrics._compat import ThreadingHTTPServer
 from sedna_metrics.errors import SettingError
 from sedna_metrics.exposition._render import Renderer
 from sedna_metrics.settings import Settings
@@ -291,7 +292,10 @@ def tls_context(settings: Settings) -> Optional[ssl.SSLContext]:
     if not settings.tls_cert_file:
         return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if hasattr(ssl, "TLSVersion"):
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+    else:  # Python 3.6
+        context.options |= ssl.OP_NO_TLSv1 | ssl.OP_NO_TLSv1_1
     try:
         context.load_cert_chain(settings.tls_cert_file, settings.tls_key_file or None, password=lambda: "")
         if settings.tls_client_ca_file:

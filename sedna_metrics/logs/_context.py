@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from contextvars import ContextVar
 from typing import Any, Dict, Iterator, Mapping
+
+from sedna_metrics._compat import ContextVar
 
 _context: ContextVar[Dict[str, Any]] = ContextVar("sedna_metrics_log_context")
 

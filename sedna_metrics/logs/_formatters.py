@@ -21,6 +21,7 @@ try:
 except ImportError:
     orjson = None  # type: ignore[assignment, unused-ignore]
 
+from sedna_metrics._compat import is_ascii
 from sedna_metrics.catalogue import log as contract
 from sedna_metrics.identity import WorkerIdentity
 from sedna_metrics.logs._context import current
@@ -163,7 +164,7 @@ def name_of(key: object) -> str:
     if isinstance(key, bytes):
         key = key.decode("utf-8", "replace")
     name = (key if type(key) is str else _str(key))[:_MAX_NAME]
-    return name if name.isascii() else name.encode("utf-8", "replace").decode()
+    return name if is_ascii(name) else name.encode("utf-8", "replace").decode()
 
 
 _cached_name_of = functools.lru_cache(maxsize=4096)(name_of)
@@ -275,11 +276,11 @@ def _dumps(fields: Any) -> str:
         except TypeError:
             pass  # a lone surrogate
     line: str = _encode(fields)
-    return line if line.isascii() else line.encode("utf-8", "replace").decode()
+    return line if is_ascii(line) else line.encode("utf-8", "replace").decode()
 
 
 def _size(text: str) -> int:
-    return len(text) if text.isascii() else len(text.encode("utf-8"))
+    return len(text) if is_ascii(text) else len(text.encode("utf-8"))
 
 
 def _cut(fields: Dict[str, Any]) -> str:

@@ -14,7 +14,7 @@ _LOGGER = logging.getLogger("sedna_metrics.uncaught")
 
 
 def log_uncaught(is_logging: Callable[[], bool]) -> Callable[[], None]:
-    """Log warnings, and what nobody catches in the main thread, in other threads and in ``__del__``.
+    """Log warnings, and exceptions that nobody catches in the main thread or in other threads.
 
     Args:
         is_logging: whether a record would be written.
@@ -47,24 +47,20 @@ def log_uncaught(is_logging: Callable[[], bool]) -> Callable[[], None]:
         if not written or thread.__module__ not in ("_thread", "threading"):
             thread(args)
 
-    def on_unraisable(args: Any) -> None:
-        where = f" ({args.err_msg or 'in'} {getattr(args.object, '__qualname__', type(args.object).__qualname__)})"
-        written = write(args.exc_type, args.exc_value, args.exc_traceback, where)
-        if not written or unraisable is not sys.__unraisablehook__:
-            unraisable(args)
-
-    main, thread, unraisable = sys.excepthook, threading.excepthook, sys.unraisablehook
-    hooks = ((sys, "excepthook", on_main), (threading, "excepthook", on_thread), (sys, "unraisablehook", on_unraisable))
-    before = [getattr(module, name) for module, name, _ in hooks]
-    for module, name, hook in hooks:
-        setattr(module, name, hook)
+    thread: Any
+    main, thread = sys.excepthook, getattr(threading, "excepthook", None)  # since Python 3.8
+    sys.excepthook = on_main
+    if thread is not None:
+        threading.excepthook = on_thread
     captured = getattr(logging, "_warnings_showwarning", None) is not None
     logging.captureWarnings(True)
 
     def undo() -> None:
-        for (module, name, hook), original in zip(hooks, before):
-            if getattr(module, name) is hook:  # a hook set later stays, and calls ours
-                setattr(module, name, original)
+        # A hook set later stays, and calls ours.
+        if sys.excepthook is on_main:
+            sys.excepthook = main
+        if thread is not None and threading.excepthook is on_thread:
+            threading.excepthook = thread
         if not captured:
             logging.captureWarnings(False)
 

@@ -6,6 +6,8 @@ from typing import Mapping
 
 from prometheus_client.utils import floatToGoString
 
+from sedna_metrics._compat import is_ascii
+
 MAX_LABEL_LENGTH = 1000
 _ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
 _HELP_ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n"})
@@ -24,7 +26,7 @@ def format_bound(bound: float) -> str:
 def label_value(text: str) -> str:
     """A label value of the worker's: one that can be encoded, of at most :data:`MAX_LABEL_LENGTH` characters."""
     text = text[:MAX_LABEL_LENGTH]
-    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+    return text if is_ascii(text) else text.encode("utf-8", "replace").decode("utf-8")
 
 
 def format_labels(labels: Mapping[str, str]) -> str:

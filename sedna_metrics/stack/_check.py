@@ -92,6 +92,9 @@ def _prometheus(folder: Path) -> Iterator[Finding]:
         path = folder / "prometheus" / name
         if path.exists():
             agent = ["--agent"] if name == "edge-agent.yml" else []
-            done = subprocess.run([promtool, "check", command, *agent, str(path)], capture_output=True, text=True)
-            said = (done.stdout + done.stderr).strip().splitlines()
+            command_line = [promtool, "check", command, *agent, str(path)]
+            done = subprocess.run(
+                command_line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True
+            )
+            said = done.stdout.strip().splitlines()
             yield Finding(f"promtool check {command} {name}", said[-1].strip() if done.returncode else "")
