@@ -10,8 +10,16 @@ if TYPE_CHECKING or sys.version_info >= (3, 8):
     from functools import cached_property
     from importlib.metadata import version
     from typing import Protocol
+
+    def is_cancellation(error: Exception) -> bool:
+        """Whether an ``Exception`` is asyncio's CancelledError: since Python 3.8 that is none."""
+        return False
 else:
     Protocol = object
+
+    def is_cancellation(error):
+        """Whether an ``Exception`` is asyncio's CancelledError."""
+        return type(error).__name__ == "CancelledError"
 
     class cached_property:
         """As functools' own."""
@@ -76,4 +84,4 @@ else:
         return len(text) == len(text.encode("utf-8", "replace"))
 
 
-__all__ = ["ContextVar", "Protocol", "ThreadingHTTPServer", "cached_property", "is_ascii", "version"]
+__all__ = ["ContextVar", "Protocol", "ThreadingHTTPServer", "cached_property", "is_ascii", "is_cancellation", "version"]

@@ -16,7 +16,7 @@ from types import CoroutineType, TracebackType
 from typing import Any, AsyncIterator, Callable, Generator, List, NoReturn, Optional, Type, TypeVar, overload
 
 from sedna_metrics._boundary import ErrorBoundary
-from sedna_metrics._compat import Protocol
+from sedna_metrics._compat import Protocol, is_cancellation
 from sedna_metrics.metrics import FLUSH_EVERY
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -210,7 +210,7 @@ class Observation:
 
     def _failed(self, error: BaseException) -> None:
         with self._boundary:
-            if isinstance(error, Exception):
+            if isinstance(error, Exception) and not is_cancellation(error):
                 self._recorder.fail()
                 self._on_failure(error)
             else:

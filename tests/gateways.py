@@ -82,7 +82,9 @@ class Gateway:
         """Those that were answered well."""
         self.connections = 0
         self._tls = tls
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.socket()
+        self._listener.bind(("127.0.0.1", 0))
+        self._listener.listen()
         self._open: List[socket.socket] = []
         self.url = f"{'https' if tls else 'http'}://localhost:{self._listener.getsockname()[1]}"
         threading.Thread(target=self._accept, daemon=True).start()

@@ -120,7 +120,7 @@ if __name__ == "__main__":
         ("sys.exit('what went wrong')", 1),
         ("raise SystemExit([])", 1),
         ("raise ValueError('bad')", 1),
-        ("raise KeyboardInterrupt", -2),
+        ("raise KeyboardInterrupt", -2 if sys.version_info >= (3, 8) else 1),
         ("try:\n    {}['a']\nexcept KeyError as error:\n    raise ValueError('bad') from error", 1),
         ("try:\n    {}['a']\nexcept KeyError:\n    raise ValueError('bad')", 1),
         ("def broken(:", 1),

@@ -284,7 +284,10 @@ worker.close()
 import socket
 for attempt in range(300):  # the child does not keep it, but may not have come to that yet
     try:
-        socket.create_server(("127.0.0.1", port)).close()
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+            probe.listen()
         break
     except OSError:
         time.sleep(0.1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
+import sys
 import time
 
 import pytest
@@ -342,8 +343,12 @@ def _full(a, b: int = 1, *args, c, d: str = "x", **kwargs) -> bool:
     """Doc."""
 
 
-def _positional(a, /, b):
-    pass
+if sys.version_info >= (3, 8):
+    exec("def _positional(a, /, b): pass")
+else:
+
+    def _positional(a, b):
+        pass
 
 
 async def _coroutine(data=None, **params):

@@ -625,7 +625,7 @@ def test_text_has_the_trace_and_survives_what_cannot_be_printed(stream):
 def test_logging_is_as_it_was_after_it_is_closed(stream):
     def state():
         root = logging.getLogger()
-        hooks = (sys.excepthook, threading.excepthook, warnings.showwarning)
+        hooks = (sys.excepthook, getattr(threading, "excepthook", None), warnings.showwarning)
         return list(root.handlers), root.level, hooks, list(sys.meta_path)
 
     before = state()

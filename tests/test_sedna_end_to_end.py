@@ -96,7 +96,8 @@ class Worker:
         self.folder = folder
         folder.mkdir(exist_ok=True)
         self._receiver = receiver
-        self.url = f"http://127.0.0.1:{(port := free_port())}/metrics"
+        port = free_port()
+        self.url = f"http://127.0.0.1:{port}/metrics"
         self.truth_file = folder / "truth.json"
         self.output_file = folder / "output.txt"
         inherited = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
