@@ -19,7 +19,7 @@ help:
 	@echo "make fuzz      coverage-guided fuzzing of the parsers, three minutes"
 	@echo "make pictures  draw the dashboards for the docs, from the examples' data"
 	@echo "make docs      the documentation as HTML, in build/docs"
-	@echo "make dist      wheel and sdist in dist/, checked"
+	@echo "make dist      both wheels (Python 3.6 and 3.7; 3.8 and later) and sdist in dist/, checked"
 	@echo "make reference  write docs/metrics.md and docs/settings.md anew from the code"
 	@echo "make stack     write sedna_metrics/stack/files anew from the metric catalogue"
 	@echo "make clean     remove what the targets above made"
@@ -97,11 +97,12 @@ pictures: servers
 docs: $(STAMP)
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/docs
 
-# Wheel and sdist, checked, and tried where they are installed.
+# Both wheels and the sdist, checked, and tried where they are installed.
 dist: $(STAMP)
 	$(BIN)/python -m pip install --quiet build twine
 	rm -rf dist
 	$(BIN)/python -m build --outdir dist .
+	$(BIN)/python tools/oldwheel.py dist
 	$(BIN)/twine check --strict dist/*
 	$(BIN)/python tests/versions.py
 

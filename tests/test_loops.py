@@ -428,6 +428,7 @@ def test_partial_fit_of_a_real_estimator(worker):
     assert stage(worker) == ["completed"]
 
 
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a_process_that_loads_data_does_not_end_the_training(start):
     worker = start(export="pull", port="0", host="127.0.0.1")
     loads = multiprocessing.get_context("fork")

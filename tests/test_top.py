@@ -338,6 +338,7 @@ def test_nothing_to_see(tmp_path, capsys):
     assert "neither" in capsys.readouterr().err
 
 
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a_terminal_is_drawn_until_ctrl_c(served):
     child, terminal = pty.fork()
     if child == 0:  # pragma: no cover

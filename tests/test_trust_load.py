@@ -26,4 +26,4 @@ def test_nothing_grows(gateway):
     seen = load.soak(0.1, gateway.url)
     assert seen["updates"] == 36_000
     assert seen["kilobytes"] < 2_000
-    assert (seen["threads"], seen["files"]) == (0, 0)
+    assert max(seen["threads"], seen["files"]) <= 0

@@ -1,7 +1,10 @@
-"""Tests the built wheel on the oldest and the newest Python that this machine has, each in an environment of its own.
+"""Tests the built wheels on other Pythons, each in an environment of its own.
 
-Interpreters come from PATH and from pyenv. Long runs with the real servers, the demo and the operator's files are left
-to the main run: what they show does not depend on the interpreter.
+``make test``: the oldest that the source is for (3.8) and the newest that this machine has, and a part of the tests on
+3.7 with the wheel for old Pythons. ``make versions``: all tests on all of them, 3.14 and 3.15 too.
+
+Interpreters come from PATH, pyenv and pythons.py. Long runs with the real servers, the demo and the operator's files
+are left to the main run: what they show does not depend on the interpreter.
 """
 
 from __future__ import annotations
@@ -10,11 +13,27 @@ import os
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence, Tuple
 
+import parso
+import pythons
+
 ROOT = Path(__file__).resolve().parent.parent
-OLDEST, NEWEST = (3, 8), (3, 14)
+WHEELS = ROOT / ".cache" / "wheel"
+OLDEST, NEWEST = (3, 8), (3, 13)
+FETCHED = ((3, 7), (3, 14), (3, 15))
+QUICK = ("test_decorators", "test_metrics", "test_tasks", "test_runtime", "test_auto_joint_inference", "test_identity")
+"""What runs on 3.7 in ``make test``."""
+GUARDED = (
+    "typing.Literal",
+    "os.register_at_fork",
+    "ssl.SSLContext.minimum_version",
+    "ssl.TLSVersion",
+    "threading.excepthook",
+)
+"""Newer parts of the standard library that the source asks for before it uses them."""
 LOWEST = ("prometheus-client==0.17.0", "python-json-logger==2.0.0", "requests==2.25.0")
 Version = Tuple[int, int]
 
@@ -31,32 +50,55 @@ def interpreters() -> Dict[Version, str]:
     return found
 
 
-def build() -> Path:
-    """The wheel, which is what is tested."""
-    folder = ROOT / ".cache" / "wheel"
-    for left in (folder, ROOT / "build" / "lib"):  # what an earlier build left would be in this one
+def build() -> None:
+    """Build both wheels, which are what is tested."""
+    for left in (WHEELS, ROOT / "build" / "lib"):  # what an earlier build left would be in this one
         shutil.rmtree(left, ignore_errors=True)
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(ROOT)]
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(WHEELS), str(ROOT)]
     subprocess.run(command, check=True)
-    (wheel,) = folder.glob("*.whl")
-    return wheel
+    subprocess.run([sys.executable, str(ROOT / "tools" / "oldwheel.py"), str(WHEELS)], check=True)
 
 
-def run(interpreter: str, version: Version, wheel: Path, constraints: Sequence[str] = ()) -> int:
+def check_old_wheel() -> bool:
+    """Whether the old wheel keeps to Python 3.6's grammar, and to its standard library outside ``_compat``."""
+    (wheel,) = WHEELS.glob("*-py36.py37-*.whl")
+    folder = WHEELS / "old"
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(folder)
+    grammar = parso.load_grammar(version="3.6")
+    problems = [
+        f"{path}:{error.start_pos[0]}: {error.message}"
+        for path in folder.rglob("*.py")
+        for error in grammar.iter_errors(grammar.parse(path.read_text(encoding="utf-8")))
+    ]
+    print("\n".join(["grammar of Python 3.6:", *(problems or ["every file keeps to it"])]))
+    (folder / "sedna_metrics" / "_compat.py").unlink()
+    allowed = [option for name in GUARDED for option in ("--exclude", name)]
+    command = [str(Path(sys.executable).with_name("vermin")), "-t=3.6-", "--no-tips", "--backport", "dataclasses"]
+    return subprocess.run([*command, *allowed, "--violations", str(folder)]).returncode == 0 and not problems
+
+
+def run(interpreter: str, version: Version, constraints: Sequence[str] = (), files: Sequence[str] = ()) -> int:
     """Run the tests there; gives pytest's exit status."""
     venv = ROOT / ".venv-{}.{}".format(*version)
     python = venv / "bin" / "python"
+    # The pip of this environment, where it still knows the other Python.
+    pip = [str(python), "-m", "pip"] if version < (3, 9) else [sys.executable, "-m", "pip", "--python", str(python)]
     if not python.exists():
-        subprocess.run([interpreter, "-m", "venv", str(venv)], check=True)
-        subprocess.run([str(python), "-m", "pip", "install", "--quiet", "--upgrade", "pip"], check=True)
-    install = [str(python), "-m", "pip", "install", "--quiet"]
-    subprocess.run([*install, f"{wheel}[test]", *constraints], check=True)
-    subprocess.run([*install, "--force-reinstall", "--no-deps", str(wheel)], check=True)  # the version is the same
+        without = [] if version < (3, 9) else ["--without-pip"]
+        subprocess.run([interpreter, "-m", "venv", *without, str(venv)], check=True)
+        if not without:
+            subprocess.run([*pip, "install", "--quiet", "--upgrade", "pip"], check=True)
+    install = [*pip, "install", "--quiet", "--find-links", str(WHEELS)]
+    again = ["--force-reinstall", "--no-deps", "--no-index"]  # an earlier build has the same version
+    subprocess.run([*install, *again, "sedna-metrics"], check=True)
+    subprocess.run([*install, "sedna-metrics[test]", *constraints], check=True)
     # Not "python -m pytest", which puts the checkout first.
     elsewhere = ("examples", "real_servers", "edge_agent", "chaos", "packaging", "stack_*")
     skipped = ["-n", "2", "-p", "no:cacheprovider", *(f"--ignore-glob=tests/test_{name}.py" for name in elsewhere)]
     environ = {**os.environ, "TESTED": "wheel"}
-    return subprocess.run([str(venv / "bin" / "pytest"), "-q", *skipped], cwd=ROOT, env=environ).returncode
+    command = [str(venv / "bin" / "pytest"), "-q", *skipped, *(f"tests/{name}.py" for name in files)]
+    return subprocess.run(command, cwd=ROOT, env=environ).returncode
 
 
 def _version(interpreter: str) -> Optional[Version]:
@@ -71,20 +113,26 @@ def _version(interpreter: str) -> Optional[Version]:
 
 
 def main(arguments: List[str]) -> int:
-    """Test on the oldest and the newest, beside the one that runs this; on all there are where ``all`` is said."""
+    """Test; with ``all``, everything on every Python that can be had."""
+    is_all = arguments == ["all"]
     found = interpreters()
-    wanted = sorted(found) if arguments == ["all"] else sorted({min(found), max(found)})
-    print("Python versions found: " + ", ".join("{}.{}".format(*version) for version in found))
-    wheel = build()
-    failed = []
-    for version in wanted:
-        if version == sys.version_info[:2] and arguments != ["all"]:
+    oldest, newest = min(found), max(found)
+    for version in FETCHED if is_all else FETCHED[:1]:
+        path = pythons.find("{}.{}".format(*version))
+        if path:
+            found[version] = path
+    print("Python versions found: " + ", ".join("{}.{}".format(*version) for version in sorted(found)))
+    build()
+    failed = [] if check_old_wheel() else ["grammar"]
+    for version in sorted(found):
+        is_quick = version == (3, 7) and not is_all
+        if not is_all and (version not in ((3, 7), oldest, newest) or version == sys.version_info[:2]):
             continue
         # The oldest Python has the lowest dependencies that are allowed, the others the newest that they can have.
-        constraints = LOWEST if version == min(found) else ()
+        constraints = LOWEST if version == oldest else ()
         print(f"--- Python {version[0]}.{version[1]} ({found[version]}) {' '.join(constraints)}", flush=True)
-        if run(found[version], version, wheel, constraints):
-            failed.append(version)
+        if run(found[version], version, constraints, QUICK if is_quick else ()):
+            failed.append("{}.{}".format(*version))
     return 1 if failed else 0
 
 

@@ -258,7 +258,7 @@ def _hooks() -> Iterator[Finding]:
             cwd="/",
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            text=True,
+            universal_newlines=True,
             timeout=_PROBE_SECONDS,
         )
         found: Dict[str, str] = json.loads(done.stdout.splitlines()[-1])
