@@ -6,7 +6,7 @@ import argparse
 from typing import List, Optional
 
 from sedna_metrics._version import __version__
-from sedna_metrics.cli import _catalogue, _doctor, _flush, _run, _stack, _top
+from sedna_metrics.cli import _bundle, _catalogue, _doctor, _flush, _inject, _run, _stack, _top
 
 
 def main(argv: Optional[List[str]] = None) -> int:
@@ -14,9 +14,11 @@ def main(argv: Optional[List[str]] = None) -> int:
     parser = argparse.ArgumentParser(prog="sedna-metrics", description="Metrics and logs of KubeEdge Sedna workers.")
     parser.add_argument("--version", action="version", version=f"sedna-metrics {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    _bundle.add_to(commands)
     _catalogue.add_to(commands)
     _doctor.add_to(commands)
     _flush.add_to(commands)
+    _inject.add_to(commands)
     _run.add_to(commands)
     _stack.add_to(commands)
     _top.add_to(commands)

@@ -1,0 +1,44 @@
+"""``sedna-metrics bundle``: the zip file that observes Sedna in unchanged images."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from sedna_metrics.inject import bundle
+
+
+def add_to(commands: Any) -> None:
+    """Add this command to the parser."""
+    parser = commands.add_parser(
+        "bundle",
+        help="write the zip file that observes Sedna in unchanged images",
+        description="Write one zip file with the library and its dependencies for Python 3.6 and later. pip downloads "
+        "them. docs/inject.md says how pods get it.",
+    )
+    parser.add_argument(
+        "file", metavar="FILE", type=Path, help="the zip file to write; if it ends in .yaml, a ConfigMap with it"
+    )
+    parser.add_argument("--wheels", metavar="DIR", type=Path, help="folder with our own wheels, made by make dist")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Write it; 1 if it cannot be written."""
+    try:
+        if arguments.file.suffix in (".yaml", ".yml"):
+            with tempfile.TemporaryDirectory() as folder:
+                target = Path(folder) / "bundle.zip"
+                size = bundle.build(target, arguments.wheels)
+                arguments.file.write_text(bundle.config_map(target.read_bytes()), encoding="utf-8")
+            print(f"Next: kubectl apply --server-side --namespace NAMESPACE --filename {arguments.file}")
+        else:
+            size = bundle.build(arguments.file, arguments.wheels)
+    except (bundle.BundleError, OSError) as why:
+        print(f"sedna-metrics bundle: {why}", file=sys.stderr)
+        return 1
+    print(f"{arguments.file}: the bundle has {size:,} bytes")
+    return 0

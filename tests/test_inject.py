@@ -1,0 +1,241 @@
+"""The injection: the bundle, what it does in an unchanged image, and the changes to a pod."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import io
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import oldwheel
+import pytest
+import versions
+import yaml
+
+from sedna_metrics import inject
+from sedna_metrics.cli import main
+from sedna_metrics.inject import bundle
+
+HERE = Path(__file__).parent
+RESOURCES = sorted((HERE / "sedna_resources").glob("*job.yaml")) + sorted(
+    (HERE / "sedna_resources").glob("*service.yaml")
+)
+JOB = """
+import sys, threading, urllib.request
+from sedna.core.incremental_learning.incremental_learning import IncrementalLearning
+
+class Estimator:
+    def train(self, train_data, valid_data=None, **kwargs):
+        return {"loss": 0.25}
+
+IncrementalLearning(Estimator()).train([1, 2, 3])
+import sedna_metrics
+worker = sedna_metrics.running()
+text = urllib.request.urlopen(worker.url).read().decode()
+print([line.split()[1] for line in text.splitlines() if line.startswith("sedna_training_samples")])
+"""
+
+
+@pytest.fixture(scope="module")
+def wheels(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("wheels")
+    oldwheel.build(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def base(wheels, tmp_path_factory):
+    """A folder as pods have it: the keys of the ConfigMap at the paths of the volume's items."""
+    folder = tmp_path_factory.mktemp("base")
+    assert main(["bundle", str(folder / "map.yaml"), "--wheels", str(wheels)]) == 0
+    config_map = yaml.safe_load((folder / "map.yaml").read_text())
+    content = {**config_map["data"], "bundle.zip": yaml.safe_load("!!binary " + config_map["binaryData"]["bundle.zip"])}
+    (volume,) = inject.additions(True, False).volumes
+    assert volume["configMap"]["name"] == config_map["metadata"]["name"]
+    for item in volume["configMap"]["items"]:
+        path = folder / "root" / item["path"]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        value = content[item["key"]]
+        path.write_bytes(value if isinstance(value, bytes) else value.encode())
+    return folder / "root"
+
+
+def run(base, program, interpreter=sys.executable, path=HERE / "sedna_standin", **environ):
+    """A program in an image without the library: nothing of this environment but the interpreter."""
+    if interpreter == sys.executable:  # a virtual environment has no user site
+        interpreter = os.path.realpath(interpreter)
+    environ = {
+        "PATH": "/usr/bin:/bin", "HOME": str(base.parent), "PYTHONUSERBASE": str(base), "PYTHONPATH": str(path),
+        "JOB_NAME": "helmet", "WORKER_NAME": "train-worker-x", "SEDNA_METRICS_PORT": "0",
+        "SEDNA_METRICS_HOST": "127.0.0.1", "SEDNA_METRICS_LOG": "off", **environ,
+    }  # fmt: skip
+    done = subprocess.run(
+        [interpreter, "-c", program], env=environ, cwd=base, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60
+    )
+    return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+
+def test_the_bundle_is_small_complete_and_the_same_each_time(wheels, tmp_path, capsys):
+    for name in ("one.zip", "two.zip"):
+        assert main(["bundle", str(tmp_path / name), "--wheels", str(wheels)]) == 0
+    first, second = ((tmp_path / name).read_bytes() for name in ("one.zip", "two.zip"))
+    assert first == second
+    assert len(first) < 900_000
+    with zipfile.ZipFile(io.BytesIO(first)) as archive:
+        names = archive.namelist()
+        manifest = json.loads(archive.read("MANIFEST.json"))
+    assert len(manifest) == sum(map(len, bundle.PACKAGES.values()))
+    (ours,) = (name for name in manifest if "sedna_metrics" in name)
+    assert manifest[ours] == hashlib.sha256((wheels / ours.partition("/")[2]).read_bytes()).hexdigest()
+    for wheel in manifest:
+        folder, file = wheel.split("/")
+        info = "-".join(file.split("-")[:2]) + ".dist-info"
+        assert any(name.startswith(f"{folder}/{info}/") and "LICENSE" in name for name in names), f"{file}: no licence"
+
+
+def test_a_wheel_that_cannot_be_had(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    assert main(["bundle", str(tmp_path / "x.zip"), "--wheels", str(tmp_path)]) == 1
+    assert "pip cannot download sedna-metrics" in capsys.readouterr().err
+    assert not (tmp_path / "x.zip").exists()
+
+
+@pytest.mark.parametrize("version", [(3, 7), (3, 8), sys.version_info[:2], (3, 13), (3, 15)])
+def test_an_unchanged_script_is_observed_on_each_python(base, version):
+    cached = HERE.parent / ".cache" / "pythons" / "{}.{}".format(*version) / "bin" / "python{}.{}".format(*version)
+    found = {**versions.interpreters(), **({version: str(cached)} if cached.exists() else {})}
+    if version not in found:
+        pytest.skip("this machine does not have it")
+    status, out, err = run(base, JOB, found[version])
+    assert (status, out, err) == (0, "['3.0']\n", "")
+
+
+def test_other_processes_are_untouched(base):
+    program = "import sys, threading; print(threading.active_count(), [m for m in sys.modules if 'sedna_m' in m])"
+    assert run(base, program) == (0, "1 ['_sedna_metrics_autoload']\n", "")
+    assert run(base, JOB.replace("IncrementalLearning(", "0 and ("), SEDNA_METRICS_EXPORT="off")[0] == 1, "no library"
+
+
+def test_pypis_sedna_is_another_package(base, tmp_path):
+    (tmp_path / "sedna" / "core").mkdir(parents=True)
+    for folder in ("sedna", "sedna/core"):
+        (tmp_path / folder / "__init__.py").write_text("")
+    program = "import sys, threading, sedna.core; print(threading.active_count(), 'sedna_metrics' in sys.modules)"
+    assert run(base, program, path=tmp_path) == (0, "1 False\n", "")
+
+
+@pytest.mark.parametrize("kind", ["missing", "not a zip", "cut"])
+def test_a_broken_bundle_costs_one_line(base, tmp_path, kind):
+    copy_of = tmp_path / "base"
+    subprocess.run(["cp", "-r", str(base), str(copy_of)], check=True)
+    whole = (copy_of / "bundle.zip").read_bytes()
+    (copy_of / "bundle.zip").unlink()
+    if kind != "missing":
+        (copy_of / "bundle.zip").write_bytes(b"x" if kind == "not a zip" else whole[: len(whole) // 2])
+    status, out, err = run(copy_of, "import sedna.core; print('goes on')")
+    assert (status, out) == (0, "goes on\n")
+    assert len(err.splitlines()) == 1
+    assert err.startswith("sedna-metrics: ")
+
+
+def test_a_broken_autoload_costs_one_line(base, tmp_path):
+    copy_of = tmp_path / "base"
+    subprocess.run(["cp", "-r", str(base), str(copy_of)], check=True)
+    for path in copy_of.rglob("_sedna_metrics_autoload.py"):
+        path.write_text("raise OSError('no')")
+    status, out, err = run(copy_of, "print('goes on')")
+    assert (status, out, len(err.splitlines())) == (0, "goes on\n", 1)
+
+
+def test_an_image_with_the_library_is_left_to_its_script(base):
+    path = os.pathsep.join([str(HERE / "sedna_standin"), str(HERE.parent), *filter(None, sys.path)])
+    program = "import sedna.core, sedna_metrics; print(sedna_metrics.running(), 'bundle' in sedna_metrics.__file__)"
+    assert run(base, program, path=path) == (0, "None False\n", "")
+
+
+def test_the_images_own_packages_win_and_certificates_are_found(base, tmp_path):
+    (tmp_path / "idna.py").write_text("mine = True")
+    path = os.pathsep.join([str(tmp_path), str(HERE / "sedna_standin")])
+    program = (
+        "import sedna.core, idna, requests\nprint(idna.mine)\n"
+        "from requests.utils import DEFAULT_CA_BUNDLE_PATH, extract_zipped_paths\n"
+        "import ssl; ssl.create_default_context(cafile=extract_zipped_paths(DEFAULT_CA_BUNDLE_PATH))\n"
+    )
+    assert run(base, program, path=path)[:2] == (0, "True\n")
+
+
+@pytest.mark.parametrize("path", RESOURCES, ids=lambda path: path.stem)
+def test_injecting_twice_changes_nothing_more_and_it_can_be_taken_back(path):
+    original = yaml.safe_load(path.read_text())
+    resource = copy.deepcopy(original)
+    assert inject.inject(resource)
+    once = copy.deepcopy(resource)
+    assert not inject.inject(resource)
+    assert resource == once
+    assert inject.uninject(resource)
+    assert resource == original
+
+
+@pytest.mark.parametrize(
+    ("kind", "key", "variables", "has_port"),
+    [
+        ("JointInferenceService", "edgeWorker", {"JOB_NAME", "SEDNA_METRICS_PORT"}, True),
+        ("IncrementalLearningJob", "trainSpec", {"SEDNA_METRICS_PUSHGATEWAY_URL"}, False),
+        ("IncrementalLearningJob", "deploySpec", {"SEDNA_METRICS_SD_DIR"}, False),
+        ("LifelongLearningJob", "evalSpec", {"SEDNA_METRICS_PUSHGATEWAY_URL"}, False),
+        ("FederatedLearningJob", "aggregationWorker", {"SEDNA_METRICS_PUSHGATEWAY_URL"}, False),
+        ("FederatedLearningJob", "trainingWorkers", {"SEDNA_METRICS_PUSHGATEWAY_URL"}, False),
+        ("FeatureExtractionService", "spec", {"SEDNA_METRICS_PORT"}, True),
+    ],
+)
+def test_each_role_gets_what_it_needs(kind, key, variables, has_port):
+    pod = {"containers": [{"name": "w", "image": "x", "env": [{"name": "NODE_NAME", "value": "mine"}]}]}
+    holder = {"template": {"spec": pod}}
+    resource = {
+        "kind": kind, "metadata": {"name": "helmet"}, "spec": {key: [holder] if key == "trainingWorkers" else holder},
+    }  # fmt: skip
+    assert inject.inject(resource, "http://gateway:9091")
+    (container,) = pod["containers"]
+    values = {each["name"]: each.get("value") for each in container["env"]}
+    assert set(values) == {"PYTHONUSERBASE", "NODE_NAME", "POD_IP", *variables}
+    assert values["NODE_NAME"] == "mine", "what the user has set stays"
+    assert values.get("JOB_NAME", "helmet") == "helmet"
+    assert values.get("SEDNA_METRICS_PUSHGATEWAY_URL", "http://gateway:9091") == "http://gateway:9091"
+    assert ("ports" in container) == has_port
+    assert inject.FOLDER in [mount["mountPath"] for mount in container["volumeMounts"]]
+
+
+def test_other_kinds_and_the_opt_out():
+    plain = {"kind": "Pod", "spec": {"containers": [{"name": "w", "image": "x"}], "restartPolicy": "Never"}}
+    assert inject.inject(plain)
+    assert "SEDNA_METRICS_PUSHGATEWAY_URL" in str(plain)
+    out = {"kind": "Pod", "spec": {"containers": [{"name": "w", "env": [{"name": inject.OPT_OUT, "value": "off"}]}]}}
+    assert not inject.inject(out)
+    assert not inject.inject({"kind": "Dataset", "spec": {"url": "x"}})
+
+
+def test_the_command_keeps_comments_and_order(tmp_path, capsys, monkeypatch):
+    path = next(path for path in RESOURCES if "joint" in path.stem)
+    commented = "# about this\n" + path.read_text() + "---\n# nothing to do\nkind: Dataset\n"
+    (tmp_path / "x.yaml").write_text(commented)
+    assert main(["inject", str(tmp_path / "x.yaml")]) == 0
+    injected, said = capsys.readouterr()
+    assert "1 of 2 resources changed" in said
+    assert injected.startswith("# about this\n")
+    assert "# nothing to do" in injected
+    monkeypatch.setattr(sys, "stdin", io.StringIO(injected))
+    assert main(["inject", "--uninject", "-"]) == 0
+    assert list(yaml.safe_load_all(capsys.readouterr().out)) == list(yaml.safe_load_all(commented))
+
+
+@pytest.mark.parametrize("text", ["a: [", "\x00"])
+def test_what_is_no_yaml_is_an_error(tmp_path, capsys, text):
+    (tmp_path / "x.yaml").write_text(text)
+    assert main(["inject", str(tmp_path / "x.yaml")]) == 1
+    assert main(["inject", str(tmp_path / "nowhere.yaml")]) == 1
+    assert "cannot be read" in capsys.readouterr().err
