@@ -4,13 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help test test-sedna test-frameworks servers versions bench scale prometheus3 pictures trust fuzz docs dist reference stack demo lint clean
+.PHONY: help test test-sedna test-frameworks test-cluster servers versions bench scale prometheus3 pictures trust fuzz docs dist reference stack demo lint clean
 
 help:
 	@echo "make demo      four real tasks on real data, checked against what really happened"
 	@echo "make test      linters, types and all tests, against real Prometheus and Pushgateway; oldest and newest Python"
 	@echo "make test-sedna SEDNA_LIB=.../lib  real Sedna workers, of a checkout of kubeedge/sedna"
 	@echo "make test-frameworks  the callbacks with the real Keras, Lightning, ... (downloads 3 GB)"
+	@echo "make test-cluster  the exported configuration on a real Kubernetes API server"
 	@echo "make lint      linters and types alone"
 	@echo "make bench     the cost of everything, beside the peers' (ten minutes)"
 	@echo "make scale     VictoriaMetrics in Prometheus' place: the same answers, and no gap when it was away"
@@ -47,6 +48,11 @@ test-frameworks:
 	.venv-frameworks/bin/python -m pip install --quiet --editable ".[test]" --requirement tests/frameworks/requirements.txt
 	FRAMEWORKS=required .venv-frameworks/bin/python -m pytest tests/test_frameworks.py tests/test_loops.py \
 		tests/test_docs.py
+
+# A real API server: built once from the Go module proxy, which takes some ten minutes.
+test-cluster: servers
+	$(BIN)/python tests/controlplane.py
+	$(BIN)/python -m pytest tests/test_cluster.py
 
 versions: $(STAMP)
 	$(BIN)/python tests/versions.py all

@@ -16,7 +16,7 @@ _SERVICE_ENV = {"name": "JOB_NAME", "value": ""}
 
 
 def _typed(type_: str, value: Any) -> str:
-    """A CEL object of the admission policy's apply configuration."""
+    """The value as CEL has it."""
     if isinstance(value, dict):
         fields = (f"{key}: {_typed(f'{type_}.{key}', inner)}" for key, inner in value.items())
         return f"{type_}{{{', '.join(fields)}}}"
@@ -33,35 +33,43 @@ def _more(of: List[Item], base: List[Item]) -> List[Item]:
     return [item for item in of if item not in base]
 
 
+def _patches(path: str, present: str, items: str, key: str) -> str:
+    """JSON patches that append what is not there yet. (An apply configuration may not set fieldRef, nor items.)"""
+    return (
+        f'(has({present}) ? [] : [JSONPatch{{op: "add", path: "{path}", value: []}}])\n'
+        f"+ ({items})\n"
+        f".filter(e, !has({present}) || !{present}.exists(own, {key}))\n"
+        f'.map(e, JSONPatch{{op: "add", path: "{path}/-", value: e}})'
+    )
+
+
 def _expression() -> str:
-    container = "Object.spec.containers"
+    container, first = "Object.spec.containers", "object.spec.containers[0]"
+    is_node_service = "!variables.isJob && variables.isOnNodeNetwork"
     env = (
-        f"({_list(f'{container}.env', [item for item in _JOB.env if item in _NODE.env])}\n"
+        f"{_list(f'{container}.env', [item for item in _JOB.env if item in _NODE.env])}\n"
         f"+ (variables.service == '' ? [] : [{container}.env{{name: \"JOB_NAME\", value: variables.service}}])\n"
         f"+ (variables.isJob ? {_list(f'{container}.env', _more(_JOB.env, _NODE.env))}\n"
         f"  : variables.isOnNodeNetwork ? {_list(f'{container}.env', _more(_NODE.env, _JOB.env))}\n"
-        f"  : {_list(f'{container}.env', _more(_POD.env, _JOB.env))})\n"
-        ").filter(e, !has(c.env) || !c.env.exists(own, own.name == e.name))"
+        f"  : {_list(f'{container}.env', _more(_POD.env, _JOB.env))})"
     )
-    on_node = "!variables.isJob && variables.isOnNodeNetwork"
-    mounts = (
-        f"({_list(f'{container}.volumeMounts', _JOB.mounts)}\n"
-        f"+ ({on_node} ? {_list(f'{container}.volumeMounts', _more(_NODE.mounts, _JOB.mounts))} : []))\n"
-        ".filter(m, !has(c.volumeMounts) || !c.volumeMounts.exists(own, own.name == m.name))"
+    volumes, mounts = (
+        f"{_list(type_, job)}\n+ ({is_node_service} ? {_list(type_, _more(node, job))} : [])"
+        for type_, job, node in (
+            ("Object.spec.volumes", _JOB.volumes, _NODE.volumes),
+            (f"{container}.volumeMounts", _JOB.mounts, _NODE.mounts),
+        )
     )
-    ports = (
-        f"(variables.isJob || variables.isOnNodeNetwork ? [] : {_list(f'{container}.ports', _POD.ports)})\n"
-        ".filter(p, !has(c.ports) || !c.ports.exists(own, has(own.name) && own.name == p.name))"
-    )
-    volumes = (
-        f"({_list('Object.spec.volumes', _JOB.volumes)}\n"
-        f"+ ({on_node} ? {_list('Object.spec.volumes', _more(_NODE.volumes, _JOB.volumes))} : []))\n"
-        ".filter(v, !has(object.spec.volumes) || !object.spec.volumes.exists(own, own.name == v.name))"
-    )
-    return (
-        f"Object{{spec: Object.spec{{\nvolumes: {volumes},\n"
-        f"containers: object.spec.containers.map(c, {container}{{name: c.name,\n"
-        f"env: {env},\nvolumeMounts: {mounts},\nports: {ports}}})}}}}"
+    ports = f"variables.isJob || variables.isOnNodeNetwork ? [] : {_list(f'{container}.ports', _POD.ports)}"
+    same, same_port = "own.name == e.name", "has(own.name) && own.name == e.name"
+    return "\n+ ".join(
+        _patches(*each)
+        for each in (
+            ("/spec/volumes", "object.spec.volumes", volumes, same),
+            ("/spec/containers/0/env", f"{first}.env", env, same),
+            ("/spec/containers/0/volumeMounts", f"{first}.volumeMounts", mounts, same),
+            ("/spec/containers/0/ports", f"{first}.ports", ports, same_port),
+        )
     )
 
 
@@ -98,7 +106,7 @@ _POLICY: Dict[str, Any] = {
                 "? object.metadata.labels['jointinferenceservice.sedna.io/name'] : ''",
             },
         ],
-        "mutations": [{"patchType": "ApplyConfiguration", "applyConfiguration": {"expression": _expression()}}],
+        "mutations": [{"patchType": "JSONPatch", "jsonPatch": {"expression": _expression()}}],
     },
 }
 _BINDING = {

@@ -1,0 +1,169 @@
+"""The exported configuration on a real API server: accepted, its rights, and the admission policy."""
+
+from __future__ import annotations
+
+import copy
+import json
+import time
+from typing import Any
+
+import controlplane
+import pytest
+import yaml
+
+from sedna_metrics import inject
+from sedna_metrics.cli import main
+
+pytestmark = pytest.mark.skipif(bool(controlplane.missing()), reason="make test-cluster builds a control plane")
+
+
+@pytest.fixture(scope="module")
+def plane(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cluster")
+    assert main(["stack", "export", str(folder / "stack")]) == 0
+    with controlplane.running(folder) as running:
+        running.stack = folder / "stack"
+        yield running
+
+
+@pytest.fixture(scope="module")
+def applied(plane):
+    plane.kubectl("apply", "--validate=strict", "-k", str(plane.stack))
+    return plane
+
+
+@pytest.fixture(scope="module")
+def policy(plane):
+    plane.kubectl("apply", "--validate=strict", "-f", str(plane.stack / "inject" / "policy.yml"))
+    # The API server takes up a policy some time after it was made.
+    deadline = time.monotonic() + 60
+    for number in range(1000):
+        made = create(plane, worker(f"probe-{number}", "jointinferenceservice", "helmet"))
+        if "volumes" in made["spec"]:
+            return plane
+        assert time.monotonic() < deadline, "the policy does nothing"
+        time.sleep(0.5)
+    return None
+
+
+def worker(name: str, kind: str, task: str, **spec: Any) -> Any:
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": "default", "labels": {f"{kind}.sedna.io/name": task}},
+        "spec": {"containers": [{"name": "w", "image": "x"}], **spec},
+    }
+
+
+def create(plane, pod):
+    made = plane.kubectl("create", "-f", "-", "-o", "json", text=json.dumps(pod))
+    return json.loads(made)
+
+
+def as_sets(pod):
+    """What injection changes, without the order that the API server chooses."""
+    container = pod["spec"]["containers"][0]
+    found = {}
+    for holder, key in (
+        (pod["spec"], "volumes"),
+        (container, "volumeMounts"),
+        (container, "env"),
+        (container, "ports"),
+    ):
+        items = copy.deepcopy(holder.get(key) or [])
+        for item in items:
+            item.pop("protocol", None)
+            item.get("configMap", {}).pop("defaultMode", None)
+            item.get("valueFrom", {}).get("fieldRef", {}).pop("apiVersion", None)
+        found[key] = sorted(json.dumps(item, sort_keys=True) for item in items)
+    return found
+
+
+def test_a_strangers_first_apply_works_and_a_second_changes_nothing(applied):
+    before = generations(applied)
+    again = applied.kubectl("apply", "--validate=strict", "-k", str(applied.stack))
+    # kubectl says "configured" of claim templates whatever they are: the API server adds a status to them.
+    changed = [line for line in again.splitlines() if not line.endswith("unchanged")]
+    assert all(line.startswith("statefulset.apps/") for line in changed), changed
+    assert generations(applied) == before
+
+
+def generations(plane):
+    found = plane.get("deployments,statefulsets,daemonsets", "--all-namespaces")["items"]
+    return {(each["kind"], each["metadata"]["name"]): each["metadata"]["generation"] for each in found}
+
+
+@pytest.mark.parametrize(
+    ("account", "verb", "group", "resource", "is_allowed"),
+    [
+        ("prometheus", "list", "", "pods", True),
+        ("prometheus", "get", "", "nodes/metrics", True),
+        ("prometheus", "get", "", "nodes/proxy", False),
+        ("prometheus", "get", "", "secrets", False),
+        ("kube-state-metrics", "list", "sedna.io", "federatedlearningjobs", True),
+        ("kube-state-metrics", "list", "apiextensions.k8s.io", "customresourcedefinitions", True),
+        ("kube-state-metrics", "get", "", "secrets", False),
+        ("default", "list", "", "pods", False),
+    ],
+)
+def test_what_the_service_accounts_may_do(applied, account, verb, group, resource, is_allowed):
+    name, _, subresource = resource.partition("/")
+    attributes = {"verb": verb, "group": group, "resource": name, "subresource": subresource}
+    review = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SubjectAccessReview",
+        "spec": {"user": f"system:serviceaccount:monitoring:{account}", "resourceAttributes": attributes},
+    }
+    answer = json.loads(applied.kubectl("create", "-f", "-", "-o", "json", text=json.dumps(review)))
+    assert answer["status"]["allowed"] == is_allowed
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"restartPolicy": "Always"},
+        {"restartPolicy": "OnFailure"},
+        {"restartPolicy": "Always", "hostNetwork": True},
+        {"restartPolicy": "OnFailure", "hostNetwork": True},
+    ],
+    ids=["service", "job", "service on the node's network", "job on the node's network"],
+)
+@pytest.mark.parametrize("kind", ["jointinferenceservice", "incrementallearningjob"])
+def test_the_policy_and_the_command_give_the_same_pod(policy, kind, spec):
+    own = [
+        {"name": "NODE_NAME", "value": "mine"},
+        {"name": "JOB_NAME", "value": "mine"} if kind == "incrementallearningjob" else {"name": "A", "value": "b"},
+    ]
+    name = f"{kind}-{len(spec)}-{spec['restartPolicy'].lower()}"
+    pod = worker(name, kind, "helmet", **spec, volumes=[{"name": "mine", "emptyDir": {}}])
+    pod["spec"]["containers"][0].update(env=own, volumeMounts=[{"name": "mine", "mountPath": "/mine"}])
+    wanted = copy.deepcopy(pod)
+    # On the client the kind of resource tells the service's name.
+    service = "helmet" if kind == "jointinferenceservice" else ""
+    added = inject.additions(spec["restartPolicy"] != "Always", "hostNetwork" in spec, service)
+    container = wanted["spec"]["containers"][0]
+    for holder, key, items in (
+        (wanted["spec"], "volumes", added.volumes), (container, "volumeMounts", added.mounts),
+        (container, "env", added.env), (container, "ports", added.ports),
+    ):  # fmt: skip
+        inject._add(holder, key, items)
+    assert as_sets(create(policy, pod)) == as_sets(wanted)
+
+
+def test_other_pods_and_those_that_opt_out_are_left_alone(policy):
+    other = worker("other", "x", "helmet")
+    other["metadata"]["labels"] = {"app": "web"}
+    out = worker("out", "jointinferenceservice", "helmet")
+    out["spec"]["containers"][0]["env"] = [{"name": "SEDNA_METRICS_EXPORT", "value": "off"}]
+    policy.kubectl("create", "namespace", "quiet")
+    policy.kubectl("label", "namespace", "quiet", "sedna-metrics/inject=disabled")
+    quiet = worker("quiet", "jointinferenceservice", "helmet")
+    quiet["metadata"]["namespace"] = "quiet"
+    for pod in (other, out, quiet):
+        assert "volumes" not in create(policy, pod)["spec"], pod["metadata"]["name"]
+
+
+def test_a_config_map_of_the_bundles_size_is_accepted(plane):
+    data = {"bundle.zip": "A" * 1_200_000}  # 900 kB as base64
+    config_map = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "large"}, "binaryData": data}
+    plane.kubectl("apply", "--server-side", "-f", "-", text=yaml.safe_dump(config_map))
