@@ -167,3 +167,21 @@ def test_a_config_map_of_the_bundles_size_is_accepted(plane):
     data = {"bundle.zip": "A" * 1_200_000}  # 900 kB as base64
     config_map = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "large"}, "binaryData": data}
     plane.kubectl("apply", "--server-side", "-f", "-", text=yaml.safe_dump(config_map))
+
+
+def test_only_the_nodes_agents_ask_for_more_than_a_restricted_pod(applied):
+    """They need the node's network and folders, and read files that belong to root."""
+    applied.kubectl("label", "namespace", "monitoring", "pod-security.kubernetes.io/warn=restricted", "--overwrite")
+    asked = {}
+    for each in applied.get("deployments,statefulsets,daemonsets", "--namespace", "monitoring")["items"]:
+        pod = {"apiVersion": "v1", "kind": "Pod", **each["spec"]["template"]}
+        pod["metadata"] = {"name": each["metadata"]["name"], "namespace": "monitoring"}
+        claims = [claim["metadata"]["name"] for claim in each["spec"].get("volumeClaimTemplates", [])]
+        pod["spec"]["volumes"] += [{"name": name, "emptyDir": {}} for name in claims]
+        said = applied.try_kubectl("create", "--dry-run=server", "-f", "-", text=json.dumps(pod))
+        assert said.returncode == 0, said.stderr
+        asked[each["metadata"]["name"]] = said.stderr
+    assert {name for name, said in asked.items() if "PodSecurity" in said} == {"alloy", "sedna-edge-agent"}
+    for name in ("alloy", "sedna-edge-agent"):
+        for hardened in ("allowPrivilegeEscalation", "capabilities", "seccompProfile"):
+            assert hardened not in asked[name]
