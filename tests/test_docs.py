@@ -13,6 +13,7 @@ import textwrap
 from importlib.util import find_spec
 from pathlib import Path
 
+import oldwheel
 import pytest
 import requests
 import yaml
@@ -103,8 +104,10 @@ STANDINS = {
                 path = folder / each
                 applied(path) if path.is_dir() else list(yaml.safe_load_all(path.read_text()))
 
-        if "apply" in sys.argv:
+        if "-k" in sys.argv:
             applied(Path(sys.argv[sys.argv.index("-k") + 1]))
+        elif "apply" in sys.argv:
+            assert yaml.safe_load(open(sys.argv[sys.argv.index("-f") + 1]))["kind"] == "ConfigMap"
         elif not {"create", "port-forward"} & set(sys.argv):
             sys.exit("kubectl: unknown")
     """,
@@ -120,7 +123,8 @@ STANDINS = {
     """,
     "pip": """
         import sys
-        assert sys.argv[1:] in (["install", "."], ["install", "sedna-metrics"])
+        own = (["."], ["sedna-metrics"], ["--find-links", "dist", "sedna-metrics[cli]"])
+        assert sys.argv[1:2] == ["install"] and sys.argv[2:] in own
     """,
 }
 
@@ -145,6 +149,8 @@ def test_a_shell_block_runs(block, pushgateway, start, tmp_path):
     for name, program_ in STANDINS.items():
         (tmp_path / "bin" / name).write_text(f"#!{sys.executable}\n{textwrap.dedent(program_)}")
         (tmp_path / "bin" / name).chmod(0o755)
+    if "--wheels dist" in block:
+        oldwheel.build(tmp_path / "dist")
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     (tmp_path / "package").mkdir()
     for script in ("train.py", "edge.py", "package/train.py"):
