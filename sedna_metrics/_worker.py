@@ -23,7 +23,13 @@ from sedna_metrics.errors import RegistryConflictError, SettingError
 from sedna_metrics.identity import UNKNOWN, WorkerIdentity
 from sedna_metrics.metrics import Instruments
 from sedna_metrics.settings import Settings
-from sedna_metrics.tasks import FederatedLearning, IncrementalLearning, JointInference, LifelongLearning
+from sedna_metrics.tasks import (
+    FederatedLearning,
+    IncrementalLearning,
+    JointInference,
+    LifelongLearning,
+    MultiEdgeInference,
+)
 from sedna_metrics.tasks._context import Emit, TaskContext, reason
 
 if TYPE_CHECKING:
@@ -34,6 +40,7 @@ _TASKS: Dict[str, Any] = {
     "incrementallearningjob": IncrementalLearning,
     "federatedlearningjob": FederatedLearning,
     "lifelonglearningjob": LifelongLearning,
+    "multiedgeinference": MultiEdgeInference,
 }
 
 
@@ -103,6 +110,12 @@ class Worker:
     def lifelong_learning(self) -> LifelongLearning:
         """Train a growing knowledge base of tasks."""
         task: LifelongLearning = self._task("lifelonglearningjob")
+        return task
+
+    @property
+    def multi_edge_inference(self) -> MultiEdgeInference:
+        """Detect, track and re-identify objects on several nodes; used by five of Sedna's kinds."""
+        task: MultiEdgeInference = self._task("multiedgeinference", is_kind=False)
         return task
 
     @property
@@ -275,13 +288,13 @@ class Worker:
             util.register_after_fork(self, _finalize_by_multiprocessing)
             _finalize_by_multiprocessing(self)
 
-    def _task(self, kind: str) -> Any:
-        """The task of this kind, made at its first use."""
+    def _task(self, kind: str, is_kind: bool = True) -> Any:
+        """The task of this kind of Sedna's, or by another name, made at its first use."""
         task = self._tasks.get(kind)
         if task is None:
             task = Noop()
             with self._boundary, self._lock:
-                if self.identity.kind == UNKNOWN:
+                if self.identity.kind == UNKNOWN and is_kind:
                     self.identity = replace(self.identity, kind=kind)
                     self._show_identity()
                 task = self._tasks.setdefault(kind, _TASKS[kind](self._task_context()))

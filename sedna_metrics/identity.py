@@ -75,6 +75,8 @@ class WorkerIdentity:
     host: str
     dataset: str = ""
     """DATASET_NAME: tells federated workers on one node apart."""
+    has_job_name: bool = False
+    """Whether JOB_NAME is set: Global Manager sets SERVICE_NAME for services."""
     iteration: Optional[int] = None
     """The iteration that the Global Manager put into the worker's paths, where it did."""
 
@@ -106,6 +108,7 @@ class WorkerIdentity:
             node=node or UNKNOWN,
             host=host,
             dataset=clean(environ.get("DATASET_NAME", "")),
+            has_job_name=bool(environ.get("JOB_NAME")),
             iteration=_iteration(environ),
         )
 

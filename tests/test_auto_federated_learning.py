@@ -200,3 +200,29 @@ def test_a_server_that_ends_after_its_last_round_has_completed(aggregator, sedna
 
     sedna("service.server.aggregation").AggregationServer(lambda: asyncio.run(rounds())).start()
     assert state(aggregator.worker) == ["completed"]
+
+
+def by_plato(sedna, side, work):
+    if side == "train":
+        data = type("Data", (), {"trainset": [1, 2, 3]})()
+        return sedna("core.federated_learning.federated_learning").FederatedLearningV2(data, work).train
+    return sedna("service.server.aggregation").AggregationServerV2(None, work).start
+
+
+@pytest.mark.parametrize("side", ["train", "aggregation"])
+def test_of_version_2_the_status_is_known(sedna, start, caplog, side):
+    worker = start({"WORKER_NAME": "x"})
+    with sedna_metrics.observe_sedna(worker):
+        seen = []
+        by_plato(sedna, side, lambda: seen.append(state(worker)))()
+        assert (seen, state(worker)) == ([["running"]], ["completed"])
+        assert caplog.text.count("version 2 of federated learning runs in Plato") == 1
+        assert worker.identity.kind == "federatedlearningjob"
+        assert value(worker, "sedna_training_samples") == (3 if side == "train" else None)
+
+        def fails():
+            raise ConnectionError("closed")
+
+        with pytest.raises(ConnectionError, match="closed"):
+            by_plato(sedna, side, fails)()
+        assert state(worker) == ["failed"]

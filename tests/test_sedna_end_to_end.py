@@ -11,6 +11,7 @@ import gzip
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -564,3 +565,37 @@ def test_the_log_is_one_json_object_a_line_and_holds_sednas_records_once(run, mo
     assert len(refused) == 5
     assert {record["logger"] for record in refused} == {"sedna"}
     assert {record["task"] for record in records} == {"helmet"}
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="Sedna's multi-edge inference needs distutils")
+@pytest.mark.parametrize(
+    ("which", "variables", "kind", "worker_type"),
+    [
+        ("fe", {"SERVICE_NAME": "faces", "WORKER_NAME": "x7k2p"}, "featureextractionservice", "fe"),
+        ("reid", {"JOB_NAME": "find", "WORKER_NAME": "q8w2n"}, "reidjob", "reid"),
+        ("reid", {"WORKER_NAME": ""}, "objectsearchservice", "reid"),
+    ],
+)
+def test_multi_edge_inference(run, which, variables, kind, worker_type):
+    batches = [["a", "b", "c"], ["broken"], ["d"]]
+    worker = run(
+        "mei.py",
+        which,
+        json.dumps(batches),
+        KAFKA_ENABLED="True",
+        KAFKA_BIND_IPS="k",
+        KAFKA_BIND_PORTS="1",
+        **variables,
+    )
+    worker.name = variables["WORKER_NAME"] or socket.gethostname()
+    metrics = worker.ended()
+    truth = worker.truth()
+    assert truth == {"calls": 3, "items": 5, "errors": 1}
+    assert metrics("sedna_inferences_total", location="edge") == 2
+    assert metrics("sedna_inference_errors_total", location="edge") == 1
+    assert metrics("sedna_inference_duration_seconds_count", location="edge") == 2
+    assert metrics("sedna_inferences_in_progress", location="edge") == 0
+    assert metrics("sedna_inference_samples_total") == 5
+    assert [(own["kind"], own["worker_type"]) for own, _ in metrics.by_labels("sedna_worker_info")] == [
+        (kind, worker_type)
+    ]

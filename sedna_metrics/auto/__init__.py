@@ -16,7 +16,13 @@ from typing import Any, Callable, List, Optional, Type
 from sedna_metrics import _runtime
 from sedna_metrics._imports import ImportWatch
 from sedna_metrics._worker import Worker
-from sedna_metrics.auto import federated_learning, incremental_learning, joint_inference, lifelong_learning
+from sedna_metrics.auto import (
+    federated_learning,
+    incremental_learning,
+    joint_inference,
+    lifelong_learning,
+    multi_edge_inference,
+)
 from sedna_metrics.auto._hooks import Hook
 from sedna_metrics.auto._reports import Reports
 
@@ -80,6 +86,7 @@ def hooks(worker: Worker) -> List[Hook]:
         *incremental_learning.hooks(worker, reports),
         *federated_learning.hooks(worker, reports),
         *lifelong_learning.hooks(worker, reports),
+        *multi_edge_inference.hooks(worker),
     ]
 
 

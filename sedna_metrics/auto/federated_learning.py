@@ -1,22 +1,29 @@
-"""Federated learning, version 1: ``FederatedLearning`` in the train workers, ``AggregationServer`` in the aggregator.
+"""Federated learning: ``FederatedLearning`` in the train workers, ``AggregationServer`` in the aggregator.
 
 Source: lib/sedna/core/federated_learning/federated_learning.py, ``AggregationClient`` of lib/sedna/service/client.py,
-and lib/sedna/service/server/aggregation.py. Version 2 leaves all of it to Plato, whose classes are not observed.
+and lib/sedna/service/server/aggregation.py. Version 2 leaves rounds, clients and losses to Plato, whose classes are not
+observed: of it there are the status, and the samples where the dataset tells them.
 """
 
 from __future__ import annotations
 
+import logging
 from typing import Any, ContextManager, Dict, List, Mapping, Optional
 
 from sedna_metrics._compat import cached_property
 from sedna_metrics._worker import Worker
-from sedna_metrics.auto._hooks import Function, Hook, argument, samples_of
+from sedna_metrics.auto._hooks import Function, Hook, argument, length, samples_of
 from sedna_metrics.auto._reports import Reports
 from sedna_metrics.tasks import FederatedLearning
 from sedna_metrics.tasks._training import Training
 from sedna_metrics.tasks.federated_learning import Aggregation
 
 _KIND = "federatedlearningjob"
+_PLATO = (
+    "version 2 of federated learning runs in Plato: its rounds, clients and losses are not observed. "
+    "docs/run.md says how to add them by hand"
+)
+_LOGGER = logging.getLogger("sedna_metrics")
 _CLIENT = "sedna.service.client"
 _TRAIN = "sedna.core.federated_learning.federated_learning"
 _SERVER = "sedna.service.server.aggregation"
@@ -29,7 +36,9 @@ def hooks(worker: Worker, reports: Reports) -> List[Hook]:
         Hook(_TRAIN, "FederatedLearning", "train", ("train_data", "valid_data", "post_process"), node.train),
         Hook(_CLIENT, "AggregationClient", "send", ("data", "msg_type"), node.send),
         Hook(_CLIENT, "AggregationClient", "recv", ("wait_data_type",), node.receive),
+        Hook(_TRAIN, "FederatedLearningV2", "train", (), node.train_by_plato),
         Hook(_SERVER, "AggregationServer", "start", (), aggregator.serve),
+        Hook(_SERVER, "AggregationServerV2", "start", (), aggregator.serve_by_plato),
         Hook(_SERVER, "WSServerBase", "add_client", ("client_id", "websocket"), aggregator.change_of_clients),
         Hook(_SERVER, "WSServerBase", "remove_client", ("client_id",), aggregator.change_of_clients),
         Hook(_SERVER, "Aggregator", "send_message", ("client_id", "msg"), aggregator.message, asynchronous=True),
@@ -53,6 +62,18 @@ class _TrainWorker:
 
         def wrapper(job: Any, *arguments: Any, **keywords: Any) -> Any:
             with self._trainings.run(job, lambda: self._begin(samples_of("train_data", arguments, keywords))):
+                return original(job, *arguments, **keywords)
+
+        return wrapper
+
+    def train_by_plato(self, original: Function) -> Function:
+        """Version 2: all rounds, of which Plato's classes know more."""
+
+        def wrapper(job: Any, *arguments: Any, **keywords: Any) -> Any:
+            _LOGGER.warning("%s", _PLATO)
+            datasource = getattr(job, "datasource", None)
+            samples = length(getattr(datasource, "trainset", None))
+            with self._trainings.run(job, lambda: self._begin(samples)):
                 return original(job, *arguments, **keywords)
 
         return wrapper
@@ -139,6 +160,24 @@ class _AggregationWorker:
                 if not self._completed:
                     with self._boundary:
                         self._task.status("failed")
+
+        return wrapper
+
+    def serve_by_plato(self, original: Function) -> Function:
+        """Version 2: the server's life."""
+
+        def wrapper(server: Any, *arguments: Any, **keywords: Any) -> Any:
+            _LOGGER.warning("%s", _PLATO)
+            status = "failed"
+            with self._boundary:
+                self._task.status("running")
+            try:
+                result = original(server, *arguments, **keywords)
+                status = "completed"
+                return result
+            finally:
+                with self._boundary:
+                    self._task.status(status)
 
         return wrapper
 

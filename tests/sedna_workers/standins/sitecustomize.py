@@ -1,4 +1,4 @@
-"""Pushes once the script has ended: at its end a service removes its group, and the tests want to see its last state."""
+"""Pushes once the script has ended: then a service removes its group, and the tests want to see the last state."""
 
 import sys
 import threading

@@ -23,3 +23,13 @@ class FederatedLearning(JobBase):
             self.report_task_info({"currentRound": round_number}, "completed" if last else "running", results)
             if last:
                 return self.estimator
+
+
+class FederatedLearningV2:
+    """Version 2: Plato's client does the work."""
+
+    def __init__(self, data=None, estimator=None, aggregation=None, transmitter=None):
+        self.datasource, self.client = data, estimator
+
+    def train(self):
+        self.client()

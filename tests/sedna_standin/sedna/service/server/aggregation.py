@@ -52,3 +52,13 @@ class AggregationServer(BaseServer):
 
     def start(self):
         return self.serve()
+
+
+class AggregationServerV2:
+    """Version 2: Plato's server does the work."""
+
+    def __init__(self, data=None, estimator=None):
+        self.server = estimator
+
+    def start(self):
+        self.server()

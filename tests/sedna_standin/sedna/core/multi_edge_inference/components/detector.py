@@ -1,0 +1,6 @@
+from sedna.core.multi_edge_inference.components import BaseService
+
+
+class ObjectDetector(BaseService):
+    def process_data(self, ai, data, **kwargs):
+        ai.inference(data)

@@ -1,0 +1,1 @@
+NewTopic = dict

@@ -1,0 +1,6 @@
+class KafkaError(Exception):
+    pass
+
+
+class NoBrokersAvailable(KafkaError):
+    pass
