@@ -32,7 +32,7 @@ $(STAMP): setup.cfg pyproject.toml
 	@touch $@
 
 test: lint servers
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
 	$(BIN)/python tests/versions.py
 
 # Real Sedna workers; SEDNA_LIB is a folder with Sedna's package: lib/ of a checkout of kubeedge/sedna.

@@ -20,6 +20,8 @@ from stackgen.rules import ALERTS, RECORDINGS
 
 from sedna_metrics.catalogue import ALL
 
+pytestmark = pytest.mark.xdist_group("proof")
+
 # Why a panel may have no data here. Each is: board (or *), part of the query, reason.
 WITHOUT_DATA = (
     ("system", "container_", "containers' CPU and memory come from kubelets, of which there are none"),

@@ -95,7 +95,15 @@ def run(interpreter: str, version: Version, constraints: Sequence[str] = (), fil
     subprocess.run([*install, "sedna-metrics[test]", *constraints], check=True)
     # Not "python -m pytest", which puts the checkout first.
     elsewhere = ("examples", "real_servers", "edge_agent", "chaos", "packaging", "stack_*")
-    skipped = ["-n", "2", "-p", "no:cacheprovider", *(f"--ignore-glob=tests/test_{name}.py" for name in elsewhere)]
+    skipped = [
+        "-n",
+        "2",
+        "--dist",
+        "loadgroup",
+        "-p",
+        "no:cacheprovider",
+        *(f"--ignore-glob=tests/test_{name}.py" for name in elsewhere),
+    ]
     environ = {**os.environ, "TESTED": "wheel"}
     command = [str(venv / "bin" / "pytest"), "-q", *skipped, *(f"tests/{name}.py" for name in files)]
     return subprocess.run(command, cwd=ROOT, env=environ).returncode
