@@ -12,7 +12,7 @@ import reprlib
 import threading
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, Callable, Optional, Type, TypeVar
+from typing import Any, Callable, Dict, Optional, Tuple, Type, TypeVar
 
 from sedna_metrics._clock import Clock, SystemClock
 
@@ -26,8 +26,8 @@ _SHORT.maxstring = _SHORT.maxother = 200
 class ErrorBoundary:
     """Counts and logs failures of the library.
 
-    As a context manager it catches the body's ``Exception``. Warnings are logged at most once a minute; the next one
-    says how many were left out.
+    As a context manager it catches the body's ``Exception``. A warning is logged at most once a minute for each metric;
+    the next one says how many were left out.
     """
 
     def __init__(self, clock: Optional[Clock] = None, logger: Optional[logging.Logger] = None) -> None:
@@ -36,8 +36,8 @@ class ErrorBoundary:
         self._lock = threading.RLock()
         self._errors = 0
         self._rejected = 0
-        self._quiet_until = float("-inf")
-        self._suppressed = 0
+        self._quiet: Dict[str, Tuple[float, int]] = {}
+        """Until when nothing is logged for a metric, and how many warnings were left out."""
 
     def errors(self) -> float:
         """Number of failures caught."""
@@ -61,7 +61,7 @@ class ErrorBoundary:
         """Count a failure of the library, and log it."""
         with self._lock:
             self._errors += 1
-        self._warn(lambda: f"sedna-metrics failed internally ({type(error).__name__}: {error}); the worker goes on")
+        self._warn("", lambda: f"sedna-metrics failed internally ({type(error).__name__}: {error}); the worker goes on")
 
     def reject(self, name: str, value: object, why: str) -> None:
         """Count an invalid value, and log it; the metric keeps its last valid value.
@@ -73,17 +73,17 @@ class ErrorBoundary:
         """
         with self._lock:
             self._rejected += 1
-        self._warn(lambda: f"{name}: invalid value {_SHORT.repr(value)}: {why}; the last valid value is kept")
+        self._warn(name, lambda: f"{name}: invalid value {_SHORT.repr(value)}: {why}; the last valid value is kept")
 
-    def _warn(self, message: Callable[[], str]) -> None:
+    def _warn(self, name: str, message: Callable[[], str]) -> None:
         with suppress(Exception):  # a logging handler, the clock, or the value's __repr__ failed: it is counted
             now = self._clock.monotonic()
             with self._lock:
-                if now < self._quiet_until:
-                    self._suppressed += 1
+                until, suppressed = self._quiet.get(name, (now, 0))
+                if now < until:
+                    self._quiet[name] = (until, suppressed + 1)
                     return
-                self._quiet_until = now + LOG_INTERVAL_SECONDS
-                suppressed, self._suppressed = self._suppressed, 0
+                self._quiet[name] = (now + LOG_INTERVAL_SECONDS, 0)
             self._logger.disabled = False  # logging.config.dictConfig disables existing loggers by default
             more = f" (and {suppressed} more since the last such warning)" if suppressed else ""
             self._logger.warning("%s%s", message(), more, exc_info=self._logger.isEnabledFor(logging.DEBUG))

@@ -29,7 +29,6 @@ from sedna_metrics.settings import PARENT_VARIABLE, Settings
 
 if TYPE_CHECKING:
     from sedna_metrics.exposition.pusher import Pusher
-    from sedna_metrics.exposition.pushgateway import Credentials
     from sedna_metrics.exposition.spool import Spool
 
 _LOGGER = logging.getLogger("sedna_metrics")
@@ -204,7 +203,7 @@ class Exporters:
         )
         spool = open_spool(settings)
         pusher = Pusher(
-            Pushgateway(settings.pushgateway_url, settings.push_timeout, credentials(settings)),
+            Pushgateway(settings),
             {**self._identity.grouping_key(), **({"job": COPY_JOB} if settings.export == "both" else {})},
             self._renderer.text,
             spool,
@@ -248,22 +247,6 @@ def exports(settings: Settings, identity: WorkerIdentity) -> Tuple[bool, bool]:
 def leaves_gateway_unused(settings: Settings, identity: WorkerIdentity) -> bool:
     """Whether a Pushgateway is set that ``auto`` does not use, because the kind of worker is unknown."""
     return settings.export == "auto" and bool(settings.pushgateway_url) and identity.worker_type == UNKNOWN
-
-
-def credentials(settings: Settings) -> Credentials:
-    """Authentication at the Pushgateway."""
-    from sedna_metrics.exposition.pushgateway import Credentials
-
-    return Credentials(
-        settings.pushgateway_username,
-        settings.pushgateway_password,
-        settings.pushgateway_password_file,
-        settings.pushgateway_bearer_token,
-        settings.pushgateway_bearer_token_file,
-        settings.pushgateway_ca_file,
-        settings.pushgateway_cert_file,
-        settings.pushgateway_key_file,
-    )
 
 
 def open_spool(settings: Settings) -> Optional[Spool]:

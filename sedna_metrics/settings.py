@@ -7,8 +7,8 @@ argument wins.
 from __future__ import annotations
 
 import math
-from dataclasses import Field, dataclass, field, fields
-from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
+from dataclasses import dataclass, field, fields
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
 from urllib.parse import urlsplit
 
 from sedna_metrics._urls import strip_secrets
@@ -101,22 +101,31 @@ def _buckets(text: str) -> Tuple[float, ...]:
     return tuple(bounds)
 
 
-def _setting(
-    default: str, kind: str, doc: str, parse: Callable[[str], Any] = str.strip, secret: bool = False, fallback: str = ""
-) -> Any:
-    """A field of :class:`Settings`.
+class Setting(NamedTuple):
+    """Description of one setting, for the reference and the command line."""
 
-    Args:
-        default: as the environment variable would have it.
-        kind: what the value is, for the reference.
-        doc: description, for the reference and ``--help``.
-        parse: makes a value of the text; raises ValueError with what it takes.
-        secret: never show the value.
-        fallback: another variable, read if ours is not set.
-    """
-    return field(
-        metadata={"default": default, "kind": kind, "doc": doc, "parse": parse, "secret": secret, "fallback": fallback}
-    )
+    default: str
+    """As the environment variable would have it."""
+    kind: str
+    """What the value is."""
+    doc: str
+    parse: Callable[[str], Any] = str.strip
+    """Makes a value of the text; raises ValueError with what it takes."""
+    secret: bool = False
+    """Never show the value."""
+    fallback: str = ""
+    """Another variable, read if ours is not set."""
+    name: str = ""
+
+    @property
+    def variable(self) -> str:
+        """Name of the environment variable."""
+        return _variable(self.name)
+
+
+def _setting(default: str, kind: str, doc: str, parse: Callable[[str], Any] = str.strip, **more: Any) -> Any:
+    """A field of :class:`Settings`."""
+    return field(metadata={"setting": Setting(default, kind, doc, parse, **more)})
 
 
 @dataclass(frozen=True)
@@ -202,29 +211,7 @@ _PAIRS: Tuple[Tuple[str, Tuple[str, ...]], ...] = (
 )
 
 
-@dataclass(frozen=True)
-class Setting:
-    """Description of one setting, for the reference and the command line."""
-
-    name: str
-    default: str
-    kind: str
-    doc: str
-    parse: Callable[[str], Any]
-    secret: bool
-    fallback: str
-
-    @property
-    def variable(self) -> str:
-        """Name of the environment variable."""
-        return _variable(self.name)
-
-
-def _describe(each: Field[Any]) -> Setting:
-    return Setting(name=each.name, **each.metadata)
-
-
-TABLE: Tuple[Setting, ...] = tuple(_describe(each) for each in fields(Settings))
+TABLE: Tuple[Setting, ...] = tuple(each.metadata["setting"]._replace(name=each.name) for each in fields(Settings))
 
 
 def load(environ: Mapping[str, str], arguments: Optional[Mapping[str, object]] = None) -> Settings:

@@ -80,6 +80,16 @@ def test_a_cloud_that_fails_is_an_error_and_the_sample_is_hard_all_the_same(modu
     expect(module.worker, samples=3, edge=3, cloud=1, cloud_errors=2, hard=3)
 
 
+def test_a_hard_sample_that_sedna_cannot_send_is_a_cloud_error(module):
+    class Image(int):
+        def tolist(self):
+            raise MemoryError
+
+    job = module.JointInference(Estimator(), lambda result: True)
+    assert [job.inference(sample)[3] for sample in (Image(1), 2, Image(3))] == [None, "cloud", None]
+    expect(module.worker, samples=3, edge=3, cloud=1, cloud_errors=2, hard=3)
+
+
 def test_a_cloud_error_that_leaves_inference_is_the_same_object_and_the_sample_is_hard(module, sedna):
     error = ConnectionError()
     sedna("service.client").ModelClient.answers = (error,)

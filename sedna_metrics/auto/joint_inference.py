@@ -5,6 +5,8 @@ Source: lib/sedna/core/joint_inference/joint_inference.py, and ``ModelClient`` o
 
 from __future__ import annotations
 
+import threading
+from contextlib import suppress
 from typing import Any, Callable, List, Optional
 
 from sedna_metrics._compat import cached_property
@@ -35,10 +37,15 @@ class _NoResultError(Exception):
     """The cloud's reply holds no result: Sedna then goes on as if the call had failed."""
 
 
+class _NotAskedError(Exception):
+    """A hard sample that never reached the client."""
+
+
 class _EdgeWorker:
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
         self._boundary = worker.guard
+        self._asked = threading.local()
 
     @cached_property
     def _task(self) -> JointInference:
@@ -75,11 +82,19 @@ class _EdgeWorker:
             try:
                 if result[0]:
                     self._task.hard_sample()
+                    self._check_cloud(result)
             except Exception as error:
                 swallow(error)
             return result
 
         return wrapper
+
+    def _check_cloud(self, result: Any) -> None:
+        """Inference-then-mining: Sedna swallows what fails before it asks the client; that is an error of the cloud."""
+        was_asked, self._asked.cloud = getattr(self._asked, "cloud", False), False
+        if len(result) > 3 and result[3] is None and not was_asked:
+            with suppress(_NotAskedError), self._task.cloud_inference():
+                raise _NotAskedError("Sedna failed before it asked the cloud; its log says why")
 
     def edge_inference(self, original: Function) -> Function:
         """An inference of the little model, its post-processing included."""
@@ -110,6 +125,7 @@ class _EdgeWorker:
         observed = observed_late(self._boundary, lambda: self._task.cloud_inference, checked)
 
         def wrapper(client: Any, *arguments: Any, **keywords: Any) -> Any:
+            self._asked.cloud = True
             try:
                 return observed(client, *arguments, **keywords)
             except _NoResultError as no_result:

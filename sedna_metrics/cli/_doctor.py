@@ -18,14 +18,7 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional
 
 from sedna_metrics import settings as settings_module
 from sedna_metrics._compat import version
-from sedna_metrics._exporters import (
-    GATEWAY_UNUSED,
-    credentials,
-    exports,
-    leaves_gateway_unused,
-    open_spool,
-    spool_folders,
-)
+from sedna_metrics._exporters import GATEWAY_UNUSED, exports, leaves_gateway_unused, open_spool, spool_folders
 from sedna_metrics._http import Session, printable
 from sedna_metrics._urls import strip_secrets
 from sedna_metrics._version import __version__
@@ -171,7 +164,7 @@ def _port(settings: Settings) -> Finding:
 def _pushgateway(settings: Settings) -> Iterator[Finding]:
     name = strip_secrets(settings.pushgateway_url)
     group = group_path({"job": "sedna-metrics-doctor", "instance": socket.gethostname()})
-    gateway = Pushgateway(settings.pushgateway_url, settings.push_timeout, credentials(settings))
+    gateway = Pushgateway(settings)
     try:
         began = time.monotonic()
         gateway.push(group, b"sedna_metrics_doctor 1\n")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional
 
 from sedna_metrics import settings as settings_module
-from sedna_metrics._exporters import credentials, open_spool
+from sedna_metrics._exporters import open_spool
 from sedna_metrics._http import printable
 from sedna_metrics.errors import SettingError
 from sedna_metrics.exposition import discovery
@@ -57,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
     if settings.sd_dir:
         problems.append(_sweep(Path(settings.sd_dir)))
     if settings.pushgateway_url:
-        gateway = Pushgateway(settings.pushgateway_url, settings.push_timeout, credentials(settings))
+        gateway = Pushgateway(settings)
         try:
             problems.append(_deliver(settings, gateway))
             if arguments.prune_older_than is not None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import re
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional
 from urllib.parse import unquote, urlsplit, urlunsplit
@@ -14,6 +13,7 @@ import requests
 
 from sedna_metrics._http import Session, printable, read_bounded, reason
 from sedna_metrics.exposition._render import TEXT_TYPE, gzip
+from sedna_metrics.settings import Settings
 
 MAX_ANSWER_BYTES = 2000
 """Of an answer to a push; the rest is not read."""
@@ -41,35 +41,6 @@ class PushError(Exception):
         self.refused = refused
         self.retry_after = retry_after
         self.status = status
-
-
-@dataclass(frozen=True)
-class Credentials:
-    """Authentication of the client. Files are read at each push, because they may be renewed."""
-
-    username: str = ""
-    password: str = ""
-    password_file: str = ""
-    bearer_token: str = ""
-    bearer_token_file: str = ""
-    ca_file: str = ""
-    cert_file: str = ""
-    key_file: str = ""
-
-    def headers(self) -> Dict[str, str]:
-        """The Authorization header, if there is one.
-
-        Raises:
-            OSError: a file cannot be read.
-            ValueError: it is empty.
-        """
-        token = _read_file(self.bearer_token_file) or self.bearer_token
-        if token:
-            return {"Authorization": f"Bearer {token}"}
-        if self.username:
-            pair = f"{self.username}:{_read_file(self.password_file) or self.password}"
-            return {"Authorization": "Basic " + base64.b64encode(pair.encode("utf-8")).decode("ascii")}
-        return {}
 
 
 def group_path(grouping_key: Mapping[str, str]) -> str:
@@ -105,20 +76,19 @@ class Pushgateway:
     """A Pushgateway, over a connection that is kept.
 
     Args:
-        url: its URL; user info in it is used for basic auth, unless the credentials have a user name.
-        timeout: seconds to wait for a connection, and for each part of an answer.
-        credentials: authentication.
+        settings: URL, time limit and authentication. User info in the URL is used for basic auth, unless there is a
+            user name. Files of passwords and tokens are read at each push, because they may be renewed.
     """
 
-    def __init__(self, url: str, timeout: float, credentials: Optional[Credentials] = None) -> None:
-        self._credentials = credentials or Credentials()
-        parts = urlsplit(url)
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        parts = urlsplit(settings.pushgateway_url)
         user_info, _, host = parts.netloc.rpartition("@")
-        if user_info and not self._credentials.username:
+        self._username, self._password = settings.pushgateway_username, settings.pushgateway_password
+        if user_info and not self._username:
             username, _, password = user_info.partition(":")
-            self._credentials = replace(self._credentials, username=unquote(username), password=unquote(password))
+            self._username, self._password = unquote(username), unquote(password)
         self.url = urlunsplit(parts._replace(netloc=host)).rstrip("/")
-        self._timeout = timeout
         self._session = Session()
 
     def push(self, group: str, body: bytes, timeout: Optional[float] = None) -> None:
@@ -159,29 +129,44 @@ class Pushgateway:
     def _request(
         self, method: str, path: str, body: bytes, headers: Mapping[str, str], timeout: Optional[float]
     ) -> requests.Response:
-        credentials = self._credentials
-        certificate: Any = (credentials.cert_file, credentials.key_file) if credentials.key_file else None
+        settings = self._settings
+        certificate: Any = settings.pushgateway_cert_file or None
+        if settings.pushgateway_key_file:
+            certificate = (certificate, settings.pushgateway_key_file)
         try:
             return self._session.request(
                 method,
                 self.url + path,
                 data=body,
                 headers={
-                    "Content-Type": TEXT_TYPE, "Accept-Encoding": "identity", **credentials.headers(), **headers
+                    "Content-Type": TEXT_TYPE, "Accept-Encoding": "identity", **self._authorization(), **headers
                 },
                 auth=_no_netrc,
-                timeout=min(timeout or self._timeout, self._timeout),
-                verify=credentials.ca_file or True,
-                cert=certificate or credentials.cert_file or None,
+                timeout=min(timeout or settings.push_timeout, settings.push_timeout),
+                verify=settings.pushgateway_ca_file or True,
+                cert=certificate,
                 stream=True,
             )  # fmt: skip
         except (requests.RequestException, OSError, ValueError) as why:
             raise PushError(f"{self.url}: {reason(why)}") from None
 
+    def _authorization(self) -> Dict[str, str]:
+        """The Authorization header, if there is one."""
+        settings = self._settings
+        token = _read_file(settings.pushgateway_bearer_token_file) or settings.pushgateway_bearer_token
+        if token:
+            return {"Authorization": f"Bearer {token}"}
+        if self._username:
+            pair = f"{self._username}:{_read_file(settings.pushgateway_password_file) or self._password}"
+            return {"Authorization": "Basic " + base64.b64encode(pair.encode("utf-8")).decode("ascii")}
+        return {}
+
     def _check(self, answer: requests.Response) -> None:
         status = answer.status_code
         try:
-            text = printable(read_bounded(answer, MAX_ANSWER_BYTES, 1, self._timeout).decode("utf-8", "replace"))[:300]
+            text = printable(
+                read_bounded(answer, MAX_ANSWER_BYTES, 1, self._settings.push_timeout).decode("utf-8", "replace")
+            )[:300]
         except (requests.RequestException, OSError, ValueError):
             text = ""  # the status says enough
         if status < 300:

@@ -42,6 +42,7 @@ class JointInference(JobBase):
         hard = miner(result) if miner else False
         if hard:
             try:
+                data = getattr(data, "tolist", lambda: data)()
                 cloud = self.cloud.inference(data, post_process=post_process, **kwargs)["result"]
                 result = cloud
             except Exception:
