@@ -27,15 +27,17 @@ def add_to(commands: Any) -> None:
 
 
 def run_export(arguments: argparse.Namespace) -> int:
-    """Write the files and say which."""
+    """Write the files, and say what comes next."""
     given = {name: getattr(arguments, name) for name in ADDRESSES if getattr(arguments, name)}
     try:
         written = export(arguments.folder, arguments.force, **given)
     except (ForeignFiles, OSError) as problem:
         print(f"sedna-metrics stack export: {problem}", file=sys.stderr)
         return 1
-    for path in written:
-        print(f"wrote {path}")
+    print(f"wrote {len(written)} files to {arguments.folder}")
+    print(
+        f"Next, on Kubernetes: kubectl apply -k {arguments.folder}    (docs/kubernetes.md; elsewhere docs/operator.md)"
+    )
     return 0
 
 
