@@ -13,7 +13,8 @@ from sedna_metrics.stack import ADDRESSES, ForeignFiles, check, export
 def add_to(commands: Any) -> None:
     """Add this command to the parser."""
     parser = commands.add_parser("stack", help="configuration for Prometheus, kube-state-metrics, Loki and Grafana")
-    actions = parser.add_subparsers(metavar="ACTION", required=True)
+    actions = parser.add_subparsers(metavar="ACTION", dest="action")
+    actions.required = True  # an argument only since Python 3.7
     writing = actions.add_parser("export", help="write the files into a folder")
     writing.add_argument("folder", type=Path, metavar="DIR")
     for server, address in ADDRESSES.items():
