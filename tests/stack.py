@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import requests
 import yaml
-from conftest import Server, eventually, free_port, program, running_pushgateway
+from support import Server, eventually, free_port, program, running_pushgateway
 
 from sedna_metrics._exporters import _target_labels
 from sedna_metrics.exposition.discovery import Target

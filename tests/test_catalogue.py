@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from conftest import values
+from support import samples, values
 
 from sedna_metrics.catalogue import ALL, BY_NAME, Metric
 
@@ -134,7 +134,7 @@ def test_every_declared_metric_is_reachable_from_the_public_api(gateway, start):
     everything(worker)
     worker.success()
     assert worker.flush()
-    seen = {name for name, _ in worker._instruments.samples()}
+    seen = {name for name, _ in samples(worker)}
     declared = {metric.name + ("_count" if metric.type == "histogram" else "") for metric in ALL}
     assert declared - seen == set()
 

@@ -13,8 +13,8 @@ import time
 
 import gateways
 import pytest
-from conftest import eventually
 from gateways import answer
+from support import eventually
 
 from sedna_metrics.cli import main
 

@@ -13,8 +13,8 @@ import zlib
 import gateways
 import pytest
 import requests
-from conftest import eventually, free_port, value
 from gateways import Gateway, answer
+from support import eventually, free_port, value
 from trustme import CA
 
 from sedna_metrics._exporters import open_spool, spool_folders
@@ -426,7 +426,7 @@ def test_a_spool_that_cannot_be_used_is_said_and_harms_nothing(pushing, gateway,
     worker = pushing(spool_dir=folder, push_deadline=0.3)
     worker.close()
     assert folder in caplog.text
-    assert worker._boundary.errors() == 0
+    assert worker.guard.errors() == 0
 
 
 def a_link(path):
@@ -561,7 +561,7 @@ def test_a_full_disk_is_counted_and_harms_nothing(pushing, gateway, tmp_path, mo
     worker.close()
     assert value(worker, "sedna_metrics_spool_dropped_total") > 0
     assert "No space left" in caplog.text
-    assert worker._boundary.errors() == 0
+    assert worker.guard.errors() == 0
     assert list((tmp_path / "spool").iterdir()) == []
 
 

@@ -7,7 +7,7 @@ import threading
 import time
 
 import requests
-from conftest import Server, eventually, free_port, program
+from support import Server, eventually, free_port, program
 
 from sedna_metrics.stack._export import FILES as STACK
 

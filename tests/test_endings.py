@@ -12,7 +12,7 @@ import time
 
 import gateways
 import pytest
-from conftest import eventually
+from support import eventually
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals are POSIX'")
 

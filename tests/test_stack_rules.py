@@ -8,9 +8,9 @@ import subprocess
 
 import pytest
 import yaml
-from conftest import program
 from stackgen._kinds import KINDS
 from stackgen.rules import ALERTS, RECORDINGS
+from support import program
 
 from sedna_metrics.catalogue import ALL
 from sedna_metrics.stack import export

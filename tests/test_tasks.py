@@ -7,8 +7,8 @@ import math
 
 import numpy as np
 import pytest
-from conftest import value, values
 from prometheus_client.parser import text_string_to_metric_families as parse_text
+from support import value, values
 
 
 def test_joint_inference_counts_what_happened(worker):

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from typing import Any, AsyncIterator, Callable, ClassVar, Iterator, List
 
 import pytest
+from support import samples
 
 import sedna_metrics
 from sedna_metrics._exporters import Exporters
@@ -284,7 +285,7 @@ def test_a_worker_starts_without_the_part_that_cannot_be(owner, name, monkeypatc
     with sedna_metrics.start(environ={"JOB_NAME": "task"}, export="pull", host="127.0.0.1", port=0) as worker:
         assert worker.guard.errors() == 1
         assert worker.joint_inference.edge_inference(len)("abc") == 3
-        assert ("sedna_inferences_total", (("location", "edge"),)) in worker._instruments.samples()
+        assert ("sedna_inferences_total", (("location", "edge"),)) in samples(worker)
 
 
 def test_what_goes_wrong_does_not_change_how_the_process_ends(tmp_path):

@@ -14,7 +14,7 @@ from typing import Dict, List
 ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
-from conftest import running_pushgateway  # noqa: E402
+from support import running_pushgateway  # noqa: E402
 
 import sedna_metrics  # noqa: E402
 from trust import load  # noqa: E402
