@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help test test-sedna test-frameworks test-cluster servers versions bench scale prometheus3 pictures trust fuzz docs dist reference stack demo lint clean
+.PHONY: help test test-sedna test-frameworks test-cluster coverage servers versions bench scale prometheus3 pictures trust fuzz docs dist reference stack demo lint clean
 
 help:
 	@echo "make demo      four real tasks on real data, checked against what really happened"
@@ -12,6 +12,7 @@ help:
 	@echo "make test-sedna SEDNA_LIB=.../lib  real Sedna workers, of a checkout of kubeedge/sedna"
 	@echo "make test-frameworks  the callbacks with the real Keras, Lightning, ... (downloads 3 GB)"
 	@echo "make test-cluster  the exported configuration on a real Kubernetes API server"
+	@echo "make coverage  lines and branches that the tests reach"
 	@echo "make lint      linters and types alone"
 	@echo "make bench     the cost of everything, beside the peers' (ten minutes)"
 	@echo "make scale     VictoriaMetrics in Prometheus' place: the same answers, and no gap when it was away"
@@ -65,6 +66,11 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Lines and branches that the tests reach.
+coverage: servers
+	$(BIN)/python -m pip install --quiet pytest-cov
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --cov=sedna_metrics --cov-branch --cov-report=term-missing:skip-covered
 
 bench: servers
 	$(BIN)/python -m pip install --quiet --editable ".[bench]"

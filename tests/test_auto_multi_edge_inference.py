@@ -23,10 +23,10 @@ class Model:
     [
         ("detector", {"JOB_NAME": "x", "WORKER_NAME": "abcde"}, "videoanalyticsjob", "videoanalytics"),
         ("detector", {"SERVICE_NAME": "x", "WORKER_NAME": "trackingworker-abcde"}, "objectsearchservice", "tracking"),
-        ("detector", {}, "objecttrackingservice", "tracking"),
+        ("detector", {"JOB_NAME": "", "WORKER_NAME": ""}, "objecttrackingservice", "tracking"),
         ("feature_extraction", {"SERVICE_NAME": "x", "WORKER_NAME": "abcde"}, "featureextractionservice", "fe"),
         ("reid", {"JOB_NAME": "x", "WORKER_NAME": "abcde"}, "reidjob", "reid"),
-        ("reid", {}, "objectsearchservice", "reid"),
+        ("reid", {"JOB_NAME": "", "WORKER_NAME": ""}, "objectsearchservice", "reid"),
     ],
 )
 def test_calls_items_and_identity(sedna, start, module, variables, kind, worker_type):
