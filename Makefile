@@ -93,7 +93,7 @@ prometheus3: servers
 trust: servers
 	$(BIN)/python tests/trust
 	FUZZ_EXAMPLES=5000 $(BIN)/python -m pytest tests/test_trust_fuzz.py
-	EVERY_CALL=1 $(BIN)/python -m pytest tests/test_trust_injection.py
+	AT_LENGTH=1 $(BIN)/python -m pytest tests/test_chaos.py tests/test_edge_agent.py
 
 # Coverage-guided, on the parsers of our own; needs a Python that atheris has wheels for.
 fuzz: $(STAMP)

@@ -17,6 +17,8 @@ from prometheus_client.registry import Collector
 
 from sedna_metrics import Worker
 
+AT_LENGTH = os.environ.get("AT_LENGTH") == "1"
+"""Whether scenarios run as long as in ``make trust``; otherwise they are shortened."""
 SHARED = ("task", "worker")
 Labels = Tuple[Tuple[str, str], ...]
 
@@ -45,6 +47,38 @@ def values(worker: Worker, name: str) -> Dict[Labels, float]:
 def value(worker: Worker, name: str, **labels: str) -> float | None:
     """The value of one sample, or ``None``."""
     return samples(worker).get((name, tuple(sorted(labels.items()))))
+
+
+def everything(worker: Worker) -> None:
+    """One worker that does whatever the public API lets it do."""
+    ji, il = worker.joint_inference, worker.incremental_learning
+    fl, ll = worker.federated_learning, worker.lifelong_learning
+    for observation in (ji.edge_inference, ji.cloud_inference, ji.serve, il.inference):
+        with observation():
+            pass
+    ji.hard_sample()
+    il.hard_sample()
+    ll.unseen_sample()
+    ll.known_tasks(3)
+    ll.task_samples(100)
+    il.iteration(2)
+    with il.training(samples=10, epochs=1) as training:
+        for _ in training.epochs():
+            for _ in training.steps([1]):
+                training.loss(0.5)
+        training.output_model("/model")
+    with il.evaluation(samples=5) as evaluation:
+        for _ in evaluation.track([1, 2]):
+            pass
+        evaluation.new_model("/new", precision=0.9)
+        evaluation.old_model("/old", precision=0.8)
+    with il.deployment("/new"):
+        pass
+    with fl.training(samples=3, epochs=2) as training, training.epoch(), fl.waiting():
+        training.loss(0.25)
+    with fl.aggregation() as aggregation:
+        aggregation.update("node", 3)
+    fl.train_nodes(["node"])
 
 
 def free_port() -> int:

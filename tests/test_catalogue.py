@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from support import samples, values
+from support import everything, samples, values
 
 from sedna_metrics.catalogue import ALL, BY_NAME, Metric
 
@@ -95,38 +95,6 @@ def test_a_name_follows_the_rules(metric):
 def test_an_unsound_declaration_is_refused(declaration):
     with pytest.raises(ValueError, match="sedna_things"):
         Metric(description="Things.", **declaration)
-
-
-def everything(worker):
-    """One worker that does whatever the public API lets it do."""
-    ji, il = worker.joint_inference, worker.incremental_learning
-    fl, ll = worker.federated_learning, worker.lifelong_learning
-    for observation in (ji.edge_inference, ji.cloud_inference, ji.serve, il.inference):
-        with observation():
-            pass
-    ji.hard_sample()
-    il.hard_sample()
-    ll.unseen_sample()
-    ll.known_tasks(3)
-    ll.task_samples(100)
-    il.iteration(2)
-    with il.training(samples=10, epochs=1) as training:
-        for _ in training.epochs():
-            for _ in training.steps([1]):
-                training.loss(0.5)
-        training.output_model("/model")
-    with il.evaluation(samples=5) as evaluation:
-        for _ in evaluation.track([1, 2]):
-            pass
-        evaluation.new_model("/new", precision=0.9)
-        evaluation.old_model("/old", precision=0.8)
-    with il.deployment("/new"):
-        pass
-    with fl.training(samples=3, epochs=2) as training, training.epoch(), fl.waiting():
-        training.loss(0.25)
-    with fl.aggregation() as aggregation:
-        aggregation.update("node", 3)
-    fl.train_nodes(["node"])
 
 
 def test_every_declared_metric_is_reachable_from_the_public_api(gateway, start):
