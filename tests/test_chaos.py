@@ -28,8 +28,9 @@ SEED = int(os.environ.get("CHAOS_SEED", "20261125"))
 
 #: Counts, and notes in shared memory how far it has come, which is there still when the process is not.
 JOB = """
-import mmap, os, struct, sys, time
+import mmap, os, signal, struct, sys, time
 import sedna_metrics
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background has it ignored
 ending, seconds, path = sys.argv[1], float(sys.argv[2]), sys.argv[3]
 worker = sedna_metrics.start()
 il = worker.incremental_learning

@@ -11,8 +11,12 @@ import asyncio
 import contextlib
 import json
 import os
+import signal
 import sys
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background has these ignored, nohup SIGHUP
+for number in (signal.SIGQUIT, signal.SIGHUP):
+    signal.signal(number, signal.SIG_DFL)
 CASE = {name: os.environ.get(name, "") for name in ("BEFORE", "AFTER", "END")}
 results = []
 
