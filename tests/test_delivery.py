@@ -97,12 +97,38 @@ def test_a_retry_waits_as_long_as_the_gateway_asks(pushing, gateway):
     assert len(gateway.requests) == 1
 
 
-def test_what_is_refused_is_not_sent_over_and_over(pushing, gateway):
+def test_what_is_refused_is_not_sent_over_and_over(pushing, gateway, mocker):
+    mocker.patch("random.uniform", return_value=0.01)  # an interval is six seconds then, and other waits are short
     gateway.behaviour = answer("400 Bad Request", body="inconsistent")
-    worker = pushing(push_interval=60, push_deadline=1)
+    worker = pushing(push_interval=600, push_deadline=1)
     worker.flush()
-    assert len(gateway.requests) <= 2, "the first push may have come earlier"
+    seen = len(gateway.requests)
+    time.sleep(0.5)  # the fact to be shown is that nothing happens in this time
+    assert len(gateway.requests) == seen <= 2, "the first push may have come earlier"
     assert value(worker, "sedna_metrics_spooled_total") == 0, "a spooled push that is refused again would be poison"
+
+
+def test_a_fleet_does_not_come_back_all_at_once(pushing, gateway, mocker):
+    chance = mocker.patch("random.uniform", return_value=0.01)
+    gateway.behaviour = answer("503 Service Unavailable")
+    pushing()
+    eventually(lambda: len(gateway.requests) > 2)
+    chance.assert_called_with(0.5, 1.0)
+
+
+def test_the_time_of_the_last_push_is_that_of_one_that_arrived(pushing, gateway):
+    gateway.behaviour = answer("503 Service Unavailable")
+    worker = pushing(push_interval=60)
+    worker.flush()
+    assert value(worker, "sedna_metrics_push_failures_total") > 0
+    assert value(worker, "sedna_metrics_last_push_timestamp_seconds") is None
+    gateway.behaviour = gateways.good
+    worker.flush()
+    arrived = value(worker, "sedna_metrics_last_push_timestamp_seconds")
+    assert time.time() - 60 < arrived <= time.time()
+    gateway.behaviour = answer("503 Service Unavailable")
+    worker.flush()
+    assert value(worker, "sedna_metrics_last_push_timestamp_seconds") == arrived
 
 
 @pytest.mark.parametrize("code", ["301 Moved Permanently", "302 Found", "307 Temporary Redirect"])
