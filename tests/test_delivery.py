@@ -19,6 +19,7 @@ from trustme import CA
 
 from sedna_metrics._exporters import open_spool, spool_folders
 from sedna_metrics.cli import main
+from sedna_metrics.exposition.pushgateway import group_path
 from sedna_metrics.exposition.spool import Spool
 from sedna_metrics.settings import load
 
@@ -352,6 +353,44 @@ def test_what_could_not_be_delivered_is_delivered_by_the_next_worker(pushing, ga
     eventually(lambda: not spooled(tmp_path))
     assert any("/task/task/" in request.path and " 42.0" in request.text for request in gateway.requests)
     other.close()
+
+
+def test_the_last_runs_final_state_is_visible_for_an_interval_before_the_next_ones(pushing, gateway, tmp_path):
+    gateway.behaviour = answer("503 Service Unavailable")
+    first = pushing(push_deadline=0.5)
+    first.joint_inference.hard_sample(42)
+    first.close()
+    times = []
+
+    def noted(connection, request):
+        times.append(time.monotonic())
+        return gateways.good(connection, request)
+
+    gateway.behaviour = noted
+    del gateway.requests[:]
+    pushing(push_interval=1.5)
+    eventually(lambda: len(times) > 1)
+    assert times[1] - times[0] > 1
+    assert [" 42.0" in request.text for request in gateway.requests[:2]] == [True, False]
+
+
+def test_a_flush_goes_before_what_other_workers_have_left(pushing, gateway, tmp_path):
+    spool = Spool(tmp_path / "spool", 1 << 20, 600)
+    for number in range(20):
+        left = {"job": "sedna-worker", "namespace": "default", "task": f"left-{number}", "worker_type": "train"}
+        spool.put(gateway.url, group_path({**left, "instance": "edge"}), b"x 1\n")
+
+    def slow(connection, request):
+        time.sleep(0.2)
+        return gateways.good(connection, request)
+
+    gateway.behaviour = slow
+    worker = pushing(push_interval=60)
+    eventually(lambda: gateway.requests)
+    assert worker.flush()
+    assert "/task/left-" in gateway.requests[0].path
+    assert "/task/task/" in gateway.requests[-1].path
+    assert len(spool) > 10
 
 
 def test_an_older_state_of_the_same_group_never_comes_after_a_newer_one(pushing, gateway, tmp_path):
