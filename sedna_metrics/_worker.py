@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import os
 import sys
 import threading
 from dataclasses import replace
@@ -83,6 +84,7 @@ class Worker:
         self._log: Optional[Log] = None
         self._signals: Optional[Signals] = None
         self._lock = threading.RLock()
+        self._pid = os.getpid()
         self._closed = False
         self._has_failed = False
         self._holders = 0
@@ -154,6 +156,8 @@ class Worker:
 
     def close(self) -> None:
         """Push a last time if a Pushgateway is set, stop listening, restore logging. A second call does nothing."""
+        if os.getpid() != self._pid:
+            return  # forked where Python cannot tell us (3.6): everything is the parent's
         with self._lock:
             if self._closed:
                 return
@@ -272,6 +276,7 @@ class Worker:
 
     def _after_fork_in_child(self) -> None:
         """In a forked child: go on counting, and report to the parent."""
+        self._pid = os.getpid()
         self._boundary.renew_lock()
         self._lock = threading.RLock()
         self.open_runs.clear()  # the parent's to end

@@ -29,10 +29,11 @@ def test_what_is_shipped_is_what_the_catalogue_gives():
         assert (SHIPPED / name).read_text(encoding="utf-8") == text, f"{name} is out of date: run make stack"
 
 
-def test_export_says_what_it_wrote(tmp_path, capsys):
+def test_export_says_how_much_it_wrote_and_what_comes_next(tmp_path, capsys):
     assert main(["stack", "export", str(tmp_path / "new")]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert sorted(lines) == [f"wrote {tmp_path / 'new' / name}" for name in sorted(written(tmp_path / "new"))]
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == f"wrote {len(written(tmp_path / 'new'))} files to {tmp_path / 'new'}"
+    assert f"kubectl apply -k {tmp_path / 'new'}" in second
     assert written(tmp_path / "new") == written(SHIPPED)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -56,8 +57,8 @@ def build(folder: Path) -> Path:
         _write_settings(copy / "setup.cfg")
         command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--ignore-requires-python"]
         subprocess.run([*command, "--wheel-dir", str(folder), str(copy)], check=True)
-    (wheel,) = folder.glob("sedna_metrics-*-py36.py37-none-any.whl")
-    return wheel
+    version = runpy.run_path(str(ROOT / "sedna_metrics" / "_version.py"))["__version__"]
+    return folder / f"sedna_metrics-{version}-py36.py37-none-any.whl"
 
 
 def _write_settings(path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import textwrap
 from typing import Any, Callable, Dict, List
 
@@ -42,17 +43,20 @@ def as_markdown() -> str:
 
 
 def as_table() -> str:
-    """Columns for a terminal."""
-    rows = [("METRIC", "TYPE", "LABELS", "PROPOSAL")]
-    rows += [(metric.name, _form(metric), _labels(metric, ""), ", ".join(metric.proposal)) for metric in ALL]
-    widths = [max(len(row[column]) for row in rows) for column in range(3)]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)) + "  " + row[3] for row in rows]
+    """For a terminal: each metric with its type, labels and names in the proposal, and its description below."""
+    width = max(60, shutil.get_terminal_size().columns - 1)
+    lines: List[str] = []
+    for metric in ALL:
+        labels = f"labels: {_labels(metric, '')}" if metric.labels else ""
+        more = ", ".join(filter(None, (_form(metric), labels, *metric.proposal)))
+        lines.append(metric.name)
+        for text in (more, metric.description):
+            lines += textwrap.wrap(text, width, initial_indent="    ", subsequent_indent="    ", break_long_words=False)
     legend = (
         f"Every series also has the labels {' and '.join(COMMON_LABELS)}. info: a gauge that is always 1. "
-        "state: one 0/1 gauge for each state, of which exactly one is 1."
+        "state: one gauge for each state; exactly one is 1, the others are 0."
     )
-    lines += ["", *textwrap.wrap(legend, 100)]
-    return "\n".join(line.rstrip() for line in lines)
+    return "\n".join([*lines, "", *textwrap.wrap(legend, width)])
 
 
 def _as_dict(metric: Metric) -> Dict[str, Any]:

@@ -13,7 +13,8 @@ from sedna_metrics.stack import ADDRESSES, ForeignFiles, check, export
 def add_to(commands: Any) -> None:
     """Add this command to the parser."""
     parser = commands.add_parser("stack", help="configuration for Prometheus, kube-state-metrics, Loki and Grafana")
-    actions = parser.add_subparsers(metavar="ACTION", required=True)
+    actions = parser.add_subparsers(metavar="ACTION", dest="action")
+    actions.required = True  # an argument only since Python 3.7
     writing = actions.add_parser("export", help="write the files into a folder")
     writing.add_argument("folder", type=Path, metavar="DIR")
     for server, address in ADDRESSES.items():
@@ -27,15 +28,17 @@ def add_to(commands: Any) -> None:
 
 
 def run_export(arguments: argparse.Namespace) -> int:
-    """Write the files and say which."""
+    """Write the files, and say what comes next."""
     given = {name: getattr(arguments, name) for name in ADDRESSES if getattr(arguments, name)}
     try:
         written = export(arguments.folder, arguments.force, **given)
     except (ForeignFiles, OSError) as problem:
         print(f"sedna-metrics stack export: {problem}", file=sys.stderr)
         return 1
-    for path in written:
-        print(f"wrote {path}")
+    print(f"wrote {len(written)} files to {arguments.folder}")
+    print(
+        f"Next, on Kubernetes: kubectl apply -k {arguments.folder}    (docs/kubernetes.md; elsewhere docs/operator.md)"
+    )
     return 0
 
 

@@ -234,6 +234,11 @@ def duration(seconds: float) -> str:
     return f"{hours}h{minutes:02}m" if hours else f"{minutes}m{rest:02}s"
 
 
+def ago(seconds: float) -> str:
+    """How long ago."""
+    return f"{duration(round(seconds))} ago"
+
+
 def name(text: str) -> str:
     """Printable, and not too wide: names of pods differ at their end."""
     text = printable(text)
@@ -262,7 +267,7 @@ COLUMNS = (
     Column("HARD", lambda row: row.hard, percent, 5),
     Column("P95", lambda row: row.p95, duration, 1),
     Column("ERRORS", lambda row: row.errors, number, 1),
-    Column("PUSHED", lambda row: row.age, duration, 5),
+    Column("PUSHED", lambda row: row.age, ago, 5),
     Column("PUSHES", lambda row: row.pushes, str, 6),
     Column("NODE", lambda row: row.node, name, 7),
 )
