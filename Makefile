@@ -33,7 +33,7 @@ $(STAMP): setup.cfg pyproject.toml
 	@touch $@
 
 test: lint servers
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 	$(BIN)/python tests/versions.py
 
 # Real Sedna workers; SEDNA_LIB is a folder with Sedna's package: lib/ of a checkout of kubeedge/sedna.
@@ -70,7 +70,7 @@ lint: $(STAMP)
 # Lines and branches that the tests reach.
 coverage: servers
 	$(BIN)/python -m pip install --quiet pytest-cov
-	$(BIN)/python -m pytest -n 2 --dist loadgroup --cov=sedna_metrics --cov-branch --cov-report=term-missing:skip-covered
+	$(BIN)/python -m pytest -n 2 --dist loadfile --cov=sedna_metrics --cov-branch --cov-report=term-missing:skip-covered
 
 bench: servers
 	$(BIN)/python -m pip install --quiet --editable ".[bench]"

@@ -20,8 +20,6 @@ from support import eventually, free_port
 
 from sedna_metrics.catalogue import ALL
 
-pytestmark = pytest.mark.xdist_group("proof")
-
 # Why a panel may have no data here. Each is: board (or *), part of the query, reason.
 WITHOUT_DATA = (
     ("system", "container_", "containers' CPU and memory come from kubelets, of which there are none"),

@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from trust.faults import CASES, COUNTED, places, run
 
-pytestmark = pytest.mark.xdist_group("faults")
 AT_ONCE = 4
 
 
