@@ -132,6 +132,13 @@ def test_the_time_of_the_last_push_is_that_of_one_that_arrived(pushing, gateway)
     assert value(worker, "sedna_metrics_last_push_timestamp_seconds") == arrived
 
 
+def test_no_password_of_a_netrc_file_is_sent(pushing, gateway, tmp_path, monkeypatch):
+    (tmp_path / "netrc").write_text("default login somebody password else\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    assert pushing().flush()
+    assert "authorization" not in gateway.requests[-1].headers
+
+
 @pytest.mark.parametrize("code", ["301 Moved Permanently", "302 Found", "307 Temporary Redirect"])
 def test_a_redirect_is_not_followed_and_names_where_it_leads(pushing, gateway, caplog, code):
     other = Gateway()
@@ -541,11 +548,12 @@ def test_a_named_folder_that_others_may_write_to_is_refused_with_the_reason(push
     assert "make it 0700" in caplog.text
 
 
-def test_a_folder_that_becomes_open_is_not_written_any_more(pushing, gateway, tmp_path):
+@pytest.mark.parametrize("mode", [0o777, 0o720, 0o702], ids=oct)
+def test_a_folder_that_becomes_open_is_not_written_any_more(pushing, gateway, tmp_path, mode):
     gateway.behaviour = answer("503 Service Unavailable")
     worker = pushing()
     assert worker.flush()
-    (tmp_path / "spool").chmod(0o777)
+    (tmp_path / "spool").chmod(mode)
     assert not worker.flush()
 
 
