@@ -81,7 +81,7 @@ else:
 
     def is_ascii(text):
         """As str.isascii()."""
-        return len(text) == len(text.encode("utf-8", "replace"))
+        return len(text) == len(text.encode("utf-8", "surrogatepass"))
 
 
 __all__ = ["ContextVar", "Protocol", "ThreadingHTTPServer", "cached_property", "is_ascii", "is_cancellation", "version"]

@@ -94,7 +94,7 @@ def run(interpreter: str, version: Version, constraints: Sequence[str] = (), fil
     subprocess.run([*install, *again, "sedna-metrics"], check=True)
     subprocess.run([*install, "sedna-metrics[test]", *constraints], check=True)
     # Not "python -m pytest", which puts the checkout first.
-    elsewhere = ("examples", "real_servers", "edge_agent", "chaos", "packaging", "stack_*")
+    elsewhere = ("examples", "real_servers", "edge_agent", "chaos", "packaging", "inject", "cluster", "stack_*")
     skipped = [
         "-n",
         "2",
