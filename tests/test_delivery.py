@@ -683,6 +683,22 @@ def test_old_groups_of_ours_are_pruned_and_others_are_not(start, pushgateway, ca
     eventually(lambda: [each["labels"]["job"] for each in requests.get(groups, timeout=5).json()["data"]] == ["theirs"])
 
 
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (["--pushgateway-url", "ftp://x"], 2, "pushgateway_url is 'ftp://x'"),
+        (["--prune-older-than", "1h"], 2, "--prune-older-than needs --pushgateway-url"),
+        (["--sd-dir", "/nowhere", "--pushgateway-url", "{gateway}"], 1, "cannot sweep /nowhere"),
+        (["--spool-dir", "/proc/spool", "--pushgateway-url", "{gateway}"], 1, "the spool is off or cannot be used"),
+        (["--prune-older-than", "1h", "--pushgateway-url", "{gateway}"], 1, "cannot prune: "),
+    ],
+)
+def test_flush_says_what_it_could_not_do(gateway, capsys, arguments, status, said):
+    gateway.behaviour = answer("503 Service Unavailable")
+    assert main(["flush", *(each.replace("{gateway}", gateway.url) for each in arguments)]) == status
+    assert said in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("age", ["7", "d7", "-1d", "1y", ""])
 def test_an_age_that_is_none_is_refused(age, capsys):
     with pytest.raises(SystemExit):
