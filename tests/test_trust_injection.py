@@ -270,6 +270,7 @@ def test_arguments_that_do_not_fit_are_the_callers_error(worker):
 )  # fmt: skip
 def test_a_worker_ends_where_an_inner_part_always_fails(gateway, tmp_path, mocker, owner, name):
     ways = {"export": "both", "pushgateway_url": gateway.url, "push_deadline": 0.3, "sd_dir": tmp_path}
+    ways["spool_dir"] = tmp_path / "spool"
     gateway.behaviour = answer("503 Service Unavailable")
     broken = mocker.patch.object(owner, name, side_effect=Injected)
     worker = sedna_metrics.start(environ={"JOB_NAME": "task"}, log="json", host="127.0.0.1", port=0, **ways)
