@@ -33,7 +33,7 @@ $(STAMP): setup.cfg pyproject.toml
 	@touch $@
 
 test: lint servers
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 	$(BIN)/python tests/versions.py
 
 # Real Sedna workers; SEDNA_LIB is a folder with Sedna's package: lib/ of a checkout of kubeedge/sedna.
@@ -70,7 +70,7 @@ lint: $(STAMP)
 # Lines and branches that the tests reach.
 coverage: servers
 	$(BIN)/python -m pip install --quiet pytest-cov
-	$(BIN)/python -m pytest -n 2 --dist loadgroup --cov=sedna_metrics --cov-branch --cov-report=term-missing:skip-covered
+	$(BIN)/python -m pytest -n 2 --dist loadfile --cov=sedna_metrics --cov-branch --cov-report=term-missing:skip-covered
 
 bench: servers
 	$(BIN)/python -m pip install --quiet --editable ".[bench]"
@@ -93,7 +93,7 @@ prometheus3: servers
 trust: servers
 	$(BIN)/python tests/trust
 	FUZZ_EXAMPLES=5000 $(BIN)/python -m pytest tests/test_trust_fuzz.py
-	EVERY_CALL=1 $(BIN)/python -m pytest tests/test_trust_injection.py
+	AT_LENGTH=1 $(BIN)/python -m pytest tests/test_chaos.py tests/test_edge_agent.py
 
 # Coverage-guided, on the parsers of our own; needs a Python that atheris has wheels for.
 fuzz: $(STAMP)

@@ -29,9 +29,9 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "tests")]
 import servers  # noqa: E402
 from cluster import cluster  # noqa: E402
-from conftest import eventually, free_port  # noqa: E402
 from dashboards import DASHBOARDS, filled  # noqa: E402
 from stack import Stack, demo  # noqa: E402
+from support import eventually, free_port  # noqa: E402
 
 OUTPUT = ROOT / "docs" / "pictures"
 RUNS = 3

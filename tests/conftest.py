@@ -1,25 +1,20 @@
 from __future__ import annotations
 
 import importlib
-import os
-import socket
-import subprocess
 import sys
-import time
 from pathlib import Path
 from types import ModuleType
 from typing import Callable, Dict, Iterator, List, Tuple
 
 import pytest
-import requests
 import servers
 import trustme
 from clocks import FakeClock
 from gateways import Gateway
+from support import Registry, Server, free_port, program, running_pushgateway
 
 import sedna_metrics
-from sedna_metrics import _runtime
-from sedna_metrics._worker import Worker
+from sedna_metrics import Worker
 
 _BUILDS = pytest.StashKey[Dict[str, servers.Build]]()
 
@@ -71,7 +66,7 @@ def clock() -> FakeClock:
 @pytest.fixture(autouse=True)
 def _no_worker_is_left_running() -> Iterator[None]:
     yield
-    left = _runtime.running()
+    left = sedna_metrics.running()
     if left is not None:
         left.close()
         pytest.fail("the test left a worker running")
@@ -83,8 +78,11 @@ def _spool_of_the_tests_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.fixture
-def start(clock: FakeClock, tmp_path: Path) -> Iterator[Callable[..., Worker]]:
-    """``start()`` with an environment of the test's own; nothing listens, nothing is logged unless asked for."""
+def start(request: pytest.FixtureRequest, clock: FakeClock, tmp_path: Path) -> Iterator[Callable[..., Worker]]:
+    """``start()`` with an environment of the test's own; nothing listens, nothing is logged unless asked for.
+
+    At the end it must not have caught a failure of the library's own, unless the test has the mark ``internal_errors``.
+    """
     workers: List[Worker] = []
 
     def start_(environ: Dict[str, str] | None = None, **arguments: object) -> Worker:
@@ -95,6 +93,7 @@ def start(clock: FakeClock, tmp_path: Path) -> Iterator[Callable[..., Worker]]:
             "process_metrics": "off",
             "clock": clock,
             "spool_dir": tmp_path / "spool",
+            "registry": Registry(),
             **arguments,
         }
         workers.append(sedna_metrics.start(environ=environ, **arguments))
@@ -103,76 +102,13 @@ def start(clock: FakeClock, tmp_path: Path) -> Iterator[Callable[..., Worker]]:
     yield start_
     for worker in workers:
         worker.close()
-        assert worker._boundary.errors() == 0, "something failed inside, and the boundary kept quiet about it"
+    caught = sum(worker.guard.errors() for worker in workers)
+    assert bool(caught) == bool(request.node.get_closest_marker("internal_errors")), f"{caught} failures were caught"
 
 
 @pytest.fixture
 def worker(start: Callable[..., Worker]) -> Worker:
     return start()
-
-
-def values(worker: Worker, name: str) -> Dict[object, float]:
-    """Samples of one name: value by own labels (a tuple of pairs, or nothing where there are none)."""
-    return {labels: value for (each, labels), value in worker._instruments.samples().items() if each == name}
-
-
-def value(worker: Worker, name: str, **labels: str) -> float | None:
-    """The value of one sample, or ``None``."""
-    return worker._instruments.samples().get((name, tuple(sorted(labels.items()))))
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def program(name: str) -> str:
-    """Path of a real server; without one the test is skipped, or fails where CI=true."""
-    found = servers.find(name)
-    if found is None:
-        reason = f"{name} is neither on PATH nor unpacked by tests/servers.py"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    return found
-
-
-class Server:
-    """A server's process and where it answers; made, it is ready. A context manager closes it."""
-
-    def __init__(self, command: List[str], port: int, log: Path, ready: str = "/-/ready", seconds: float = 30) -> None:
-        self.url = f"http://127.0.0.1:{port}"
-        with log.open("w") as output:
-            self._process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
-        deadline = time.monotonic() + seconds
-        while True:
-            try:
-                if requests.get(self.url + ready, timeout=2).ok:
-                    return
-            except requests.ConnectionError:
-                pass
-            if time.monotonic() > deadline or self._process.poll() is not None:
-                self.close()
-                raise AssertionError(f"{command[0]} does not get ready: {log.read_text()[-2000:]}")
-            time.sleep(0.05)
-
-    def close(self) -> None:
-        self._process.terminate()
-        self._process.wait(30)
-
-    def __enter__(self) -> Server:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-
-def running_pushgateway(folder: Path) -> Server:
-    """A real Pushgateway; its log is in the folder."""
-    port = free_port()
-    command = [program("prometheus-pushgateway"), f"--web.listen-address=127.0.0.1:{port}", "--persistence.file="]
-    return Server(command, port, folder / "pushgateway.log")
 
 
 @pytest.fixture
@@ -222,18 +158,6 @@ def prometheus(tmp_path: Path) -> Iterator[Callable[[str], Server]]:
     yield start_
     for server in started:
         server.close()
-
-
-def eventually(check: Callable[[], object], seconds: float = 20) -> object:
-    """What ``check`` gives as soon as it is true."""
-    deadline = time.monotonic() + seconds
-    while True:
-        result = check()
-        if result:
-            return result
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not within {seconds} s: {check}")
-        time.sleep(0.1)
 
 
 @pytest.fixture

@@ -15,10 +15,10 @@ import time
 import pytest
 import servers
 import yaml
-from conftest import Server, eventually, free_port
 from dashboards import filled, queries
 from stack import Stack, demo, query
 from stackgen.rules import RECORDINGS
+from support import Server, eventually, free_port
 
 import sedna_metrics
 from sedna_metrics.stack import export

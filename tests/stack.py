@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 import requests
 import yaml
-from conftest import Server, eventually, free_port, program, running_pushgateway
+from support import Server, eventually, free_port, program, running_pushgateway
 
-from sedna_metrics._exporters import _target_labels
 from sedna_metrics.exposition.discovery import Target
 from sedna_metrics.identity import WorkerIdentity
 from sedna_metrics.stack import export
@@ -60,7 +59,8 @@ class Stack:
         """Until Prometheus scrapes where its workers will be: it may take 10 s to notice, longer than they live."""
         for name, port in (("edgeworker-demo", self.ports[1]), ("cloudworker-demo", self.ports[2])):
             environ = {"NAMESPACE": "demo", "SERVICE_NAME": "digits-joint-inference", "WORKER_NAME": name}
-            labels = _target_labels(WorkerIdentity.from_env(environ, "host"))
+            identity = WorkerIdentity.from_env(environ, "host")
+            labels = {label: getattr(identity, label) for label in ("namespace", "node", "kind", "worker_type")}
             self._targets_kept.append(Target(self.targets, f"127.0.0.1:{port}", labels))
         eventually(lambda: len(self.query('up{job="sedna-edge-workers"}')) == len(self._targets_kept), 60)
 

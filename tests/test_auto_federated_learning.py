@@ -6,7 +6,7 @@ import asyncio
 import inspect
 
 import pytest
-from conftest import value, values
+from support import value, values
 
 import sedna_metrics
 

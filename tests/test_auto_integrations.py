@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from conftest import value, values
 from frameworks import standins
+from support import value, values
 
 import sedna_metrics
 

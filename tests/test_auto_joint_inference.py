@@ -6,7 +6,7 @@ import threading
 
 import numpy as np
 import pytest
-from conftest import value
+from support import samples, value
 
 import sedna_metrics
 
@@ -46,7 +46,7 @@ def expect(worker, **given):
 def test_series_are_there_before_the_first_sample(module):
     module.JointInference(Estimator())
     expect(module.worker)
-    (labels,) = [dict(labels) for name, labels in module.worker._instruments.samples() if name == "sedna_worker_info"]
+    (labels,) = [dict(labels) for name, labels in samples(module.worker) if name == "sedna_worker_info"]
     assert (labels["kind"], labels["worker_type"]) == ("jointinferenceservice", "edge")
     assert module.worker.identity.task == "helmet"
     assert value(module.worker, "sedna_served_inferences_total") is None

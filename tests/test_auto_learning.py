@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from conftest import value, values
+from support import value, values
 
 import sedna_metrics
 from sedna_metrics.auto._reports import loss_of, scores_of

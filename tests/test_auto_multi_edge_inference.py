@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from conftest import value, values
+from support import value, values
 
 import sedna_metrics
 

@@ -154,7 +154,7 @@ import atexit, sedna_metrics
 worker = sedna_metrics.running()
 print(worker.identity.task, worker.settings.export, worker.settings.port, worker.settings.push_interval)
 def tell():
-    print([value for (name, _), value in worker._instruments.samples().items() if "last_success" in name])
+    print([s.value for family in worker.registry.collect() for s in family.samples if "last_success" in s.name])
 atexit.register(tell)
 """
 

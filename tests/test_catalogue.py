@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from conftest import values
+from support import everything, samples, values
 
 from sedna_metrics.catalogue import ALL, BY_NAME, Metric
 
@@ -97,44 +97,12 @@ def test_an_unsound_declaration_is_refused(declaration):
         Metric(description="Things.", **declaration)
 
 
-def everything(worker):
-    """One worker that does whatever the public API lets it do."""
-    ji, il = worker.joint_inference, worker.incremental_learning
-    fl, ll = worker.federated_learning, worker.lifelong_learning
-    for observation in (ji.edge_inference, ji.cloud_inference, ji.serve, il.inference):
-        with observation():
-            pass
-    ji.hard_sample()
-    il.hard_sample()
-    ll.unseen_sample()
-    ll.known_tasks(3)
-    ll.task_samples(100)
-    il.iteration(2)
-    with il.training(samples=10, epochs=1) as training:
-        for _ in training.epochs():
-            for _ in training.steps([1]):
-                training.loss(0.5)
-        training.output_model("/model")
-    with il.evaluation(samples=5) as evaluation:
-        for _ in evaluation.track([1, 2]):
-            pass
-        evaluation.new_model("/new", precision=0.9)
-        evaluation.old_model("/old", precision=0.8)
-    with il.deployment("/new"):
-        pass
-    with fl.training(samples=3, epochs=2) as training, training.epoch(), fl.waiting():
-        training.loss(0.25)
-    with fl.aggregation() as aggregation:
-        aggregation.update("node", 3)
-    fl.train_nodes(["node"])
-
-
 def test_every_declared_metric_is_reachable_from_the_public_api(gateway, start):
     worker = start(export="both", port=0, host="127.0.0.1", pushgateway_url=gateway.url)
     everything(worker)
     worker.success()
     assert worker.flush()
-    seen = {name for name, _ in worker._instruments.samples()}
+    seen = {name for name, _ in samples(worker)}
     declared = {metric.name + ("_count" if metric.type == "histogram" else "") for metric in ALL}
     assert declared - seen == set()
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 import requests
-from conftest import value
 from prometheus_client.parser import text_string_to_metric_families
+from support import value
 
 import sedna_metrics
 

@@ -14,10 +14,7 @@ import yaml
 from sedna_metrics import inject
 from sedna_metrics.cli import main
 
-pytestmark = [
-    pytest.mark.skipif(bool(controlplane.missing()), reason="make test-cluster builds a control plane"),
-    pytest.mark.xdist_group("cluster"),
-]
+pytestmark = [pytest.mark.skipif(bool(controlplane.missing()), reason="make test-cluster builds a control plane")]
 
 
 @pytest.fixture(scope="module")

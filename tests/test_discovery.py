@@ -9,7 +9,7 @@ import sys
 
 import pytest
 import requests
-from conftest import eventually
+from support import eventually
 
 from sedna_metrics.cli import main
 from sedna_metrics.exposition.discovery import Target, sweep

@@ -17,7 +17,7 @@ import oldwheel
 import pytest
 import requests
 import yaml
-from conftest import program
+from support import program
 
 from sedna_metrics.catalogue import ALL, log
 from sedna_metrics.cli import _doctor, main

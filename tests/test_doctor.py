@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 import requests
-from conftest import free_port
 from gateways import answer
+from support import free_port
 
 from sedna_metrics.cli import _doctor, main
 from sedna_metrics.exposition.spool import Spool

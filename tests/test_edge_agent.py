@@ -1,4 +1,4 @@
-"""The shipped configuration of an agent on the edge node: a cloud that is away for a minute leaves no gap."""
+"""The shipped configuration of an agent on the edge node: a cloud that is away for a while leaves no gap."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import threading
 import time
 
 import requests
-from conftest import Server, eventually, free_port, program
+from support import AT_LENGTH, Server, eventually, free_port, program
 
 from sedna_metrics.stack._export import FILES as STACK
 
 CONFIGURATION = STACK / "prometheus" / "edge-agent.yml"
-AWAY_SECONDS = 60
+AWAY_SECONDS = 60 if AT_LENGTH else 6
 
 
-def test_a_cloud_that_is_away_for_a_minute_leaves_no_gap(start, tmp_path):
+def test_a_cloud_that_is_away_leaves_no_gap(start, tmp_path):
     cloud_port = free_port()
     shipped = CONFIGURATION.read_text()
     configuration = shipped
@@ -83,6 +83,6 @@ def test_a_cloud_that_is_away_for_a_minute_leaves_no_gap(start, tmp_path):
     gaps = [later - earlier for (earlier, _), (later, _) in zip(seen, seen[1:])]
     assert seen[0][0] < began
     assert seen[-1][0] > back
-    assert max(gaps) < 1.9, "one sample a second, the minute included"
+    assert max(gaps) < 1.9, "one sample a second, while the cloud was away too"
     values = [value for _, value in seen]
     assert values == sorted(values)

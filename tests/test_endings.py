@@ -12,13 +12,14 @@ import time
 
 import gateways
 import pytest
-from conftest import eventually
+from support import eventually
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals are POSIX'")
 
 PRELUDE = """
 import os, signal, sys, threading, time
-signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests themselves may run under nohup
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup has it ignored, and a shell's background SIGINT
+signal.signal(signal.SIGINT, signal.default_int_handler)
 def begin():
     import sedna_metrics
     worker = sedna_metrics.start(export="push", push_interval=60, log="off")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import program
+from support import program
 
 from sedna_metrics.settings import TABLE
 

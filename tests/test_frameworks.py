@@ -14,8 +14,8 @@ import sys
 
 import pytest
 import requests
-from conftest import eventually, value, values
 from frameworks import real, standins
+from support import eventually, value, values
 
 import sedna_metrics
 from sedna_metrics import integrations

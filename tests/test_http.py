@@ -86,20 +86,23 @@ def test_it_listens_on_ipv6_too(start):
     assert requests.get(worker.url, timeout=5).ok
 
 
+@pytest.mark.internal_errors
 def test_a_collector_of_the_users_that_raises_does_not_take_ours_down(start):
     class Broken:
+        def describe(self):
+            return []
+
         def collect(self):
             raise RuntimeError("broken")
 
     registry = CollectorRegistry()
     worker = start(registry=registry, export="pull", host="127.0.0.1", port=0)
-    registry._collector_to_names[Broken()] = []
+    registry.register(Broken())
     for accept in ("text/plain", "application/openmetrics-text; version=1.0.0"):
         response = requests.get(worker.url, headers={"Accept": accept}, timeout=5)
         assert response.status_code == 200
         assert "sedna_worker_info" in response.text
-    assert worker._boundary.errors() == 2
-    worker._boundary._errors = 0  # seen, and meant
+    assert worker.guard.errors() == 2
 
 
 # Hostile and slow clients.
@@ -156,7 +159,7 @@ def test_an_endless_head_is_cut_off(worker, head):
             said = b""
     assert not said.startswith(b"HTTP/1.1 200")
     assert requests.get(worker.url, timeout=5).ok
-    assert worker._boundary.errors() == 0
+    assert worker.guard.errors() == 0
 
 
 @pytest.mark.parametrize(
@@ -194,7 +197,7 @@ def test_rubbish_harms_nothing(worker, rubbish):
     with connect(worker) as connection:
         connection.sendall(rubbish)
     assert requests.get(worker.url, timeout=5).ok
-    assert worker._boundary.errors() == 0
+    assert worker.guard.errors() == 0
 
 
 def test_without_a_file_descriptor_it_does_not_spin_and_comes_back(worker):
@@ -241,7 +244,7 @@ def test_tls_and_client_certificates(start, authority):
     with connect(worker) as plain:  # a client that never shakes hands does not keep others out
         assert requests.get(url, cert=str(authority / "client.pem"), **trusted).ok
         plain.sendall(b"GET /metrics HTTP/1.1\r\n\r\n")
-    assert worker._boundary.errors() == 0
+    assert worker.guard.errors() == 0
 
 
 def test_basic_auth(start, tmp_path):

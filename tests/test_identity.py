@@ -20,6 +20,13 @@ def identity(hostname="host", program="/app/train.py", **environ):
         ({"WORKER_NAME": "eval-worker-x1"}, "incrementallearningjob", "eval", "host"),
         ({"WORKER_NAME": "inferworker-x1"}, "incrementallearningjob", "inference", "host"),
         ({"WORKER_NAME": "train-worker-x1", "KB_SERVER": "http://kb"}, "lifelonglearningjob", "train", "host"),
+        ({"WORKER_NAME": "inferworker-x1", "MODEL_URLS": "/a;/b"}, "lifelonglearningjob", "inference", "host"),
+        (
+            {"WORKER_NAME": "inferworker-x1", "MODEL_URLS": "/a;/b", "MODEL_URL": "/a"},
+            "incrementallearningjob",
+            "inference",
+            "host",
+        ),
         ({"WORKER_NAME": "aggworker-x1"}, "federatedlearningjob", "aggregation", "unknown"),
         ({"WORKER_NAME": "trainworker-x1"}, "federatedlearningjob", "train", "host"),
         ({"WORKER_NAME": "userworker-x1"}, "objectsearchservice", "user", "unknown"),
@@ -69,6 +76,25 @@ def test_the_next_run_of_a_role_on_its_node_has_the_last_ones_group():
     two = identity(hostname="edge", JOB_NAME="il", WORKER_NAME="train-worker-bbbbb").grouping_key()
     assert one == two
     assert one["job"] == "sedna-worker"
+
+
+@pytest.mark.parametrize(
+    ("environ", "instance", "is_replicated"),
+    [
+        ({"WORKER_NAME": "edgeworker-x1", "NODE_NAME": "edge7"}, "host", True),
+        ({"WORKER_NAME": "cloudworker-x1"}, "host", True),
+        ({"WORKER_NAME": "inferworker-x1", "NODE_NAME": "edge7"}, "edge7", False),
+        ({"WORKER_NAME": "train-worker-x1", "NODE_NAME": "edge7"}, "edge7", False),
+        ({"WORKER_NAME": "trainworker-x1", "NODE_NAME": "edge7", "DATASET_NAME": "one"}, "edge7:one", False),
+        ({"WORKER_NAME": "aggworker-x1"}, "unknown", False),  # not the pod's name, which is new with each run
+        ({"WORKER_NAME": "ab1c2"}, "host", False),
+    ],
+)
+def test_replicas_of_a_service_have_an_instance_each_and_other_workers_that_of_their_node(
+    environ, instance, is_replicated
+):
+    found = identity(**environ)
+    assert (found.grouping_key()["instance"], found.is_replicated) == (instance, is_replicated)
 
 
 @pytest.mark.parametrize("hostile", ["a\nb", 'quo"te', "x" * 10_000, "bad\udcff", "\udc80" * 3, "ünï"])

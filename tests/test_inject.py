@@ -21,8 +21,6 @@ from sedna_metrics import inject
 from sedna_metrics.cli import main
 from sedna_metrics.inject import bundle
 
-pytestmark = pytest.mark.xdist_group("inject")
-
 HERE = Path(__file__).parent
 RESOURCES = sorted((HERE / "sedna_resources").glob("*job.yaml")) + sorted(
     (HERE / "sedna_resources").glob("*service.yaml")

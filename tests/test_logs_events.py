@@ -8,7 +8,7 @@ import logging
 import sys
 
 import pytest
-from conftest import value
+from support import value
 
 from sedna_metrics.catalogue import log as contract
 

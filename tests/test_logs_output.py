@@ -10,6 +10,7 @@ import subprocess
 import sys
 
 import pytest
+from support import samples
 
 from sedna_metrics.logs import configure_logging
 
@@ -175,4 +176,4 @@ def test_the_worker_exposes_how_many_records_were_dropped(start, mocker):
     worker = start(log="json")
     stream.close()
     LOGGER.info("lost")
-    assert worker._instruments.samples()["sedna_metrics_log_records_dropped_total", ()] == 1
+    assert samples(worker)["sedna_metrics_log_records_dropped_total", ()] == 1

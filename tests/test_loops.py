@@ -16,7 +16,7 @@ from decimal import Decimal
 import numpy as np
 import pytest
 import requests
-from conftest import eventually, value, values
+from support import eventually, samples, value, values
 
 import sedna_metrics
 
@@ -269,7 +269,7 @@ def test_a_duration_that_is_not_a_number_is_rejected(worker, odd):
     assert step_count(worker) == 2
     assert value(worker, "sedna_training_step_duration_seconds_sum") == 1
     assert value(worker, "sedna_metrics_rejected_values_total") == 1
-    assert all(number == number for number in worker._instruments.samples().values())
+    assert all(number == number for number in samples(worker).values())
 
 
 def test_batches_that_raise_are_a_training_that_failed_and_the_error_is_the_users(worker):

@@ -13,8 +13,6 @@ import pytest
 import sedna_metrics
 from sedna_metrics.stack._export import FILES
 
-pytestmark = pytest.mark.xdist_group("build")
-
 ROOT = Path(__file__).resolve().parent.parent
 MOST_BYTES = 400_000
 """It goes into other people's images."""

@@ -57,6 +57,18 @@ def test_going_back_starts_the_estimate_anew(clock):
     assert progress.remaining_seconds() == pytest.approx(28)
 
 
+def test_a_clock_that_goes_back_starts_the_estimate_anew(clock, mocker):
+    progress = Progress(clock, 10)
+    clock.advance(100)
+    progress.update(5)
+    mocker.patch.object(clock, "monotonic", return_value=1.0)
+    progress.update(6)
+    assert progress.remaining_seconds() is None
+    clock.monotonic.return_value = 3.0
+    progress.update(7)
+    assert progress.remaining_seconds() == pytest.approx(6)
+
+
 @given(st.lists(st.tuples(st.floats(0, 1e9), st.floats(0, 1e6)), max_size=30), st.floats(0, 1e6))
 def test_it_is_never_negative_and_never_nan(steps, total):
     clock = FakeClock()

@@ -8,8 +8,8 @@ import textwrap
 
 import pytest
 import requests
-from conftest import eventually
 from prometheus_client.parser import text_string_to_metric_families
+from support import eventually
 
 from sedna_metrics.exposition.pushgateway import group_path
 

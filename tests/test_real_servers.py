@@ -6,11 +6,10 @@ import subprocess
 
 import pytest
 import requests
-from conftest import eventually, program
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
-from test_catalogue import everything
+from support import eventually, everything, program
 
 
 def query(prometheus, expression):

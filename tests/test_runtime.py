@@ -10,8 +10,8 @@ import threading
 
 import pytest
 import requests
-from conftest import value
 from prometheus_client import CollectorRegistry, Counter, generate_latest
+from support import samples, value
 
 import sedna_metrics
 from sedna_metrics import RegistryConflictError, SettingError, _runtime
@@ -96,7 +96,7 @@ def test_success_is_noted_only_if_the_body_ended_well(start, clock):
 def test_the_class_in_use_tells_the_kind_where_the_name_does_not(start):
     worker = start({"WORKER_NAME": "ab1c2"})
     worker.federated_learning  # noqa: B018
-    (labels,) = [dict(labels) for (name, labels) in worker._instruments.samples() if name == "sedna_worker_info"]
+    (labels,) = [dict(labels) for (name, labels) in samples(worker) if name == "sedna_worker_info"]
     assert labels["kind"] == "federatedlearningjob"
     assert labels["version"] == sedna_metrics.__version__
 

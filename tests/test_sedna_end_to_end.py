@@ -21,8 +21,8 @@ from typing import Dict, List, Optional
 
 import pytest
 import requests
-from conftest import eventually, free_port
 from prometheus_client.parser import text_string_to_metric_families
+from support import eventually, free_port
 
 SEDNA_LIB = os.environ.get("SEDNA_LIB", "")
 WORKERS = Path(__file__).parent / "sedna_workers"

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import program
+from support import program
 
 from sedna_metrics.cli import main
 from sedna_metrics.stack import check, export

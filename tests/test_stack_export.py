@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 import yaml
-from conftest import program
+from support import program
 
 from sedna_metrics.cli import main
 from sedna_metrics.stack import ADDRESSES, ForeignFiles, export

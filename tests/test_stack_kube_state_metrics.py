@@ -7,8 +7,8 @@ import re
 
 import pytest
 from cluster import RESOURCES, cluster as running_cluster
-from conftest import eventually, free_port
 from stackgen.kube_state_metrics import RULES
+from support import eventually, free_port
 
 from sedna_metrics.stack import export
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 import requests
-from conftest import Server, eventually, free_port
 from dashboards import filled, queries
+from support import Server, eventually, free_port
 
 from sedna_metrics.stack import export
 

@@ -10,8 +10,8 @@ import subprocess
 import pytest
 import requests
 import yaml
-from conftest import Server, free_port, program
 from stackgen.kube_state_metrics import POD_LABELS, RULES
+from support import Server, free_port, program
 
 from sedna_metrics.stack import export
 from sedna_metrics.stack._export import FILES

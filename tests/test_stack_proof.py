@@ -13,14 +13,12 @@ import time
 import pytest
 import requests
 from cluster import cluster as running_cluster
-from conftest import eventually, free_port
 from dashboards import filled, queries
 from stack import Stack, demo
 from stackgen.rules import ALERTS, RECORDINGS
+from support import eventually, free_port
 
 from sedna_metrics.catalogue import ALL
-
-pytestmark = pytest.mark.xdist_group("proof")
 
 # Why a panel may have no data here. Each is: board (or *), part of the query, reason.
 WITHOUT_DATA = (

@@ -7,8 +7,8 @@ import math
 
 import numpy as np
 import pytest
-from conftest import value, values
 from prometheus_client.parser import text_string_to_metric_families as parse_text
+from support import value, values
 
 
 def test_joint_inference_counts_what_happened(worker):
@@ -125,6 +125,18 @@ def test_an_epoch_that_is_left_is_not_done(worker, clock):
             if epoch == 2:
                 break
         assert value(worker, "sedna_training_remaining_seconds") == pytest.approx(8)
+
+
+def test_of_a_training_that_failed_nothing_says_when_it_would_have_ended(worker, clock):
+    with pytest.raises(RuntimeError), worker.incremental_learning.training(epochs=4) as training:  # noqa: PT012
+        with training.epoch(0):
+            clock.advance(10)
+        assert value(worker, "sedna_training_estimated_completion_timestamp_seconds") == pytest.approx(
+            clock.time() + 30
+        )
+        raise RuntimeError
+    assert value(worker, "sedna_training_remaining_seconds") is None
+    assert value(worker, "sedna_training_estimated_completion_timestamp_seconds") is None
 
 
 def test_training_that_raises_has_failed_and_the_exception_is_the_users(worker):

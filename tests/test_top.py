@@ -14,8 +14,8 @@ import time
 
 import pytest
 import requests
-from conftest import free_port
 from gateways import answer, nonsense, trickle
+from support import free_port
 
 from sedna_metrics.cli import _top, main
 from sedna_metrics.cli._top import Access, Watch, read, targets

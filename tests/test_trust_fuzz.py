@@ -9,9 +9,9 @@ import subprocess
 
 import pytest
 import requests
-from conftest import program
 from hypothesis import HealthCheck, given, settings as hypothesis_settings, strategies as st
 from prometheus_client.parser import text_string_to_metric_families as parse_text
+from support import program, samples
 
 import sedna_metrics
 from sedna_metrics import settings as settings_module
@@ -87,7 +87,7 @@ def test_whatever_is_exposed_is_read_back(tmp_path, pairs, url):
             for family in parse_text(text)
             for sample in family.samples
         }
-        for (name, labels), value in worker._instruments.samples().items():
+        for (name, labels), value in samples(worker).items():
             full = tuple(sorted([*labels, ("task", "a"), ("worker", "b")]))
             assert read[name, full] == value or value != value, name
 

@@ -9,7 +9,7 @@ import sys
 import zlib
 
 import pytest
-from conftest import free_port
+from support import free_port
 
 from sedna_metrics.exposition.spool import Spool
 

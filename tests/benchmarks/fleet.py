@@ -21,7 +21,7 @@ import sedna_metrics
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import servers
-from conftest import Server, eventually, free_port
+from support import Server, eventually, free_port
 
 INTERVAL_SECONDS = 5
 COUNTS = (1, 10, 100, 1000)

@@ -14,7 +14,7 @@ from typing import Dict, List
 ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
-from conftest import running_pushgateway  # noqa: E402
+from support import running_pushgateway  # noqa: E402
 
 import sedna_metrics  # noqa: E402
 from trust import load  # noqa: E402
@@ -34,7 +34,9 @@ def faults() -> List[str]:
         ]
         for case, (ours, control) in jobs:
             seen, expected = ours.result(), control.result()
-            is_same = seen["results"] == expected["results"] and seen["status"] == expected["status"]
+            is_same = seen["results"] == expected["results"] and seen["status"] == expected["status"] == case.status
+            if seen["is_hit"] != case.is_hit:
+                raise RuntimeError(f"{case.group}: {case.name}: the library did not run into the fault")
             counted = {series: (seen["counted"] or {}).get(series) for series in COUNTED} == COUNTED
             rows.setdefault(case.group, []).append(
                 f"| {case.group} | {case.name} | {'the same' if is_same else '**DIFFERENT**'} | {seen['status']} "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -38,22 +39,39 @@ class Case:
     end: str = ""
     options: Tuple[str, ...] = ()
     """Of the interpreter."""
+    status: int = 0
+    """How the process ends without the library."""
+    is_hit: bool = False
+    """Whether the fault notes that the library ran into it."""
     counts: bool = True
     """Whether everything has to be counted. Without it the fault takes away what counting rests on."""
 
 
 def _case(group: str, name: str, environ: Mapping[str, str] = {}, **more: Any) -> Case:
-    return Case(group, name, tuple(environ.items()), **more)
+    is_hit = "hit()" in more.get("before", "") + more.get("after", "")
+    return Case(group, name, tuple(environ.items()), is_hit=is_hit, **more)
 
 
 def _patched(target: str, body: str) -> str:
     """Code that puts a function in the place of another."""
     module = target.rpartition(".")[0]
-    return f"import {module.split('.')[0]}\ndef _fault(*a, **k):\n    {body}\n{target} = _fault\n"
+    return f"import {module.split('.')[0]}\ndef _fault(*a, **k):\n    hit(); {body}\n{target} = _fault\n"
+
+
+def _missing(package: str) -> str:
+    """Code after which a package cannot be imported."""
+    return (
+        "import sys\nclass Without:\n    others = list(sys.meta_path)\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        f"        if name.split('.')[0] == {package!r}: hit(); return None\n"
+        "        return next(filter(None, (each.find_spec(name, path, target) for each in self.others)), None)\n"
+        "sys.meta_path[:] = [Without()]\n"
+    )
 
 
 PUSHING = {"SEDNA_METRICS_EXPORT": "push", "SEDNA_METRICS_PUSH_DEADLINE": "1", "SEDNA_METRICS_PUSH_TIMEOUT": "0.5"}
 _TO = "SEDNA_METRICS_PUSHGATEWAY_URL"
+SPOOLING = {**PUSHING, _TO: "http://127.0.0.1:9", "WORKER_NAME": "train-worker-x2x5q"}
 _NO_SPACE = "raise OSError(28, 'No space left on device')"
 
 CASES: List[Case] = [
@@ -76,11 +94,11 @@ CASES: List[Case] = [
         }.items()
     ),
     _case("network", "no sockets at all", {**PUSHING, _TO: "http://127.0.0.1:9"}, after=_patched("socket.socket.connect", "raise OSError(101, 'unreachable')")),
-    _case("disk", "the spool is a file", {**PUSHING, _TO: "http://127.0.0.1:9", "SEDNA_METRICS_SPOOL_DIR": "{file}"}),
-    _case("disk", "the spool lies where nothing can be made", {**PUSHING, _TO: "http://127.0.0.1:9", "SEDNA_METRICS_SPOOL_DIR": "/proc/spool"}),
-    _case("disk", "full, for the spool", {**PUSHING, _TO: "http://127.0.0.1:9"}, after=_patched("os.write", _NO_SPACE)),
-    _case("disk", "no rename", {**PUSHING, _TO: "http://127.0.0.1:9"}, after=_patched("os.replace", "raise OSError(30, 'Read-only file system')")),
-    _case("disk", "no sync", {**PUSHING, _TO: "http://127.0.0.1:9"}, after=_patched("os.fsync", "raise OSError(5, 'Input/output error')")),
+    _case("disk", "the spool is a file", {**SPOOLING, "SEDNA_METRICS_SPOOL_DIR": "{file}"}),
+    _case("disk", "the spool lies where nothing can be made", {**SPOOLING, "SEDNA_METRICS_SPOOL_DIR": "/proc/spool"}),
+    _case("disk", "full, for the spool", SPOOLING, after=_patched("os.fdopen", _NO_SPACE)),
+    _case("disk", "no rename", SPOOLING, after=_patched("os.replace", "raise OSError(30, 'Read-only file system')")),
+    _case("disk", "no sync", SPOOLING, after=_patched("os.fsync", "raise OSError(5, 'Input/output error')")),
     _case("disk", "the file_sd folder is a file", {"SEDNA_METRICS_SD_DIR": "{file}"}),
     _case("disk", "stdout is full", {"SEDNA_METRICS_LOG": "json"}, before="import os; os.dup2(os.open('/dev/full', os.O_WRONLY), 1)"),
     _case("disk", "stdout is closed", {"SEDNA_METRICS_LOG": "json"}, before="import os; os.close(1)"),
@@ -88,41 +106,39 @@ CASES: List[Case] = [
     _case("port", "all are taken", {"SEDNA_METRICS_PORT": "{taken}"}),
     _case("port", "no sockets to listen on", before=_patched("socket.socket.listen", "raise OSError(24, 'Too many open files')")),
     _case("port", "no accept", after=_patched("socket.socket.accept", "raise OSError(24, 'Too many open files')")),
-    _case("clock", "time goes backwards", after="import time\n_t = [2e9]\ndef _fault():\n    _t[0] -= 60\n    return _t[0]\ntime.time = _fault"),
-    _case("clock", "time stands still", after=_patched("time.time", "return 1.7e9")),
-    _case("clock", "time leaps a year", after="import time\n_t = [2e9]\ndef _fault():\n    _t[0] += 3e7\n    return _t[0]\ntime.time = _fault"),
-    _case("clock", "time is before 1970", after=_patched("time.time", "return -1.0")),
+    _case("clock", "time goes backwards", before="_t = [2e9]\n" + _patched("time.time", "_t[0] -= 60; return _t[0]")),
+    _case("clock", "time stands still", before=_patched("time.time", "return 1.7e9")),
+    _case("clock", "time leaps a year", before="_t = [2e9]\n" + _patched("time.time", "_t[0] += 3e7; return _t[0]")),
+    _case("clock", "time is before 1970", before=_patched("time.time", "return -1.0")),
     _case("clock", "the monotonic clock stands still", before=_patched("time.monotonic", "return 5.0")),
     _case("clock", "the performance counter stands still", before=_patched("time.perf_counter", "return 5.0")),
-    _case("clock", "the performance counter goes backwards", before="import time\n_t = [1e6]\ndef _fault():\n    _t[0] -= 1\n    return _t[0]\ntime.perf_counter = _fault"),
-    _case("memory", "none for the log", {"SEDNA_METRICS_LOG": "json"}, after=_patched("json.dumps", "raise MemoryError") + "import json.encoder\n", counts=False, end="import json, importlib; importlib.reload(json)"),
+    _case("clock", "the performance counter goes backwards", before="_t = [1e6]\n" + _patched("time.perf_counter", "_t[0] -= 1; return _t[0]")),
+    _case("memory", "none for the log", {"SEDNA_METRICS_LOG": "json"}, before=_missing("orjson") + _patched("json.JSONEncoder.encode", "raise MemoryError"), counts=False),
     _case("memory", "few open files", before="import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (24, 24))"),
     _case("threads", "none can be started", {**PUSHING, _TO: "http://{gateway}"}, before=_patched("threading.Thread.start", "raise RuntimeError(\"can't start new thread\")")),
     _case("threads", "none for /metrics and the log", {"SEDNA_METRICS_LOG": "json"}, before=_patched("threading.Thread.start", "raise RuntimeError(\"can't start new thread\")")),
-    *(
-        _case("imports", f"{name} is missing", {"SEDNA_METRICS_LOG": "json"}, before=f"import sys; sys.modules[{name!r}] = None")
-        for name in ("numpy", "orjson", "rich", "multiprocessing", "sedna", "uvicorn", "requests")
-    ),
+    _case("imports", "orjson is missing", {"SEDNA_METRICS_LOG": "json"}, before=_missing("orjson")),
+    _case("imports", "requests is missing", {**PUSHING, _TO: "http://{gateway}"}, before=_missing("requests")),
     _case("imports", "an import hook of the worker's raises", before="import sys\nclass F:\n    def find_spec(self, name, path=None, target=None):\n        if name == 'sedna': raise OSError\nsys.meta_path.insert(0, F())"),
     _case("shutdown", "an exit function infers", end="import atexit; atexit.register(lambda: note('late', infer(2)))"),
     _case("shutdown", "an object's end infers", end="class D:\n    def __del__(self): infer(2)\nimport builtins; builtins.d = D()"),
     _case("shutdown", "a daemon thread infers for ever", end="import threading\ndef f():\n    while True: infer(2)\nthreading.Thread(target=f, daemon=True).start()"),
-    _case("shutdown", "os._exit", end="import os; os._exit(7)"),
-    _case("shutdown", "sys.exit with a status", end="sys.exit(3)"),
-    _case("shutdown", "sys.exit with a text", end="sys.exit('why')"),
-    _case("shutdown", "an exception that nobody catches", end="raise ValueError('bad')"),
-    _case("shutdown", "an exception that cannot be printed", end="class E(Exception):\n    def __str__(self): raise RuntimeError\nraise E()"),
-    _case("shutdown", "an exit within an inference", end="import sys\nwith ji.edge_inference(): sys.exit(4)"),
-    _case("shutdown", "abort", end="import os; os.abort()"),
+    _case("shutdown", "os._exit", status=7, end="import os; os._exit(7)"),
+    _case("shutdown", "sys.exit with a status", status=3, end="sys.exit(3)"),
+    _case("shutdown", "sys.exit with a text", status=1, end="sys.exit('why')"),
+    _case("shutdown", "an exception that nobody catches", status=1, end="raise ValueError('bad')"),
+    _case("shutdown", "an exception that cannot be printed", status=1, end="class E(Exception):\n    def __str__(self): raise RuntimeError\nraise E()"),
+    _case("shutdown", "an exit within an inference", status=4, end="import sys\nwith ji.edge_inference(): sys.exit(4)"),
+    _case("shutdown", "abort", status=-signal.SIGABRT, end="import os; os.abort()"),
     _case("recursion", "a function that calls itself for ever", end="@ji.edge_inference\ndef f(n): return f(n + 1)\ntry: f(0)\nexcept RecursionError as e: note('deep', type(e))"),
     _case("recursion", "at the limit", end="import sys\n@ji.edge_inference\ndef f(n): return 0 if n == 0 else 1 + f(n - 1)\nsys.setrecursionlimit(5000); note('depth', f(1500))"),
     *(
-        _case("signals", f"{name} with nobody's handler", {**PUSHING, _TO: "http://{gateway}"}, end=f"import os, signal; os.kill(os.getpid(), signal.{name})")
+        _case("signals", f"{name} with nobody's handler", {**PUSHING, _TO: "http://{gateway}"}, status=-getattr(signal, name), end=f"import os, signal; os.kill(os.getpid(), signal.{name})")
         for name in ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGKILL")
     ),
     _case("signals", "a handler that infers, a thousand times", after="import signal\nsignal.signal(signal.SIGALRM, lambda *_: infer(1))\nsignal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)", end="signal.setitimer(signal.ITIMER_REAL, 0)", counts=False),
     _case("signals", "a handler that raises into an inference", end="import signal, time\ndef h(*_): raise TimeoutError('late')\nsignal.signal(signal.SIGALRM, h); signal.setitimer(signal.ITIMER_REAL, 0.05)\n@ji.edge_inference\ndef slow(): time.sleep(5)\ntry: slow()\nexcept TimeoutError as e: note('interrupted', e)\nsignal.signal(signal.SIGALRM, signal.SIG_DFL)"),
-    _case("signals", "the worker's own handler of SIGTERM", before="import signal, sys; signal.signal(signal.SIGTERM, lambda *_: sys.exit(9))", end="import os, signal, time; os.kill(os.getpid(), signal.SIGTERM); time.sleep(1)"),
+    _case("signals", "the worker's own handler of SIGTERM", status=9, before="import signal, sys; signal.signal(signal.SIGTERM, lambda *_: sys.exit(9))", end="import os, signal, time; os.kill(os.getpid(), signal.SIGTERM); time.sleep(1)"),
     _case("forks", "a fork that infers", end="import os\npid = os.fork()\nif pid == 0:\n    infer(1); os._exit(0)\nnote('child', os.waitpid(pid, 0)[1])"),
     _case("forks", "a fork amid a block", end="import os\nwith ji.edge_inference():\n    pid = os.fork()\n    if pid == 0: os._exit(5)\nnote('child', os.waitpid(pid, 0)[1])"),
     _case("forks", "forks while a thread infers", end="import os, threading\ngo = [1]\ndef f():\n    while go: infer(2)\nt = threading.Thread(target=f); t.start()\nfor _ in range(20):\n    pid = os.fork()\n    if pid == 0:\n        infer(2); os._exit(0)\n    note('child', os.waitpid(pid, 0)[1])\ngo.clear(); t.join()"),
@@ -164,6 +180,8 @@ def places() -> Iterator[Dict[str, str]]:
             taken.bind(("127.0.0.1", 0))
             taken.listen()
             yield {**found, "taken": str(taken.getsockname()[1])}
+        silent = [name for name, gateway in gateways.items() if not gateway.connections]
+        assert silent == [], "nobody connected to these gateways"
     finally:
         for gateway in gateways.values():
             gateway.close()
@@ -190,6 +208,7 @@ def run(case: Case, folder: Path, places: Mapping[str, str], control: bool) -> D
         **{name: _filled(value, {**places, "file": str(folder / "file")}) for name, value in case.environ},
         "RESULTS": str(folder / "results"),
         "COUNTED": str(folder / "counted"),
+        "HIT": str(folder / "hit"),
         "BEFORE": case.before,
         "AFTER": case.after,
         "END": case.end,
@@ -201,5 +220,6 @@ def run(case: Case, folder: Path, places: Mapping[str, str], control: bool) -> D
     return {
         "status": done.returncode,
         "stderr": done.stderr.decode(errors="replace"),
+        "is_hit": (folder / "hit").exists(),
         **{name: json.loads(path.read_text()) if path.exists() else None for name, path in read.items()},
     }

@@ -8,6 +8,7 @@ import threading
 from typing import Any, Dict
 
 import requests
+from support import samples
 
 import sedna_metrics
 
@@ -49,7 +50,7 @@ def increments(total: int) -> Dict[str, Any]:
         over.set()
         scraper.join()
         done = each * births * THREADS
-        counted = worker._instruments.samples()["sedna_hard_samples_total", ()]
+        counted = samples(worker)["sedna_hard_samples_total", ()]
     return {"updates": done, "lost": done - int(counted), "threads": births * THREADS, "scrapes": scrapes}
 
 
