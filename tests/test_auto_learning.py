@@ -10,6 +10,7 @@ import pytest
 from support import value, values
 
 import sedna_metrics
+from sedna_metrics.auto._hooks import length
 from sedna_metrics.auto._reports import loss_of, scores_of
 
 
@@ -280,3 +281,14 @@ def test_lifelong_deployments_are_iterations(observe, sedna, monkeypatch):
     assert job.edge.update_kb("unreadable") is None
     assert value(worker, "sedna_iteration") == 1
     assert state(worker, "sedna_deploy_status", "status") == ["not_ok"]
+
+
+@pytest.mark.parametrize("name", ["cardinality", "get_dataset_size", "batch_sampler"])
+def test_a_dataset_that_may_count_batches_tells_no_samples(name):
+    class Dataset(list):
+        pass
+
+    data = Dataset([1, 2, 3])
+    assert length(data) == 3
+    setattr(data, name, lambda: 1)
+    assert length(data) is None

@@ -538,7 +538,16 @@ def test_lifelong_learning(run, tmp_path, knowledge_base):
 
     more = tmp_path / "more"
     worker = run(
-        "ll.py", "inference", **environ("infer", MODEL_URLS=index, MODEL_POLL_PERIOD_SECONDS="1", MORE=str(more))
+        # As Global Manager sets them (lifelonglearningjob.go, createInferPod): no KB_SERVER, no MODEL_URL.
+        "ll.py",
+        "inference",
+        JOB_NAME="helmet",
+        WORKER_NAME="inferworker-abcde",
+        OUTPUT_URL=str(output),
+        EDGE_OUTPUT_URL=str(tmp_path / "edge"),
+        MODEL_URLS=index,
+        MODEL_POLL_PERIOD_SECONDS="1",
+        MORE=str(more),
     )
     assert eventually(lambda: more.exists() or worker.process.poll() is not None, 60)
     assert more.exists(), worker.output()
@@ -555,6 +564,8 @@ def test_lifelong_learning(run, tmp_path, knowledge_base):
     assert metrics("sedna_known_tasks") == 2
     ((labels, _),) = metrics.by_labels("sedna_deploy_model_info")
     assert labels["url"] == index
+    ((labels, _),) = metrics.by_labels("sedna_worker_info")
+    assert (labels["kind"], labels["worker_type"]) == ("lifelonglearningjob", "inference")
 
 
 def test_the_log_is_one_json_object_a_line_and_holds_sednas_records_once(run, model):

@@ -20,6 +20,7 @@ T = TypeVar("T")
 Function = Callable[..., Any]
 
 _LOGGER = logging.getLogger("sedna_metrics")
+_BATCHED = ("cardinality", "get_dataset_size", "batch_sampler")
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,8 @@ def length(data: Any) -> Optional[int]:
     if isinstance(data, (str, bytes, dict)):
         return None  # a path, or a batch by field: its length counts something else
     try:
-        return len(data)
+        # A dataset of TensorFlow, MindSpore or PyTorch may have been batched: then its length counts the batches.
+        return None if any(hasattr(data, name) for name in _BATCHED) else len(data)
     except Exception:
         # The user's own __len__ may raise anything; then the number is not known, and that is not our failure.
         return None
