@@ -6,6 +6,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Callable, Dict, Iterator, List, Tuple
 
+import hypothesis
 import pytest
 import servers
 import trustme
@@ -15,6 +16,10 @@ from support import Registry, Server, free_port, program, running_pushgateway
 
 import sedna_metrics
 from sedna_metrics import Worker
+
+# No time limit for an example: on a busy machine any may take long.
+hypothesis.settings.register_profile("here", deadline=None)
+hypothesis.settings.load_profile("here")
 
 _BUILDS = pytest.StashKey[Dict[str, servers.Build]]()
 
