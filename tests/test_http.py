@@ -26,6 +26,7 @@ def worker(start):
 
 def test_text_is_the_default_and_openmetrics_on_request(worker):
     plain = requests.get(worker.url, timeout=5)
+    assert plain.headers["Vary"] == "Accept, Accept-Encoding"
     assert plain.headers["Content-Type"].startswith("text/plain; version=0.0.4")
     assert plain.content == generate_latest(worker.registry)
     accept = {"Accept": "application/openmetrics-text; version=1.0.0"}
