@@ -141,6 +141,7 @@ def main(arguments: List[str]) -> int:
         print(f"--- Python {version[0]}.{version[1]} ({found[version]}) {' '.join(constraints)}", flush=True)
         if run(found[version], version, constraints, QUICK if is_quick else ()):
             failed.append("{}.{}".format(*version))
+    print(f"failed: {', '.join(failed)}" if failed else "all passed")
     return 1 if failed else 0
 
 

@@ -80,9 +80,9 @@ def build(target: Path, wheels: Optional[Path] = None) -> int:
                     ]
                     content.update({f"{folder}/{name}": archive.read(name) for name in names})
     content["MANIFEST.json"] = json.dumps(manifest, indent=2, sort_keys=True).encode()
-    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as bundle:
+    with zipfile.ZipFile(target, "w") as bundle:
         for name in sorted(content):
-            bundle.writestr(zipfile.ZipInfo(name, _DATE), content[name], zipfile.ZIP_DEFLATED, 9)
+            bundle.writestr(zipfile.ZipInfo(name, _DATE), content[name], zipfile.ZIP_DEFLATED)
     return target.stat().st_size
 
 
