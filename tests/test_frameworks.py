@@ -119,6 +119,34 @@ def test_without_a_worker_a_fit_is_as_it_was(fit):
         fit(fail=True)
 
 
+def test_a_lightning_fit_that_resumes_within_an_epoch_has_the_right_epoch_and_time_left(worker, clock, monkeypatch):
+    standins.install("lightning", monkeypatch)
+    callback, trainer = integrations.lightning_callback(), standins.trainer(max_epochs=3, num_training_batches=20)
+    trainer.current_epoch = 1
+    callback.on_train_start(trainer, None)
+    for batch in range(10, 15):  # Lightning leaves on_train_epoch_start out
+        callback.on_train_batch_start(trainer, None, None, batch)
+        clock.advance(1)
+        callback.on_train_batch_end(trainer, None, None, None, batch)
+    assert value(worker, "sedna_training_epoch") == 2
+    assert value(worker, "sedna_training_remaining_seconds") == pytest.approx(25)
+
+
+def test_a_real_lightning_fit_that_resumes_within_an_epoch_has_the_right_epoch(worker, tmp_path):
+    pytest.importorskip("lightning")
+    epochs = []
+    real.lightning_resumed(
+        integrations.lightning_callback, lambda: epochs.append(value(worker, "sedna_training_epoch")), tmp_path
+    )
+    assert epochs == [1, 1, 2, 2, 2, 2, 3, 3, 3, 3]
+
+
+def test_the_loss_of_a_real_lightning_fit_is_not_divided_where_gradients_are_accumulated(worker):
+    pytest.importorskip("lightning")
+    real.lightning(integrations.lightning_callback, loss=8.0, accumulate_grad_batches=4)
+    assert value(worker, "sedna_training_loss") == pytest.approx(8)
+
+
 @pytest.mark.parametrize("name", ["xgboost", "lightgbm"])
 def test_a_cross_validation_is_a_training_too(worker, name):
     pytest.importorskip(name)

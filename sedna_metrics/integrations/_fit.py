@@ -31,7 +31,7 @@ class Fit:
         self._output_model = output_model
         self._own: Optional[OwnTraining] = None
         self._step_began: Optional[float] = None
-        self._in_epoch = False
+        self.in_epoch = False
         self.training: Optional[Training] = None
         self.has_stopped_early: Callable[[], bool] = lambda: False
         """Whether a ``fit`` without a last hook has ended well."""
@@ -58,14 +58,14 @@ class Fit:
         if self.training is not None:
             self.epoch_ends()
             self.training.epoch_begins(number)
-            self._in_epoch = True
+            self.in_epoch = True
 
     def epoch_ends(self, loss: Any = None, *, is_event: bool = True) -> None:
         """The epoch is done; ``loss`` is its loss, if known."""
         if self.training is not None:
             self.loss(loss)
-            if self._in_epoch:
-                self._in_epoch = False
+            if self.in_epoch:
+                self.in_epoch = False
                 self.training.epoch_ends(is_event=is_event)
 
     def step_begins(self, done: Any = None, count: Any = None) -> None:
@@ -113,7 +113,7 @@ class Fit:
             self.ends() if self.has_stopped_early() else self.fails()
 
     def _leave(self, error: Optional[BaseException]) -> None:
-        own, self._own, self.training, self._in_epoch = self._own, None, None, False
+        own, self._own, self.training, self.in_epoch = self._own, None, None, False
         if own is not None:
             own.end(error)
 

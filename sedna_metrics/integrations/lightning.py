@@ -39,15 +39,13 @@ class _Hooks:
         self.fit.begins(epochs, samples_of(trainer.train_dataloader))
 
     @contained_hook
-    def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
-        self.fit.epoch_begins(trainer.current_epoch)
-
-    @contained_hook
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         self.fit.epoch_ends(self._loss)
 
     @contained_hook
     def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        if not self.fit.in_epoch:  # not in on_train_epoch_start: a fit that resumes within an epoch leaves that out
+            self.fit.epoch_begins(trainer.current_epoch)
         self.fit.step_begins(batch_idx, trainer.num_training_batches)
         self._report_steps(trainer)
 

@@ -89,29 +89,35 @@ def huggingface(make, fail=False, nan=False, stop=False):
     callback.on_train_end(*common)
 
 
+def trainer(**options):
+    """What our callback reads of Lightning's Trainer."""
+    defaults = {
+        "max_epochs": EPOCHS, "num_training_batches": STEPS, "current_epoch": 0, "max_steps": -1, "global_step": 0,
+        "train_dataloader": Data(dataset=range(SAMPLES)), "checkpoint_callback": None, "accumulate_grad_batches": 1,
+        "estimated_stepping_batches": EPOCHS * STEPS,
+    }  # fmt: skip
+    return Data(**{**defaults, **options})
+
+
 def lightning(make, fail=False, nan=False, stop=False):
     callback = make(output_model="/m")
-    trainer = Data(
-        max_epochs=EPOCHS, num_training_batches=STEPS, current_epoch=0, train_dataloader=Data(dataset=range(SAMPLES)),
-        checkpoint_callback=None, max_steps=-1, global_step=0, estimated_stepping_batches=EPOCHS * STEPS,
-        accumulate_grad_batches=1,
-    )  # fmt: skip
-    callback.on_train_start(trainer, None)
+    trainer_ = trainer()
+    callback.on_train_start(trainer_, None)
     try:
-        for trainer.current_epoch in range(EPOCHS):
-            callback.on_train_epoch_start(trainer, None)
+        for trainer_.current_epoch in range(EPOCHS):
+            callback.on_train_epoch_start(trainer_, None)
             for batch in range(STEPS):
-                callback.on_train_batch_start(trainer, None, None, batch)
+                callback.on_train_batch_start(trainer_, None, None, batch)
                 if fail:
                     raise Broken
-                callback.on_train_batch_end(trainer, None, {"loss": losses(nan)}, None, batch)
-            callback.on_train_epoch_end(trainer, None)
+                callback.on_train_batch_end(trainer_, None, {"loss": losses(nan)}, None, batch)
+            callback.on_train_epoch_end(trainer_, None)
             if stop:
                 break
     except BaseException as error:
-        callback.on_exception(trainer, None, error)
+        callback.on_exception(trainer_, None, error)
         raise
-    callback.on_train_end(trainer, None)
+    callback.on_train_end(trainer_, None)
 
 
 def xgboost(make, fail=False, nan=False, stop=False):
