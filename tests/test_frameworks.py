@@ -11,6 +11,7 @@ import math
 import os
 import subprocess
 import sys
+import threading
 
 import pytest
 import requests
@@ -26,6 +27,17 @@ EPOCHS, STEPS, SAMPLES = real.EPOCHS, real.STEPS, real.SAMPLES
 STEPS_OF = {"xgboost": 1, "lightgbm": 1}
 MISSING = real.missing()
 FITS = [*((real, name) for name in real.MODULES if name not in MISSING), *((standins, name) for name in real.MODULES)]
+
+
+RANKS = """
+import sedna_metrics
+from frameworks import real
+
+with sedna_metrics.start(export="pull", host="127.0.0.1", port="0", log="json", environ={}) as worker:
+    real.lightning(sedna_metrics.integrations.lightning_callback, strategy="ddp", devices=2)
+    if worker.url:  # the first rank
+        print("STEPS", int(worker._instruments.samples()["sedna_training_step_duration_seconds_count", ()]), "of it")
+"""
 
 
 def test_the_real_libraries_are_there():
@@ -87,7 +99,7 @@ def test_a_fit_is_a_training_of_its_own_where_none_is_under_way(worker, fit):
 def test_a_fit_that_stops_early_is_completed(worker, fit):
     fit(stop=True)
     assert value(worker, "sedna_training_epoch") < EPOCHS
-    gc.collect()
+    worker.close()
     assert stage(worker) == ["completed"]
 
 
@@ -111,6 +123,44 @@ def test_a_fit_of_its_own_that_raised_does_not_swallow_the_next(worker, fit):
     gc.collect()
     fit()
     assert stage(worker) == ["completed"]
+
+
+def test_a_fit_that_raised_is_not_joined_by_the_next_one(worker, fit):
+    with pytest.raises(real.Broken) as kept:  # the traceback keeps the callback alive
+        fit(fail=True)
+    fit()
+    assert stage(worker) == ["completed"]
+    assert worker.active_runs == []
+    worker.close()
+    assert stage(worker) == ["completed"]
+    assert kept
+
+
+def test_a_loop_after_a_fit_that_raised_is_a_training_of_its_own(worker, fit):
+    with pytest.raises(real.Broken) as kept:
+        fit(fail=True)
+    list(sedna_metrics.epochs(2))
+    assert stage(worker) == ["completed"]
+    assert kept
+
+
+def test_a_fit_in_another_thread_does_not_end_the_one_in_progress(worker, fit):
+    for _ in sedna_metrics.epochs(1):
+        thread = threading.Thread(target=fit)
+        thread.start()
+        thread.join()
+        assert stage(worker) == ["running"]
+    assert stage(worker) == ["completed"]
+
+
+def test_a_fit_in_another_rank_of_the_job_is_not_reported(worker, fit, monkeypatch):
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    before = worker._instruments.samples()
+    fit()
+    with pytest.raises(real.Broken):
+        fit(fail=True)
+    assert worker._instruments.samples() == before
+    assert worker.active_runs == []
 
 
 def test_without_a_worker_a_fit_is_as_it_was(fit):
@@ -145,6 +195,16 @@ def test_the_loss_of_a_real_lightning_fit_is_not_divided_where_gradients_are_acc
     pytest.importorskip("lightning")
     real.lightning(integrations.lightning_callback, loss=8.0, accumulate_grad_batches=4)
     assert value(worker, "sedna_training_loss") == pytest.approx(8)
+
+
+def test_the_ranks_of_a_real_lightning_fit_are_one_training(tmp_path):
+    pytest.importorskip("lightning")
+    script = tmp_path / "script.py"
+    script.write_text(RANKS)
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join([os.path.dirname(__file__), *sys.path])}
+    done = subprocess.run([sys.executable, script], env=environ, check=True, capture_output=True, text=True)
+    assert done.stdout.count("training.started") == done.stdout.count("training.completed") == 1
+    assert f"STEPS {EPOCHS * STEPS // 2} " in done.stdout
 
 
 @pytest.mark.parametrize("name", ["xgboost", "lightgbm"])

@@ -5,9 +5,10 @@ Source: ``transformers.TrainerCallback``, ``TrainerState`` and the data that ``C
 
 from __future__ import annotations
 
-from typing import Any, Mapping, Optional
+from typing import Any, Optional
 
-from sedna_metrics.integrations._fit import Fit, callback_of, contained_hook, framework_class, samples_of
+from sedna_metrics.integrations._fit import Fit, callback_of, framework_class
+from sedna_metrics.tasks._context import length
 
 
 def huggingface_callback(samples: Optional[int] = None, output_model: object = None) -> Any:
@@ -29,40 +30,26 @@ def huggingface_callback(samples: Optional[int] = None, output_model: object = N
 
 
 class _Hooks:
-    """The methods of the callback."""
-
     fit: Fit
 
-    @contained_hook
     def on_train_begin(self, args: Any, state: Any, control: Any, **data: Any) -> None:
-        self.fit.begins(state.num_train_epochs, samples_of(data.get("train_dataloader")))
+        self.fit.begins(state.num_train_epochs, length(getattr(data.get("train_dataloader"), "dataset", None)))
 
-    @contained_hook
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **data: Any) -> None:
         # The epoch before is done here, not in on_epoch_end: its loss is logged between the two.
         self.fit.epoch_begins(int(state.epoch or 0))
 
-    @contained_hook
     def on_step_begin(self, args: Any, state: Any, control: Any, **data: Any) -> None:
         self.fit.step_begins()
-        self._report(state)
+        # max_steps need not be a multiple of the steps in an epoch, so the progress is not that of the epochs.
+        self.fit.training.progress(state.global_step, state.max_steps)
 
-    @contained_hook
     def on_step_end(self, args: Any, state: Any, control: Any, **data: Any) -> None:
         self.fit.step_ends()
-        self._report(state)
+        self.fit.training.progress(state.global_step, state.max_steps)
 
-    def _report(self, state: Any) -> None:
-        # max_steps need not be a multiple of the steps in an epoch, so the progress is not that of the epochs.
-        if self.fit.training is not None:
-            self.fit.training.progress(state.global_step, state.max_steps)
-
-    @contained_hook
-    def on_log(
-        self, args: Any, state: Any, control: Any, logs: Optional[Mapping[str, Any]] = None, **data: Any
-    ) -> None:
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **data: Any) -> None:
         self.fit.loss((logs or {}).get("loss"))  # "train_loss", at the end, is the mean of the whole run
 
-    @contained_hook
     def on_train_end(self, args: Any, state: Any, control: Any, **data: Any) -> None:
         self.fit.ends(state.best_model_checkpoint or args.output_dir)

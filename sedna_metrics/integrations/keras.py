@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Mapping, Optional
 
-from sedna_metrics.integrations._fit import Fit, callback_of, contained_hook, framework_class
-from sedna_metrics.integrations._running import active_run
+from sedna_metrics.integrations._fit import Fit, active_run, callback_of, framework_class
 from sedna_metrics.tasks._evaluation import Evaluation
 
 Logs = Optional[Mapping[str, Any]]
@@ -32,45 +31,35 @@ def keras_callback(samples: Optional[int] = None, output_model: object = None) -
 
 
 class _Hooks:
-    """The methods of the callback."""
-
     fit: Fit
-    params: Optional[Mapping[str, Any]] = None
+    params: Mapping[str, Any]
 
-    @contained_hook
     def on_train_begin(self, logs: Logs = None) -> None:
-        self.fit.begins((self.params or {}).get("epochs"))
+        self.fit.begins(self.params.get("epochs"))
 
-    @contained_hook
     def on_train_end(self, logs: Logs = None) -> None:
         self.fit.ends()
 
-    @contained_hook
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         self.fit.epoch_begins(epoch)
 
-    @contained_hook
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         self.fit.epoch_ends((logs or {}).get("loss"))
 
-    @contained_hook
     def on_train_batch_begin(self, batch: int, logs: Logs = None) -> None:
-        self.fit.step_begins(batch, (self.params or {}).get("steps"))
+        self.fit.step_begins(batch, self.params.get("steps"))
 
-    @contained_hook
     def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
-        self.fit.step_ends(batch + 1, (self.params or {}).get("steps"))
+        self.fit.step_ends(batch + 1, self.params.get("steps"))
 
-    @contained_hook
     def on_test_batch_begin(self, batch: int, logs: Logs = None) -> None:
         self._evaluated(batch)
 
-    @contained_hook
     def on_test_batch_end(self, batch: int, logs: Logs = None) -> None:
         self._evaluated(batch + 1)
 
     def _evaluated(self, done: int) -> None:
-        steps, run = (self.params or {}).get("steps"), active_run()
+        steps, run = self.params.get("steps"), active_run()
         # A validation within fit is no evaluation: params are those of the fit then.
         if isinstance(run, Evaluation) and steps:
             run.progress(done, steps)

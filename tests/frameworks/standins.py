@@ -19,6 +19,16 @@ class Base:
             raise AttributeError(name)
         return lambda *arguments, **keywords: None
 
+    def before_training(self, model):  # XGBoost
+        return model
+
+    after_training = before_training
+
+    def after_iteration(self, model, epoch, evals_log):
+        return False
+
+    before_iteration = after_iteration
+
     def set_params(self, params):  # Keras
         self.params = params
 
