@@ -10,8 +10,7 @@ from typing import Any, Optional
 from sedna_metrics._clock import Clock
 from sedna_metrics.metrics import to_float
 
-_KEEP = 0.5 ** (1 / 3)
-"""The weight of a measured speed has halved after three updates."""
+_KEEP = 0.5 ** (1 / 3)  # the weight of a measured speed halves in three updates
 
 
 class Progress:

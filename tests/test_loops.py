@@ -442,19 +442,6 @@ def test_a_history_may_be_a_deque(worker):
     assert value(worker, "sedna_training_loss") == 1.5
 
 
-def test_partial_fit_of_a_real_estimator(worker):
-    linear_model = pytest.importorskip("sklearn.neural_network")
-    generator = np.random.default_rng(1)
-    batches = [(generator.normal(size=(8, 2)), [0, 1] * 4) for _ in range(4)]
-    model = linear_model.MLPClassifier((2,))
-    fitted = sedna_metrics.integrations.partial_fit(model, batches, epochs=3, classes=[0, 1])
-    assert fitted is model
-    assert value(worker, "sedna_training_epoch") == 3
-    assert step_count(worker) == 12
-    assert value(worker, "sedna_training_loss") == pytest.approx(model.loss_)
-    assert stage(worker) == ["completed"]
-
-
 def test_a_process_that_loads_data_does_not_end_the_training(start):
     worker = start(export="pull", port="0", host="127.0.0.1")
     loads = multiprocessing.get_context("fork")

@@ -41,40 +41,29 @@ class Fit:
     the next ``fit`` begins in this thread, or when the worker closes.
 
     Args:
-        samples: number of training samples, if the framework does not give it to its callbacks.
-        output_model: URL of the model after a ``fit`` that ended well.
-        rounds: number of epochs, if the framework does not give it to its callbacks.
+        is_loop: whether it is a loop, which has ended as the worker does if nobody sees its end.
     """
 
-    def __init__(self, samples: Any = None, output_model: Any = None, rounds: Any = None) -> None:
-        self._samples = samples
-        self._output_model = output_model
-        self._rounds = rounds
+    def __init__(self, *, is_loop: bool = False) -> None:
+        self._is_loop = is_loop
         self._open_runs: List[Callable[[bool], None]] = []
         self._now: Callable[[], float] = lambda: 0.0
         self._reset()
 
     def _reset(self) -> None:
+        self._thread = get_ident()
+        self._step_began: Optional[float] = None
         self.training: Any = Noop()
         self.in_epoch = False
-        self._step_began: Optional[float] = None
+        self.has_stopped_early: Callable[[], bool] = lambda: False  # and has ended well, though it did not report it
 
-    def begins(
-        self, epochs: Any = None, samples: Any = None, stopped_early: Optional[Callable[[], bool]] = lambda: False
-    ) -> None:
-        """It begins.
-
-        Args:
-            epochs: planned, if known.
-            samples: number of training samples, if known.
-            stopped_early: whether a ``fit`` that has not reported its end has ended well; ``None`` for a loop, which
-                has ended as the worker does.
-        """
+    def begins(self, epochs: Any = None, samples: Any = None) -> None:
+        """It begins; ``epochs`` are planned, if known, and there are ``samples``, if known."""
         worker = running_worker()
         if worker is None:
             return
         for run in list(worker.open_runs):
-            if isinstance(run, Fit) and (run is self or run._is_fit_of(get_ident())):
+            if isinstance(run, Fit) and (run is self or (not run._is_loop and run._thread == get_ident())):
                 run(False)  # a thread runs one fit at a time: this one has raised, or stopped early
         self._reset()
         self._now = worker.clock.monotonic
@@ -82,17 +71,12 @@ class Fit:
         if not isinstance(self.training, Training):
             self.training = getattr(worker, _TASKS.get(worker.identity.kind, "incremental_learning")).training()
             self.training.begin()
-            self._stopped_early, self._thread, self._open_runs = stopped_early, get_ident(), worker.open_runs
+            self._open_runs = worker.open_runs
             self._open_runs.append(self)
-        for value, report in (
-            (samples if self._samples is None else self._samples, self.training.samples),
-            (epochs if self._rounds is None else self._rounds, self.training.plan),
-        ):
-            if value is not None:
-                report(value)
-
-    def _is_fit_of(self, thread: int) -> bool:
-        return self._stopped_early is not None and self._thread == thread
+        if samples is not None:
+            self.training.samples(samples)
+        if epochs is not None:
+            self.training.plan(epochs)
 
     def epoch_begins(self, number: Any = None) -> None:
         """An epoch begins, with its number from 0; the last one is done, if it was still open."""
@@ -131,9 +115,8 @@ class Fit:
     def ends(self, output_model: Any = None) -> None:
         """The ``fit`` has ended well, with the model at this URL, if known."""
         self.epoch_ends()
-        model = self._output_model or output_model
-        if model:
-            self.training.output_model(model)
+        if output_model:
+            self.training.output_model(output_model)
         self.leaves()
 
     def leaves(self, error: Optional[BaseException] = None) -> None:
@@ -145,7 +128,7 @@ class Fit:
 
     def __call__(self, failed: bool) -> None:
         """No end was reported, and the worker closes, having ``failed`` or not, or the next ``fit`` begins."""
-        has_completed = not failed if self._stopped_early is None else self._stopped_early()
+        has_completed = not failed if self._is_loop else self.has_stopped_early()
         self.leaves(None if has_completed else RuntimeError("the training did not come to its end"))
 
 
@@ -164,10 +147,10 @@ def framework_class(name: str, *modules: str) -> Any:
 
 
 def callback_of(factory: Callable[..., Any], base: type, hooks: type, **arguments: Any) -> Any:
-    """A callback of the framework's class ``base`` with the methods of ``hooks``, and a ``fit`` with ``arguments``.
+    """A callback of the framework's class ``base`` with the methods of ``hooks``, ``arguments``, and a ``fit``.
 
-    Without a running worker they do nothing; their failures do not reach the framework, which gets back what its own
-    class returns. Frameworks pickle and copy their callbacks: a copy is made anew by ``factory(**arguments)``.
+    Without a running worker the methods do nothing, and their failures stay here: the framework gets what its own class
+    returns. Frameworks pickle and copy their callbacks: a copy is made anew by ``factory(**arguments)``.
     """
     methods = {
         name: _contained(method, getattr(base, name, lambda *_, **__: None))
@@ -175,8 +158,8 @@ def callback_of(factory: Callable[..., Any], base: type, hooks: type, **argument
         if callable(method) and not name.startswith("__")
     }
     reduce = {"__reduce__": lambda self: (partial(factory, **arguments), ())}
-    callback: Any = type("SednaCallback", (hooks, base), {**methods, **reduce})()
-    callback.fit = Fit(**arguments)
+    callback: Any = type("SednaCallback", (hooks, base), {**arguments, **methods, **reduce})()
+    callback.fit = Fit()
     return callback
 
 

@@ -21,11 +21,9 @@ def progress(done: Optional[float] = None, total: Optional[float] = None, *, los
         loss: the latest loss: a number, a numpy or tensor scalar, or a history, of which the last value counts.
     """
     run = active_run()
-    if run is None:
-        return
     if loss is not None and isinstance(run, Training):
         run.loss(loss)
-    if done is not None and total is not None:
+    if run is not None and done is not None and total is not None:
         run.progress(done, total)
 
 
@@ -70,12 +68,12 @@ def track(batches: Iterable[T], total: Optional[int] = None) -> Iterator[T]:
 
 def _loop(items: Iterable[T], through: Callable[[Any], Iterator[T]], *, is_epochs: bool) -> Iterator[T]:
     """Iterate over ``items`` as part of the run in progress, or of a training of its own."""
-    worker, run, loop = running_worker(), None, Fit()
+    worker, run, loop = running_worker(), None, Fit(is_loop=True)
     if worker is not None:
         with worker.guard:
             run = None if is_epochs else active_run()
             if run is None:
-                loop.begins(stopped_early=None)
+                loop.begins()
                 run = loop.training
     try:
         yield from iter(items) if run is None else through(run)

@@ -13,7 +13,7 @@ _XGBOOST_SCORES = ("auc", "aucpr", "average_precision", "map", "ndcg", "pre")
 """Metrics for which higher is better. Written "ndcg@5" with a cut-off."""
 
 
-def xgboost_callback(rounds: Optional[int] = None, samples: Optional[int] = None, output_model: object = None) -> Any:
+def xgboost_callback(rounds: Optional[int] = None, samples: Optional[int] = None) -> Any:
     """A callback for boosting: ``xgboost.train(..., callbacks=[xgboost_callback(rounds=100)])``.
 
     The loss is that of the training data if ``evals`` has it. XGBoost does not report that training raised: use a
@@ -22,34 +22,31 @@ def xgboost_callback(rounds: Optional[int] = None, samples: Optional[int] = None
     Args:
         rounds: number of rounds planned, which XGBoost does not give to callbacks.
         samples: number of training samples, which XGBoost does not give to callbacks.
-        output_model: URL of the model after training.
 
     Raises:
         ImportError: XGBoost is not installed.
     """
     base = framework_class("TrainingCallback", "xgboost.callback")
-    return callback_of(xgboost_callback, base, _XGBoost, rounds=rounds, samples=samples, output_model=output_model)
+    return callback_of(xgboost_callback, base, _XGBoost, rounds=rounds, samples=samples)
 
 
-def lightgbm_callback(samples: Optional[int] = None, output_model: object = None) -> Any:
+def lightgbm_callback() -> Any:
     """A callback for boosting: ``lightgbm.train(..., callbacks=[lightgbm_callback()])``.
 
     A step is timed from the end of the one before. The loss is that of the training data if ``valid_sets`` has it.
     Early stopping is a training that has completed, once the next ``fit`` begins or the worker closes. LightGBM does
     not report that training raised: use a ``with`` block around it.
-
-    Args:
-        samples: number of training samples, if it is not the training set's number of rows.
-        output_model: URL of the model after training.
     """
-    return callback_of(lightgbm_callback, object, _LightGBM, samples=samples, output_model=output_model)
+    return callback_of(lightgbm_callback, object, _LightGBM)
 
 
 class _XGBoost:
     fit: Fit
+    rounds: Optional[int]
+    samples: Optional[int]
 
     def before_training(self, model: Any) -> None:
-        self.fit.begins()
+        self.fit.begins(self.rounds, self.samples)
 
     def before_iteration(self, model: Any, epoch: int, evals_log: Mapping[str, Any]) -> None:
         self.fit.epoch_begins(epoch)
@@ -76,8 +73,9 @@ class _LightGBM:
         fit, number, rounds = self.fit, env.iteration - env.begin_iteration, env.end_iteration - env.begin_iteration
         if number == 0:
             model = env.model
+            fit.begins(rounds, _rows(model))
             # LightGBM sets the best round as it returns from a training that stopped early.
-            fit.begins(rounds, _rows(model), lambda: getattr(model, "best_iteration", 0) > 0)
+            fit.has_stopped_early = lambda: getattr(model, "best_iteration", 0) > 0
         fit.epoch_begins(number)
         fit.step_ends()
         fit.epoch_ends(_loss(each for each in env.evaluation_result_list or () if not each[3]), is_event=False)
@@ -104,6 +102,5 @@ def _evaluated(evals_log: Mapping[str, Any]) -> Iterator[Tuple[str, str, Any]]:
 
 def _loss(evaluated: Iterable[Tuple[Any, ...]]) -> Optional[Any]:
     """The loss among ``(dataset, metric, value, ...)``: of the training data if it is there, else the first."""
-    losses = list(evaluated)
-    of_training = [each for each in losses if "train" in each[0]]
-    return next((each[2] for each in of_training + losses), None)
+    losses = sorted(evaluated, key=lambda each: "train" not in each[0])
+    return losses[0][2] if losses else None

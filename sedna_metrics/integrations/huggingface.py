@@ -5,28 +5,24 @@ Source: ``transformers.TrainerCallback``, ``TrainerState`` and the data that ``C
 
 from __future__ import annotations
 
-from typing import Any, Optional
+from typing import Any
 
 from sedna_metrics.integrations._fit import Fit, callback_of, framework_class
 from sedna_metrics.tasks._context import length
 
 
-def huggingface_callback(samples: Optional[int] = None, output_model: object = None) -> Any:
+def huggingface_callback() -> Any:
     """A callback for a Trainer: ``Trainer(..., callbacks=[huggingface_callback()])``.
 
     It records epochs, optimizer steps, samples, time left, and the loss as often as the Trainer logs it
     (``logging_strategy``). The Trainer leaves out NaN losses of single steps unless ``logging_nan_inf_filter=False``.
     It does not report that training raised: use a ``with`` block around ``train()``.
 
-    Args:
-        samples: number of training samples, if the dataset has no length.
-        output_model: URL of the model; by default the best checkpoint, or ``output_dir``.
-
     Raises:
         ImportError: transformers is not installed.
     """
     base = framework_class("TrainerCallback", "transformers")
-    return callback_of(huggingface_callback, base, _Hooks, samples=samples, output_model=output_model)
+    return callback_of(huggingface_callback, base, _Hooks)
 
 
 class _Hooks:

@@ -10,10 +10,8 @@ from typing import Any, Mapping, Optional
 from sedna_metrics.integrations._fit import Fit, active_run, callback_of, framework_class
 from sedna_metrics.tasks._evaluation import Evaluation
 
-Logs = Optional[Mapping[str, Any]]
 
-
-def keras_callback(samples: Optional[int] = None, output_model: object = None) -> Any:
+def keras_callback(samples: Optional[int] = None) -> Any:
     """A Keras callback: ``model.fit(..., callbacks=[sedna_metrics.keras_callback()])``.
 
     It records epochs, steps, time left and loss of a ``fit``, and the progress of an ``evaluate``. It is a ``Callback``
@@ -21,41 +19,41 @@ def keras_callback(samples: Optional[int] = None, output_model: object = None) -
 
     Args:
         samples: number of training samples, which Keras does not give to callbacks.
-        output_model: URL of the model after the ``fit``.
 
     Raises:
         ImportError: Keras is not installed.
     """
     base = framework_class("Callback", "keras.callbacks", "tensorflow.keras.callbacks", "tf_keras.callbacks")
-    return callback_of(keras_callback, base, _Hooks, samples=samples, output_model=output_model)
+    return callback_of(keras_callback, base, _Hooks, samples=samples)
 
 
 class _Hooks:
     fit: Fit
+    samples: Optional[int]
     params: Mapping[str, Any]
 
-    def on_train_begin(self, logs: Logs = None) -> None:
-        self.fit.begins(self.params.get("epochs"))
+    def on_train_begin(self, logs: Any = None) -> None:
+        self.fit.begins(self.params.get("epochs"), self.samples)
 
-    def on_train_end(self, logs: Logs = None) -> None:
+    def on_train_end(self, logs: Any = None) -> None:
         self.fit.ends()
 
-    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self.fit.epoch_begins(epoch)
 
-    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         self.fit.epoch_ends((logs or {}).get("loss"))
 
-    def on_train_batch_begin(self, batch: int, logs: Logs = None) -> None:
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         self.fit.step_begins(batch, self.params.get("steps"))
 
-    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         self.fit.step_ends(batch + 1, self.params.get("steps"))
 
-    def on_test_batch_begin(self, batch: int, logs: Logs = None) -> None:
+    def on_test_batch_begin(self, batch: int, logs: Any = None) -> None:
         self._evaluated(batch)
 
-    def on_test_batch_end(self, batch: int, logs: Logs = None) -> None:
+    def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
         self._evaluated(batch + 1)
 
     def _evaluated(self, done: int) -> None:

@@ -5,27 +5,23 @@ Source: ``lightning.pytorch.Callback``, and the properties of its ``Trainer``.
 
 from __future__ import annotations
 
-from typing import Any, Mapping, Optional
+from typing import Any, Mapping
 
 from sedna_metrics.integrations._fit import Fit, callback_of, framework_class
 from sedna_metrics.tasks._context import length
 
 
-def lightning_callback(samples: Optional[int] = None, output_model: object = None) -> Any:
+def lightning_callback() -> Any:
     """A callback for a Trainer: ``Trainer(..., callbacks=[lightning_callback()])``.
 
     It records epochs, steps, samples, time left, the last loss of each epoch, and a ``fit`` that raised. It is a
     ``Callback`` of the package that the script uses: ``lightning``, or ``pytorch_lightning``.
 
-    Args:
-        samples: number of training samples, if the dataset has no length.
-        output_model: URL of the model; by default the best checkpoint.
-
     Raises:
         ImportError: Lightning is not installed.
     """
     base = framework_class("Callback", "lightning.pytorch.callbacks", "pytorch_lightning.callbacks")
-    return callback_of(lightning_callback, base, _Hooks, samples=samples, output_model=output_model)
+    return callback_of(lightning_callback, base, _Hooks)
 
 
 class _Hooks:

@@ -57,7 +57,7 @@ def keras(make, fail=False, nan=False, stop=False):
     model = keras.Sequential([keras.layers.Input((2,)), keras.layers.Dense(1)])
     model.compile(loss="mse", optimizer="sgd")
     features, targets = data(nan)
-    callbacks = [make(samples=SAMPLES, output_model="/m"), Troublemaker()]
+    callbacks = [make(samples=SAMPLES), Troublemaker()]
     model.fit(features, targets, epochs=EPOCHS, batch_size=SAMPLES // STEPS, verbose=0, callbacks=callbacks)
 
 
@@ -113,7 +113,7 @@ def lightning(make, fail=False, nan=False, stop=False, loss=None, callbacks=(), 
     loader = DataLoader(TensorDataset(*map(torch.from_numpy, data(nan))), batch_size=SAMPLES // STEPS)
     quiet = dict.fromkeys(("logger", "enable_progress_bar", "enable_model_summary", "enable_checkpointing"), False)
     trainer = pl.Trainer(
-        max_epochs=EPOCHS, accelerator="cpu", callbacks=[make(output_model="/m"), *callbacks], log_every_n_steps=1,
+        max_epochs=EPOCHS, accelerator="cpu", callbacks=[make(), *callbacks], log_every_n_steps=1,
         min_epochs=1, **{**quiet, **options},
     )  # fmt: skip
     trainer.fit(Model(), loader, ckpt_path=checkpoint)
@@ -149,7 +149,7 @@ def xgboost(make, fail=False, nan=False, stop=False):
 
     xgboost.train(
         {"disable_default_eval_metric": True}, train, EPOCHS, evals=[(train, "train")], verbose_eval=False,
-        custom_metric=metric, callbacks=[make(rounds=EPOCHS, samples=SAMPLES, output_model="/m"), Troublemaker()],
+        custom_metric=metric, callbacks=[make(rounds=EPOCHS, samples=SAMPLES), Troublemaker()],
     )  # fmt: skip
 
 
@@ -169,7 +169,7 @@ def lightgbm(make, fail=False, nan=False, stop=False):
     rows = lightgbm.Dataset(features, targets[:, 0], params={"min_data_in_bin": 1})
     lightgbm.train(
         {"verbose": -1, "min_data_in_leaf": 1, "metric": "None"}, rows, EPOCHS, valid_sets=[rows],
-        valid_names=["training"], feval=metric, callbacks=[make(output_model="/m"), troublemaker],
+        valid_names=["training"], feval=metric, callbacks=[make(), troublemaker],
     )  # fmt: skip
 
 

@@ -59,7 +59,7 @@ def losses(nan):
 
 
 def keras(make, fail=False, nan=False, stop=False):
-    callback = make(samples=SAMPLES, output_model="/m")
+    callback = make(samples=SAMPLES)
     callback.set_params({"epochs": EPOCHS, "steps": STEPS, "verbose": 0})
     callback.on_train_begin({})
     for epoch in range(EPOCHS):
@@ -95,7 +95,7 @@ def huggingface(make, fail=False, nan=False, stop=False):
         callback.on_log(*common, logs={"loss": losses(nan), "epoch": state.epoch})
         if stop:
             break
-    callback.on_log(*common, logs={"train_loss": losses(nan), "epoch": state.epoch})
+    callback.on_log(*common, logs={"train_loss": NAN if nan else 7.0, "epoch": state.epoch})
     callback.on_train_end(*common)
 
 
@@ -110,7 +110,7 @@ def trainer(**options):
 
 
 def lightning(make, fail=False, nan=False, stop=False):
-    callback = make(output_model="/m")
+    callback = make()
     trainer_ = trainer()
     callback.on_train_start(trainer_, None)
     try:
@@ -131,7 +131,7 @@ def lightning(make, fail=False, nan=False, stop=False):
 
 
 def xgboost(make, fail=False, nan=False, stop=False):
-    callback = make(rounds=EPOCHS, samples=SAMPLES, output_model="/m")
+    callback = make(rounds=EPOCHS, samples=SAMPLES)
     model, log = callback.before_training("model"), {"train": {"auc": [0.9], "logloss": []}}
     assert model == "model"
     for number in range(EPOCHS):
@@ -145,7 +145,7 @@ def xgboost(make, fail=False, nan=False, stop=False):
 
 
 def lightgbm(make, fail=False, nan=False, stop=False):
-    callback = make(output_model="/m")
+    callback = make()
     model = Data(train_set=Data(num_data=lambda: SAMPLES), best_iteration=-1)
     assert not callback.before_iteration
     for number in range(EPOCHS):
