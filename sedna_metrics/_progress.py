@@ -8,11 +8,9 @@ from __future__ import annotations
 from typing import Any, Optional
 
 from sedna_metrics._clock import Clock
+from sedna_metrics.metrics import to_float
 
-HALF_LIFE_UPDATES = 3.0
-"""Updates after which the weight of a measured speed has halved."""
-
-_KEEP = 0.5 ** (1 / HALF_LIFE_UPDATES)
+_KEEP = 0.5 ** (1 / 3)  # the weight of a measured speed halves in three updates
 
 
 class Progress:
@@ -21,13 +19,12 @@ class Progress:
     Args:
         clock: returns the time.
         total: units in all (epochs, batches, samples); ``None`` if unknown: there is no estimate then.
-        done: units that were done before: they say nothing about the speed.
     """
 
-    def __init__(self, clock: Clock, total: Optional[float], done: float = 0.0) -> None:
+    def __init__(self, clock: Clock, total: Optional[float]) -> None:
         self._clock = clock
         self.total = total
-        self.begin(done)
+        self.begin(0.0)
 
     def begin(self, done: float) -> None:
         """Measure from here: ``done`` units were done before, as after a resume from a checkpoint."""
@@ -70,7 +67,7 @@ class Progress:
 
 def _amount(value: Any) -> float:
     try:
-        number = float("nan") if isinstance(value, (str, bytes)) else float(value)
+        number = to_float(value)
     except Exception as why:  # a foreign object's __float__ may raise anything
         raise ValueError(f"it is not a number ({type(why).__name__})") from why
     if not 0 <= number < float("inf"):

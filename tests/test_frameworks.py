@@ -6,11 +6,15 @@ call back as the libraries' documentation says.
 
 from __future__ import annotations
 
+import copy
 import gc
 import math
 import os
+import pickle
 import subprocess
 import sys
+import threading
+from types import SimpleNamespace
 
 import pytest
 import requests
@@ -26,6 +30,17 @@ EPOCHS, STEPS, SAMPLES = real.EPOCHS, real.STEPS, real.SAMPLES
 STEPS_OF = {"xgboost": 1, "lightgbm": 1}
 MISSING = real.missing()
 FITS = [*((real, name) for name in real.MODULES if name not in MISSING), *((standins, name) for name in real.MODULES)]
+
+
+RANKS = """
+import sedna_metrics.integrations
+from frameworks import real
+
+with sedna_metrics.start(export="pull", host="127.0.0.1", port="0", log="json") as worker:
+    real.lightning(sedna_metrics.integrations.lightning_callback, strategy="ddp", devices=2)
+    if worker.url:  # the first rank
+        print("STEPS", int(worker._instruments.samples()["sedna_training_step_duration_seconds_count", ()]), flush=True)
+"""
 
 
 def test_the_real_libraries_are_there():
@@ -67,7 +82,8 @@ def test_epochs_steps_samples_loss_and_model_are_told(worker, framework, fit):
         # LightGBM has one hook a round: its first one has no beginning.
         steps = EPOCHS * STEPS_OF.get(framework[0], STEPS) - (framework[0] == "lightgbm")
         assert value(worker, "sedna_training_step_duration_seconds_count") == steps
-        assert values(worker, "sedna_training_output_model_info") == {(("url", "/m"),): 1}
+        models = {(("url", "/m"),): 1} if framework[0] == "huggingface" else {}
+        assert values(worker, "sedna_training_output_model_info") == models
     assert value(worker, "sedna_training_nonfinite_losses_total") == 0
 
 
@@ -87,7 +103,7 @@ def test_a_fit_is_a_training_of_its_own_where_none_is_under_way(worker, fit):
 def test_a_fit_that_stops_early_is_completed(worker, fit):
     fit(stop=True)
     assert value(worker, "sedna_training_epoch") < EPOCHS
-    gc.collect()
+    worker.close()
     assert stage(worker) == ["completed"]
 
 
@@ -113,10 +129,183 @@ def test_a_fit_of_its_own_that_raised_does_not_swallow_the_next(worker, fit):
     assert stage(worker) == ["completed"]
 
 
+def test_a_fit_that_raised_is_not_joined_by_the_next_one(worker, fit):
+    with pytest.raises(real.Broken) as kept:  # the traceback keeps the callback alive
+        fit(fail=True)
+    fit()
+    assert stage(worker) == ["completed"]
+    assert worker.active_runs == []
+    worker.close()
+    assert stage(worker) == ["completed"]
+    assert kept
+
+
+def test_a_loop_after_a_fit_that_raised_is_a_training_of_its_own(worker, fit):
+    with pytest.raises(real.Broken) as kept:
+        fit(fail=True)
+    list(sedna_metrics.epochs(2))
+    assert stage(worker) == ["completed"]
+    assert kept
+
+
+def test_a_fit_in_another_thread_does_not_end_the_one_in_progress(worker, fit):
+    for _ in sedna_metrics.epochs(1):
+        thread = threading.Thread(target=fit)
+        thread.start()
+        thread.join()
+        assert stage(worker) == ["running"]
+    assert stage(worker) == ["completed"]
+
+
+def test_a_fit_in_another_rank_of_the_job_is_not_reported(worker, framework, fit, monkeypatch):
+    if framework[1] is real.huggingface:
+        pytest.skip("it would wait for the first rank")
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    before = worker._instruments.samples()
+    fit()
+    with pytest.raises(real.Broken):
+        fit(fail=True)
+    assert worker._instruments.samples() == before
+    assert worker.active_runs == []
+
+
+@pytest.mark.parametrize("how", [copy.deepcopy, lambda callback: pickle.loads(pickle.dumps(callback))])
+def test_a_callback_can_be_copied_within_a_fit_and_the_copy_begins_anew(worker, framework, how):
+    callbacks = []
+
+    def make(**options):
+        callbacks.append(getattr(integrations, f"{framework[0]}_callback")(**options))
+        return callbacks[-1]
+
+    with pytest.raises(real.Broken):
+        framework[1](make, fail=True)
+    copied = how(callbacks[0])
+    assert copied.fit is not callbacks[0].fit
+    framework[1](lambda **options: copied)
+    assert stage(worker) == ["completed"]
+    assert value(worker, "sedna_training_epochs") == EPOCHS
+
+
+@pytest.mark.parametrize("resumed_at", [0, 50])
+def test_the_time_left_of_hugging_face_is_that_of_max_steps_also_after_a_resume(worker, clock, monkeypatch, resumed_at):
+    standins.install("huggingface", monkeypatch)
+    callback = integrations.huggingface_callback()
+    state = SimpleNamespace(num_train_epochs=4, max_steps=100, global_step=resumed_at, epoch=resumed_at / 30)
+    callback.on_train_begin(None, state, None)
+    while state.global_step < 95:
+        if state.global_step % 30 == 0 or state.global_step == resumed_at:
+            callback.on_epoch_begin(None, state, None)
+        callback.on_step_begin(None, state, None)
+        clock.advance(2)
+        state.global_step += 1
+        state.epoch = state.global_step / 30
+        callback.on_step_end(None, state, None)
+        assert value(worker, "sedna_training_remaining_seconds") == pytest.approx(2 * (100 - state.global_step))
+
+
+def test_the_mean_loss_that_hugging_face_logs_at_the_end_is_not_the_last_loss(worker, monkeypatch):
+    standins.install("huggingface", monkeypatch)
+    with worker.incremental_learning.training():
+        standins.huggingface(integrations.huggingface_callback)
+        assert value(worker, "sedna_training_loss") == 0.5
+
+
+@pytest.mark.parametrize("max_epochs", [-1, 5])
+def test_the_time_left_of_lightning_with_max_steps(worker, clock, monkeypatch, max_epochs):
+    standins.install("lightning", monkeypatch)
+    callback = integrations.lightning_callback()
+    trainer = standins.trainer(max_epochs=max_epochs, max_steps=50, estimated_stepping_batches=50)
+    callback.on_train_start(trainer, None)
+    for step in range(30):
+        trainer.current_epoch, batch = divmod(step, STEPS)
+        callback.on_train_batch_start(trainer, None, None, batch)
+        clock.advance(1)
+        trainer.global_step = step + 1
+        callback.on_train_batch_end(trainer, None, None, None, batch)
+        if batch == STEPS - 1:
+            callback.on_train_epoch_end(trainer, None)
+        assert value(worker, "sedna_training_remaining_seconds") == pytest.approx(49 - step)
+
+
+def test_the_loss_of_lightning_is_not_divided_where_gradients_are_accumulated(worker, monkeypatch):
+    standins.install("lightning", monkeypatch)
+    callback, trainer = integrations.lightning_callback(), standins.trainer(accumulate_grad_batches=4)
+    callback.on_train_start(trainer, None)
+    callback.on_train_batch_start(trainer, None, None, 0)
+    callback.on_train_batch_end(trainer, None, {"loss": 2.0}, None, 0)
+    callback.on_train_epoch_end(trainer, None)
+    assert value(worker, "sedna_training_loss") == 8
+
+
+def test_a_score_of_lightgbm_is_not_a_loss(worker):
+    callback = integrations.lightgbm_callback()
+    evaluated = [("training", "accuracy", 0.9, True)]
+    env = SimpleNamespace(model=None, iteration=0, begin_iteration=0, end_iteration=9, evaluation_result_list=evaluated)
+    callback(env)
+    assert value(worker, "sedna_training_loss") is None
+    evaluated.append(("valid", "l2", 0.1, False))
+    callback(env)
+    assert value(worker, "sedna_training_loss") == 0.1
+
+
+def test_one_callback_for_every_fold_that_stops_early(start, capsys):
+    worker = start(log="json")
+    callback = integrations.lightgbm_callback()
+    for _ in range(3):
+        standins.lightgbm(lambda **_: callback, stop=True)
+    # A round has no beginning; the time between two folds is no step.
+    assert value(worker, "sedna_training_step_duration_seconds_count") == 0
+    worker.close()
+    output = capsys.readouterr().out
+    assert output.count('"event":"training.completed"') == 3
+    assert '"event":"training.failed"' not in output
+
+
 def test_without_a_worker_a_fit_is_as_it_was(fit):
     fit()
     with pytest.raises(real.Broken):
         fit(fail=True)
+
+
+def test_a_lightning_fit_that_resumes_within_an_epoch_has_the_right_epoch_and_time_left(worker, clock, monkeypatch):
+    standins.install("lightning", monkeypatch)
+    callback, trainer = integrations.lightning_callback(), standins.trainer(max_epochs=3, num_training_batches=20)
+    trainer.current_epoch = 1
+    callback.on_train_start(trainer, None)
+    for batch in range(10, 15):  # Lightning leaves on_train_epoch_start out
+        callback.on_train_batch_start(trainer, None, None, batch)
+        clock.advance(1)
+        callback.on_train_batch_end(trainer, None, None, None, batch)
+    assert value(worker, "sedna_training_epoch") == 2
+    assert value(worker, "sedna_training_remaining_seconds") == pytest.approx(25)
+    trainer.checkpoint_callback = SimpleNamespace(best_model_path="/best")
+    callback.on_train_end(trainer, None)
+    assert values(worker, "sedna_training_output_model_info") == {(("url", "/best"),): 1}
+
+
+def test_a_real_lightning_fit_that_resumes_within_an_epoch_has_the_right_epoch(worker, tmp_path):
+    pytest.importorskip("lightning")
+    epochs = []
+    real.lightning_resumed(
+        integrations.lightning_callback, lambda: epochs.append(value(worker, "sedna_training_epoch")), tmp_path
+    )
+    assert epochs == [1, 1, 2, 2, 2, 2, 3, 3, 3, 3]
+
+
+def test_the_loss_of_a_real_lightning_fit_is_not_divided_where_gradients_are_accumulated(worker):
+    pytest.importorskip("lightning")
+    real.lightning(integrations.lightning_callback, loss=8.0, accumulate_grad_batches=4)
+    assert value(worker, "sedna_training_loss") == pytest.approx(8)
+
+
+def test_the_ranks_of_a_real_lightning_fit_are_one_training(tmp_path):
+    pytest.importorskip("lightning")
+    script = tmp_path / "script.py"
+    script.write_text(RANKS)
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join([os.path.dirname(__file__), *sys.path])}
+    done = subprocess.run([sys.executable, script], env=environ, check=True, capture_output=True, text=True)
+    assert done.stdout.count('"event":"training.started"') == done.stdout.count('"event":"training.completed"') == 1
+    assert f"STEPS {EPOCHS * STEPS // 2}\n" in done.stdout
 
 
 @pytest.mark.parametrize("name", ["xgboost", "lightgbm"])

@@ -207,6 +207,33 @@ def test_the_last_push_says_that_an_unfinished_loop_has_completed(gateway, start
     assert 'status="completed"' in current
 
 
+def test_in_another_rank_of_the_job_loops_only_pass_things_on(worker, monkeypatch):
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    before = worker._instruments.samples()
+    assert [list(sedna_metrics.track("ab")) for _ in sedna_metrics.epochs(2)] == [["a", "b"]] * 2
+    sedna_metrics.progress(1, 2, loss=3.0)
+    assert worker._instruments.samples() == before
+
+
+def test_the_end_of_another_rank_is_not_the_end_of_the_first(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text("""if True:
+        import os, subprocess, sys, requests, sedna_metrics
+        worker = sedna_metrics.start(export="pull", host="127.0.0.1", port="0")
+        for epoch in sedna_metrics.epochs(3):
+            if epoch == 1 and os.environ["LOCAL_RANK"] == "0":
+                subprocess.run([sys.executable, __file__], env={**os.environ, "LOCAL_RANK": "1"}, check=True)
+                print(requests.get(worker.url).text)
+    """)
+    environ = {**os.environ, "LOCAL_RANK": "0"}
+    done = subprocess.run([sys.executable, script], env=environ, check=True, capture_output=True, text=True)
+    samples = [line for line in done.stdout.splitlines() if line.startswith("sedna_")]
+    assert [line for line in samples if line.startswith("sedna_training_epoch{") and line.endswith(" 2.0")]
+    assert [line for line in samples if 'status="running"' in line and line.endswith(" 1.0")]
+    assert not [line for line in samples if line.startswith("sedna_worker_last_success")]
+    assert done.stdout.count('"training.completed"') == 2  # message and event of one record
+
+
 def test_a_validation_pass_within_an_epoch_does_not_move_the_progress(worker, clock):
     left = []
     with worker.incremental_learning.training(epochs=2) as training:
@@ -413,19 +440,6 @@ def test_a_history_may_be_a_deque(worker):
     with worker.incremental_learning.training() as training:
         training.loss(deque([3.0, 2.0, 1.5], maxlen=3))
     assert value(worker, "sedna_training_loss") == 1.5
-
-
-def test_partial_fit_of_a_real_estimator(worker):
-    linear_model = pytest.importorskip("sklearn.neural_network")
-    generator = np.random.default_rng(1)
-    batches = [(generator.normal(size=(8, 2)), [0, 1] * 4) for _ in range(4)]
-    model = linear_model.MLPClassifier((2,))
-    fitted = sedna_metrics.integrations.partial_fit(model, batches, epochs=3, classes=[0, 1])
-    assert fitted is model
-    assert value(worker, "sedna_training_epoch") == 3
-    assert step_count(worker) == 12
-    assert value(worker, "sedna_training_loss") == pytest.approx(model.loss_)
-    assert stage(worker) == ["completed"]
 
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")

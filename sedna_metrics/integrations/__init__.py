@@ -9,12 +9,10 @@ No framework is imported before its callback is asked for.
 from __future__ import annotations
 
 from sedna_metrics.integrations._loops import epochs, progress, track
+from sedna_metrics.integrations.boosting import lightgbm_callback, xgboost_callback
 from sedna_metrics.integrations.huggingface import huggingface_callback
 from sedna_metrics.integrations.keras import keras_callback
-from sedna_metrics.integrations.lightgbm import lightgbm_callback
 from sedna_metrics.integrations.lightning import lightning_callback
-from sedna_metrics.integrations.sklearn import partial_fit
-from sedna_metrics.integrations.xgboost import xgboost_callback
 
 __all__ = [
     "epochs",
@@ -22,7 +20,6 @@ __all__ = [
     "keras_callback",
     "lightgbm_callback",
     "lightning_callback",
-    "partial_fit",
     "progress",
     "track",
     "xgboost_callback",

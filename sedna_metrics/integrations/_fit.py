@@ -1,141 +1,135 @@
-"""What the callbacks of all frameworks share: one ``fit``, from its first hook to its last."""
+"""What loops and the callbacks of all frameworks share: the training in progress, or one of their own."""
 
 from __future__ import annotations
 
+import os
 import sys
-from functools import wraps
+from functools import partial, wraps
 from importlib import import_module
-from typing import Any, Callable, Dict, Optional, Tuple
-from weakref import WeakMethod
+from threading import get_ident
+from typing import Any, Callable, List, Optional
 
 from sedna_metrics import _runtime
-from sedna_metrics.integrations._running import OwnTraining, UnfinishedError, active_run
-from sedna_metrics.tasks._context import length
+from sedna_metrics._noop import Noop
+from sedna_metrics._worker import Worker
+from sedna_metrics.tasks._evaluation import Evaluation
 from sedna_metrics.tasks._time_left import whole_number
 from sedna_metrics.tasks._training import Training
 
+_TASKS = {"federatedlearningjob": "federated_learning", "lifelonglearningjob": "lifelong_learning"}
+
+
+def running_worker() -> Optional[Worker]:
+    """The running worker, but only in the first rank of a distributed training on this node: it reports for all.
+
+    Source: the variable LOCAL_RANK of torchrun, Lightning and accelerate.
+    """
+    return None if os.environ.get("LOCAL_RANK", "0") not in ("", "0") else _runtime.running()
+
+
+def active_run() -> Any:
+    """The training or evaluation in progress in the running worker, the latest; ``None`` if there is none."""
+    worker = running_worker()
+    runs = worker.active_runs if worker is not None else []
+    return next((run for run in reversed(runs) if isinstance(run, (Training, Evaluation))), None)
+
 
 class Fit:
-    """Reports a ``fit`` to the training in progress, or to one of its own.
+    """Reports a framework's ``fit``, or a loop, to the training in progress, or to one of its own.
 
     Most frameworks do not report that a ``fit`` raised. A training of its own that has not ended counts as failed when
-    the next ``fit`` begins, when the callback is gone, or when the worker closes.
+    the next ``fit`` begins in this thread, or when the worker closes.
 
     Args:
-        samples: number of training samples, if the framework does not give it to its callbacks.
-        output_model: URL of the model after a ``fit`` that ended well.
+        is_loop: whether it is a loop, which has ended as the worker does if nobody sees its end.
     """
 
-    def __init__(self, samples: Any = None, output_model: Any = None) -> None:
-        self._samples = samples
-        self._output_model = output_model
-        self._own: Optional[OwnTraining] = None
+    def __init__(self, *, is_loop: bool = False) -> None:
+        self._is_loop = is_loop
+        self._open_runs: List[Callable[[bool], None]] = []
+        self._now: Callable[[], float] = lambda: 0.0
+        self._reset()
+
+    def _reset(self) -> None:
+        self._thread = get_ident()
         self._step_began: Optional[float] = None
-        self._in_epoch = False
-        self.training: Optional[Training] = None
-        self.has_stopped_early: Callable[[], bool] = lambda: False
-        """Whether a ``fit`` without a last hook has ended well."""
+        self.training: Any = Noop()
+        self.in_epoch = False
+        self.has_stopped_early: Callable[[], bool] = lambda: False  # and has ended well, though it did not report it
 
     def begins(self, epochs: Any = None, samples: Any = None) -> None:
-        """The ``fit`` begins; ``epochs`` are planned, if known."""
-        self.closes()
-        worker, run = _runtime.running(), active_run()
-        if isinstance(run, Training):
-            self.training = run
-        elif worker is not None:
-            closes = WeakMethod(self.closes)  # a callback that is gone must not be kept alive by the worker
-            self._own = OwnTraining(worker, lambda failed: (closes() or _nothing)())
-            self.training = self._own.training
-        if self.training is not None:
-            samples = samples if self._samples is None else self._samples
-            if samples is not None:
-                self.training.samples(samples)
-            if whole_number(epochs) is not None:
-                self.training.plan(epochs)
+        """It begins; ``epochs`` are planned, if known, and there are ``samples``, if known."""
+        worker = running_worker()
+        if worker is None:
+            return
+        for run in list(worker.open_runs):
+            if isinstance(run, Fit) and (run is self or (not run._is_loop and run._thread == get_ident())):
+                run(False)  # a thread runs one fit at a time: this one has raised, or stopped early
+        self._reset()
+        self._now = worker.clock.monotonic
+        self.training = active_run()
+        if not isinstance(self.training, Training):
+            self.training = getattr(worker, _TASKS.get(worker.identity.kind, "incremental_learning")).training()
+            self.training.begin()
+            self._open_runs = worker.open_runs
+            self._open_runs.append(self)
+        if samples is not None:
+            self.training.samples(samples)
+        if epochs is not None:
+            self.training.plan(epochs)
 
     def epoch_begins(self, number: Any = None) -> None:
         """An epoch begins, with its number from 0; the last one is done, if it was still open."""
-        if self.training is not None:
-            self.epoch_ends()
-            self.training.epoch_begins(number)
-            self._in_epoch = True
+        self.epoch_ends()
+        self.training.epoch_begins(number)
+        self.in_epoch = True
 
     def epoch_ends(self, loss: Any = None, *, is_event: bool = True) -> None:
         """The epoch is done; ``loss`` is its loss, if known."""
-        if self.training is not None:
-            self.loss(loss)
-            if self._in_epoch:
-                self._in_epoch = False
-                self.training.epoch_ends(is_event=is_event)
+        self.loss(loss)
+        if self.in_epoch:
+            self.in_epoch = False
+            self.training.epoch_ends(is_event=is_event)
 
     def step_begins(self, done: Any = None, count: Any = None) -> None:
         """A step begins, after ``done`` of the epoch's ``count`` steps, if known."""
-        worker = _runtime.running()
-        if worker is not None:
-            self._step_began = worker.clock.monotonic()
-            self._report(done, count)
+        self._step_began = self._now()
+        self._within_epoch(done, count)
 
     def step_ends(self, done: Any = None, count: Any = None) -> None:
         """The step is done: the number ``done`` of the epoch's ``count`` steps, if known."""
-        worker = _runtime.running()
-        if self.training is None or worker is None:
-            return
         if self._step_began is not None:
-            self.training.step_took(worker.clock.monotonic() - self._step_began)
+            self.training.step_took(self._now() - self._step_began)
             self._step_began = None
-        self._report(done, count)
+        self._within_epoch(done, count)
 
-    def _report(self, done: Any, count: Any) -> None:
-        steps = whole_number(count)
-        if steps and self.training is not None and self.training.planned is not None:
-            self.training.within_epoch(done / steps)
+    def _within_epoch(self, done: Any, count: Any) -> None:
+        if whole_number(count) and self.training.planned is not None:
+            self.training.within_epoch(done / count)
 
     def loss(self, value: Any) -> None:
         """The latest loss; ``None`` if unknown."""
-        if self.training is not None and value is not None:
+        if value is not None:
             self.training.loss(value)
 
     def ends(self, output_model: Any = None) -> None:
         """The ``fit`` has ended well, with the model at this URL, if known."""
         self.epoch_ends()
-        model = self._output_model or output_model
-        if self.training is not None and model:
-            self.training.output_model(model)
-        self._leave(None)
+        if output_model:
+            self.training.output_model(output_model)
+        self.leaves()
 
-    def fails(self, error: Optional[BaseException] = None) -> None:
-        """The ``fit`` has raised."""
-        self._leave(error or UnfinishedError("the fit did not come to its last callback"))
+    def leaves(self, error: Optional[BaseException] = None) -> None:
+        """It is over, and has failed if there is an error. A second call does nothing."""
+        if self in self._open_runs:  # in a forked child it is not: it is the parent's
+            self._open_runs.remove(self)
+            self.training.end(error)
+        self._reset()
 
-    def closes(self) -> None:
-        """No further hook comes: a ``fit`` that is still open has failed, unless it stopped early."""
-        if self._own is not None and self._own.is_open:
-            self.ends() if self.has_stopped_early() else self.fails()
-
-    def _leave(self, error: Optional[BaseException]) -> None:
-        own, self._own, self.training, self._in_epoch = self._own, None, None, False
-        if own is not None:
-            own.end(error)
-
-    def __del__(self) -> None:
-        self.closes()
-
-
-def _nothing() -> None:
-    return None
-
-
-def contained_hook(hook: Callable[..., None]) -> Callable[..., None]:
-    """Failures of a hook do not reach the ``fit``; without a running worker it does nothing."""
-
-    @wraps(hook)
-    def wrapper(*arguments: Any, **keywords: Any) -> None:
-        worker = _runtime.running()
-        if worker is not None:
-            with worker.guard:
-                hook(*arguments, **keywords)
-
-    return wrapper
+    def __call__(self, failed: bool) -> None:
+        """No end was reported, and the worker closes, having ``failed`` or not, or the next ``fit`` begins."""
+        has_completed = not failed if self._is_loop else self.has_stopped_early()
+        self.leaves(None if has_completed else RuntimeError("the training did not come to its end"))
 
 
 def framework_class(name: str, *modules: str) -> Any:
@@ -153,23 +147,29 @@ def framework_class(name: str, *modules: str) -> Any:
 
 
 def callback_of(factory: Callable[..., Any], base: type, hooks: type, **arguments: Any) -> Any:
-    """A callback of the framework's class ``base`` with our ``hooks``.
+    """A callback of the framework's class ``base`` with the methods of ``hooks``, ``arguments``, and a ``fit``.
 
-    Frameworks pickle and copy their callbacks; the copy is made anew by ``factory(**arguments)``, without the run.
+    Without a running worker the methods do nothing, and their failures stay here: the framework gets what its own class
+    returns. Frameworks pickle and copy their callbacks: a copy is made anew by ``factory(**arguments)``.
     """
-
-    def reduce(self: Any) -> Tuple[Any, ...]:
-        return _rebuild, (factory, arguments)
-
-    callback: Any = type("SednaCallback", (hooks, base), {"__reduce__": reduce})()
-    callback.fit = Fit(arguments.get("samples"), arguments.get("output_model"))
+    methods = {
+        name: _contained(method, getattr(base, name, lambda *_, **__: None))
+        for name, method in vars(hooks).items()
+        if callable(method) and not name.startswith("__")
+    }
+    reduce = {"__reduce__": lambda self: (partial(factory, **arguments), ())}
+    callback: Any = type("SednaCallback", (hooks, base), {**arguments, **methods, **reduce})()
+    callback.fit = Fit()
     return callback
 
 
-def _rebuild(factory: Callable[..., Any], arguments: Dict[str, Any]) -> Any:
-    return factory(**arguments)
+def _contained(hook: Callable[..., None], original: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(hook)
+    def wrapper(*arguments: Any, **keywords: Any) -> Any:
+        worker = running_worker()
+        if worker is not None:
+            with worker.guard:
+                hook(*arguments, **keywords)
+        return original(*arguments, **keywords)
 
-
-def samples_of(loader: Any) -> Optional[int]:
-    """Number of samples of a PyTorch ``DataLoader``, if it can be determined."""
-    return length(getattr(loader, "dataset", None))
+    return wrapper

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Iterable, Iterator, Optional, Tuple, TypeVar, Union
+from typing import Any, Callable, Iterable, Iterator, Optional, TypeVar, Union
 
-from sedna_metrics import _runtime
-from sedna_metrics.integrations._running import OwnTraining, active_run
+from sedna_metrics.integrations._fit import Fit, active_run, running_worker
 from sedna_metrics.tasks._context import length
-from sedna_metrics.tasks._evaluation import Evaluation
 from sedna_metrics.tasks._time_left import whole_number
 from sedna_metrics.tasks._training import Training
 
@@ -23,11 +21,9 @@ def progress(done: Optional[float] = None, total: Optional[float] = None, *, los
         loss: the latest loss: a number, a numpy or tensor scalar, or a history, of which the last value counts.
     """
     run = active_run()
-    if run is None:
-        return
     if loss is not None and isinstance(run, Training):
         run.loss(loss)
-    if done is not None and total is not None:
+    if run is not None and done is not None and total is not None:
         run.progress(done, total)
 
 
@@ -54,7 +50,7 @@ def epochs(planned: Union[int, Iterable[T]]) -> Iterator[Any]:
             training.plan(count)
         return training.through_epochs(items)
 
-    return _loop(items, through, (Training,))
+    return _loop(items, through, is_epochs=True)
 
 
 def track(batches: Iterable[T], total: Optional[int] = None) -> Iterator[T]:
@@ -67,22 +63,22 @@ def track(batches: Iterable[T], total: Optional[int] = None) -> Iterator[T]:
         batches: what the loop iterates over, such as a PyTorch ``DataLoader``.
         total: number of batches, if ``len(batches)`` does not give it.
     """
-    return _loop(batches, lambda run: run.track(batches, total), (Training, Evaluation))
+    return _loop(batches, lambda run: run.track(batches, total), is_epochs=False)
 
 
-def _loop(items: Iterable[T], through: Callable[[Any], Iterator[T]], joins: Tuple[type, ...]) -> Iterator[T]:
+def _loop(items: Iterable[T], through: Callable[[Any], Iterator[T]], *, is_epochs: bool) -> Iterator[T]:
     """Iterate over ``items`` as part of the run in progress, or of a training of its own."""
-    worker, run, own = _runtime.running(), active_run(), None
-    if worker is not None and not isinstance(run, joins):
+    worker, run, loop = running_worker(), None, Fit(is_loop=True)
+    if worker is not None:
         with worker.guard:
-            own = OwnTraining(worker)
-            run = own.training
-    error: Optional[Exception] = None
+            run = None if is_epochs else active_run()
+            if run is None:
+                loop.begins()
+                run = loop.training
     try:
-        yield from iter(items) if worker is None or run is None else through(run)
-    except Exception as why:
-        error = why
+        yield from iter(items) if run is None else through(run)
+    except Exception as error:
+        loop.leaves(error)
         raise
     finally:
-        if own is not None:
-            own.end(error)
+        loop.leaves()

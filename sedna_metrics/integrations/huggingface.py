@@ -5,64 +5,47 @@ Source: ``transformers.TrainerCallback``, ``TrainerState`` and the data that ``C
 
 from __future__ import annotations
 
-from typing import Any, Mapping, Optional
+from typing import Any
 
-from sedna_metrics.integrations._fit import Fit, callback_of, contained_hook, framework_class, samples_of
+from sedna_metrics.integrations._fit import Fit, callback_of, framework_class
+from sedna_metrics.tasks._context import length
 
 
-def huggingface_callback(samples: Optional[int] = None, output_model: object = None) -> Any:
+def huggingface_callback() -> Any:
     """A callback for a Trainer: ``Trainer(..., callbacks=[huggingface_callback()])``.
 
     It records epochs, optimizer steps, samples, time left, and the loss as often as the Trainer logs it
     (``logging_strategy``). The Trainer leaves out NaN losses of single steps unless ``logging_nan_inf_filter=False``.
     It does not report that training raised: use a ``with`` block around ``train()``.
 
-    Args:
-        samples: number of training samples, if the dataset has no length.
-        output_model: URL of the model; by default the best checkpoint, or ``output_dir``.
-
     Raises:
         ImportError: transformers is not installed.
     """
     base = framework_class("TrainerCallback", "transformers")
-    return callback_of(huggingface_callback, base, _Hooks, samples=samples, output_model=output_model)
+    return callback_of(huggingface_callback, base, _Hooks)
 
 
 class _Hooks:
-    """The methods of the callback."""
-
     fit: Fit
 
-    @contained_hook
     def on_train_begin(self, args: Any, state: Any, control: Any, **data: Any) -> None:
-        self.fit.begins(state.num_train_epochs, samples_of(data.get("train_dataloader")))
+        self.fit.begins(state.num_train_epochs, length(getattr(data.get("train_dataloader"), "dataset", None)))
 
-    @contained_hook
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **data: Any) -> None:
         # The epoch before is done here, not in on_epoch_end: its loss is logged between the two.
         self.fit.epoch_begins(int(state.epoch or 0))
 
-    @contained_hook
     def on_step_begin(self, args: Any, state: Any, control: Any, **data: Any) -> None:
         self.fit.step_begins()
-        self._report(state)
+        # max_steps need not be a multiple of the steps in an epoch, so the progress is not that of the epochs.
+        self.fit.training.progress(state.global_step, state.max_steps)
 
-    @contained_hook
     def on_step_end(self, args: Any, state: Any, control: Any, **data: Any) -> None:
         self.fit.step_ends()
-        self._report(state)
+        self.fit.training.progress(state.global_step, state.max_steps)
 
-    def _report(self, state: Any) -> None:
-        # max_steps need not be a multiple of the steps in an epoch, so the progress is not that of the epochs.
-        if self.fit.training is not None:
-            self.fit.training.progress(state.global_step, state.max_steps)
-
-    @contained_hook
-    def on_log(
-        self, args: Any, state: Any, control: Any, logs: Optional[Mapping[str, Any]] = None, **data: Any
-    ) -> None:
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **data: Any) -> None:
         self.fit.loss((logs or {}).get("loss"))  # "train_loss", at the end, is the mean of the whole run
 
-    @contained_hook
     def on_train_end(self, args: Any, state: Any, control: Any, **data: Any) -> None:
         self.fit.ends(state.best_model_checkpoint or args.output_dir)

@@ -7,14 +7,11 @@ from __future__ import annotations
 
 from typing import Any, Mapping, Optional
 
-from sedna_metrics.integrations._fit import Fit, callback_of, contained_hook, framework_class
-from sedna_metrics.integrations._running import active_run
+from sedna_metrics.integrations._fit import Fit, active_run, callback_of, framework_class
 from sedna_metrics.tasks._evaluation import Evaluation
 
-Logs = Optional[Mapping[str, Any]]
 
-
-def keras_callback(samples: Optional[int] = None, output_model: object = None) -> Any:
+def keras_callback(samples: Optional[int] = None) -> Any:
     """A Keras callback: ``model.fit(..., callbacks=[sedna_metrics.keras_callback()])``.
 
     It records epochs, steps, time left and loss of a ``fit``, and the progress of an ``evaluate``. It is a ``Callback``
@@ -22,55 +19,45 @@ def keras_callback(samples: Optional[int] = None, output_model: object = None) -
 
     Args:
         samples: number of training samples, which Keras does not give to callbacks.
-        output_model: URL of the model after the ``fit``.
 
     Raises:
         ImportError: Keras is not installed.
     """
     base = framework_class("Callback", "keras.callbacks", "tensorflow.keras.callbacks", "tf_keras.callbacks")
-    return callback_of(keras_callback, base, _Hooks, samples=samples, output_model=output_model)
+    return callback_of(keras_callback, base, _Hooks, samples=samples)
 
 
 class _Hooks:
-    """The methods of the callback."""
-
     fit: Fit
-    params: Optional[Mapping[str, Any]] = None
+    samples: Optional[int]
+    params: Mapping[str, Any]
 
-    @contained_hook
-    def on_train_begin(self, logs: Logs = None) -> None:
-        self.fit.begins((self.params or {}).get("epochs"))
+    def on_train_begin(self, logs: Any = None) -> None:
+        self.fit.begins(self.params.get("epochs"), self.samples)
 
-    @contained_hook
-    def on_train_end(self, logs: Logs = None) -> None:
+    def on_train_end(self, logs: Any = None) -> None:
         self.fit.ends()
 
-    @contained_hook
-    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self.fit.epoch_begins(epoch)
 
-    @contained_hook
-    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         self.fit.epoch_ends((logs or {}).get("loss"))
 
-    @contained_hook
-    def on_train_batch_begin(self, batch: int, logs: Logs = None) -> None:
-        self.fit.step_begins(batch, (self.params or {}).get("steps"))
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        self.fit.step_begins(batch, self.params.get("steps"))
 
-    @contained_hook
-    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
-        self.fit.step_ends(batch + 1, (self.params or {}).get("steps"))
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self.fit.step_ends(batch + 1, self.params.get("steps"))
 
-    @contained_hook
-    def on_test_batch_begin(self, batch: int, logs: Logs = None) -> None:
+    def on_test_batch_begin(self, batch: int, logs: Any = None) -> None:
         self._evaluated(batch)
 
-    @contained_hook
-    def on_test_batch_end(self, batch: int, logs: Logs = None) -> None:
+    def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
         self._evaluated(batch + 1)
 
     def _evaluated(self, done: int) -> None:
-        steps, run = (self.params or {}).get("steps"), active_run()
+        steps, run = self.params.get("steps"), active_run()
         # A validation within fit is no evaluation: params are those of the fit then.
         if isinstance(run, Evaluation) and steps:
             run.progress(done, steps)

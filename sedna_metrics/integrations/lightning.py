@@ -5,53 +5,42 @@ Source: ``lightning.pytorch.Callback``, and the properties of its ``Trainer``.
 
 from __future__ import annotations
 
-from typing import Any, Mapping, Optional
+from typing import Any, Mapping
 
-from sedna_metrics.integrations._fit import Fit, callback_of, contained_hook, framework_class, samples_of
+from sedna_metrics.integrations._fit import Fit, callback_of, framework_class
+from sedna_metrics.tasks._context import length
 
 
-def lightning_callback(samples: Optional[int] = None, output_model: object = None) -> Any:
+def lightning_callback() -> Any:
     """A callback for a Trainer: ``Trainer(..., callbacks=[lightning_callback()])``.
 
     It records epochs, steps, samples, time left, the last loss of each epoch, and a ``fit`` that raised. It is a
     ``Callback`` of the package that the script uses: ``lightning``, or ``pytorch_lightning``.
 
-    Args:
-        samples: number of training samples, if the dataset has no length.
-        output_model: URL of the model; by default the best checkpoint.
-
     Raises:
         ImportError: Lightning is not installed.
     """
     base = framework_class("Callback", "lightning.pytorch.callbacks", "pytorch_lightning.callbacks")
-    return callback_of(lightning_callback, base, _Hooks, samples=samples, output_model=output_model)
+    return callback_of(lightning_callback, base, _Hooks)
 
 
 class _Hooks:
-    """The methods of the callback."""
-
     fit: Fit
     _loss: Any = None
 
-    @contained_hook
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         epochs = trainer.max_epochs if (trainer.max_epochs or -1) > 0 and trainer.max_steps < 0 else None
-        self.fit.begins(epochs, samples_of(trainer.train_dataloader))
+        self.fit.begins(epochs, length(getattr(trainer.train_dataloader, "dataset", None)))
 
-    @contained_hook
-    def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
-        self.fit.epoch_begins(trainer.current_epoch)
-
-    @contained_hook
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         self.fit.epoch_ends(self._loss)
 
-    @contained_hook
     def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        if not self.fit.in_epoch:  # not in on_train_epoch_start: a fit that resumes within an epoch leaves that out
+            self.fit.epoch_begins(trainer.current_epoch)
         self.fit.step_begins(batch_idx, trainer.num_training_batches)
         self._report_steps(trainer)
 
-    @contained_hook
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         self.fit.step_ends(batch_idx + 1, trainer.num_training_batches)
         self._report_steps(trainer)
@@ -60,14 +49,12 @@ class _Hooks:
         self._loss = None if loss is None else loss * trainer.accumulate_grad_batches
 
     def _report_steps(self, trainer: Any) -> None:
-        if self.fit.training is not None and trainer.max_steps > 0:
+        if trainer.max_steps > 0:
             # With max_epochs beside it, the smaller of the two: Lightning's own estimate of all steps.
             self.fit.training.progress(trainer.global_step, trainer.estimated_stepping_batches)
 
-    @contained_hook
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         self.fit.ends(getattr(trainer.checkpoint_callback, "best_model_path", None))
 
-    @contained_hook
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
-        self.fit.fails(exception)
+        self.fit.leaves(exception)

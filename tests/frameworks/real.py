@@ -57,7 +57,7 @@ def keras(make, fail=False, nan=False, stop=False):
     model = keras.Sequential([keras.layers.Input((2,)), keras.layers.Dense(1)])
     model.compile(loss="mse", optimizer="sgd")
     features, targets = data(nan)
-    callbacks = [make(samples=SAMPLES, output_model="/m"), Troublemaker()]
+    callbacks = [make(samples=SAMPLES), Troublemaker()]
     model.fit(features, targets, epochs=EPOCHS, batch_size=SAMPLES // STEPS, verbose=0, callbacks=callbacks)
 
 
@@ -88,7 +88,7 @@ def huggingface(make, fail=False, nan=False, stop=False):
     Trainer(Model(), arguments, train_dataset=rows, callbacks=[make(), Stopper()]).train()
 
 
-def lightning(make, fail=False, nan=False, stop=False):
+def lightning(make, fail=False, nan=False, stop=False, loss=None, callbacks=(), checkpoint=None, **options):
     import lightning.pytorch as pl
     import torch
     from torch.utils.data import DataLoader, TensorDataset
@@ -101,7 +101,8 @@ def lightning(make, fail=False, nan=False, stop=False):
         def training_step(self, batch, index):
             if fail:
                 raise Broken
-            return ((self.layer(batch[0]) - batch[1]) ** 2).mean()
+            squares = ((self.layer(batch[0]) - batch[1]) ** 2).mean()
+            return squares if loss is None else squares * 0 + loss
 
         def on_train_epoch_end(self):
             self.trainer.should_stop = stop
@@ -110,11 +111,25 @@ def lightning(make, fail=False, nan=False, stop=False):
             return torch.optim.SGD(self.parameters(), lr=0.01)
 
     loader = DataLoader(TensorDataset(*map(torch.from_numpy, data(nan))), batch_size=SAMPLES // STEPS)
+    quiet = dict.fromkeys(("logger", "enable_progress_bar", "enable_model_summary", "enable_checkpointing"), False)
     trainer = pl.Trainer(
-        max_epochs=EPOCHS, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
-        enable_model_summary=False, callbacks=[make(output_model="/m")], log_every_n_steps=1, min_epochs=1,
+        max_epochs=EPOCHS, accelerator="cpu", callbacks=[make(), *callbacks], log_every_n_steps=1,
+        min_epochs=1, **{**quiet, **options},
     )  # fmt: skip
-    trainer.fit(Model(), loader)
+    trainer.fit(Model(), loader, ckpt_path=checkpoint)
+
+
+def lightning_resumed(make, look, folder):
+    """A fit that goes on from a checkpoint after two steps of the first epoch; calls ``look`` in each step."""
+    import lightning.pytorch as pl
+
+    class Look(pl.Callback):
+        def on_train_batch_end(self, *arguments):
+            look()
+
+    saved = pl.callbacks.ModelCheckpoint(folder, every_n_train_steps=2, save_top_k=-1, filename="{step}")
+    lightning(make, callbacks=[saved], enable_checkpointing=True)
+    lightning(make, callbacks=[Look()], checkpoint=folder / "step=2.ckpt")
 
 
 def xgboost(make, fail=False, nan=False, stop=False):
@@ -134,7 +149,7 @@ def xgboost(make, fail=False, nan=False, stop=False):
 
     xgboost.train(
         {"disable_default_eval_metric": True}, train, EPOCHS, evals=[(train, "train")], verbose_eval=False,
-        custom_metric=metric, callbacks=[make(rounds=EPOCHS, samples=SAMPLES, output_model="/m"), Troublemaker()],
+        custom_metric=metric, callbacks=[make(rounds=EPOCHS, samples=SAMPLES), Troublemaker()],
     )  # fmt: skip
 
 
@@ -154,7 +169,7 @@ def lightgbm(make, fail=False, nan=False, stop=False):
     rows = lightgbm.Dataset(features, targets[:, 0], params={"min_data_in_bin": 1})
     lightgbm.train(
         {"verbose": -1, "min_data_in_leaf": 1, "metric": "None"}, rows, EPOCHS, valid_sets=[rows],
-        valid_names=["training"], feval=metric, callbacks=[make(output_model="/m"), troublemaker],
+        valid_names=["training"], feval=metric, callbacks=[make(), troublemaker],
     )  # fmt: skip
 
 

@@ -19,6 +19,16 @@ class Base:
             raise AttributeError(name)
         return lambda *arguments, **keywords: None
 
+    def before_training(self, model):  # XGBoost
+        return model
+
+    after_training = before_training
+
+    def after_iteration(self, model, epoch, evals_log):
+        return False
+
+    before_iteration = after_iteration
+
     def set_params(self, params):  # Keras
         self.params = params
 
@@ -49,7 +59,7 @@ def losses(nan):
 
 
 def keras(make, fail=False, nan=False, stop=False):
-    callback = make(samples=SAMPLES, output_model="/m")
+    callback = make(samples=SAMPLES)
     callback.set_params({"epochs": EPOCHS, "steps": STEPS, "verbose": 0})
     callback.on_train_begin({})
     for epoch in range(EPOCHS):
@@ -85,37 +95,43 @@ def huggingface(make, fail=False, nan=False, stop=False):
         callback.on_log(*common, logs={"loss": losses(nan), "epoch": state.epoch})
         if stop:
             break
-    callback.on_log(*common, logs={"train_loss": losses(nan), "epoch": state.epoch})
+    callback.on_log(*common, logs={"train_loss": NAN if nan else 7.0, "epoch": state.epoch})
     callback.on_train_end(*common)
 
 
+def trainer(**options):
+    """What our callback reads of Lightning's Trainer."""
+    defaults = {
+        "max_epochs": EPOCHS, "num_training_batches": STEPS, "current_epoch": 0, "max_steps": -1, "global_step": 0,
+        "train_dataloader": Data(dataset=range(SAMPLES)), "checkpoint_callback": None, "accumulate_grad_batches": 1,
+        "estimated_stepping_batches": EPOCHS * STEPS,
+    }  # fmt: skip
+    return Data(**{**defaults, **options})
+
+
 def lightning(make, fail=False, nan=False, stop=False):
-    callback = make(output_model="/m")
-    trainer = Data(
-        max_epochs=EPOCHS, num_training_batches=STEPS, current_epoch=0, train_dataloader=Data(dataset=range(SAMPLES)),
-        checkpoint_callback=None, max_steps=-1, global_step=0, estimated_stepping_batches=EPOCHS * STEPS,
-        accumulate_grad_batches=1,
-    )  # fmt: skip
-    callback.on_train_start(trainer, None)
+    callback = make()
+    trainer_ = trainer()
+    callback.on_train_start(trainer_, None)
     try:
-        for trainer.current_epoch in range(EPOCHS):
-            callback.on_train_epoch_start(trainer, None)
+        for trainer_.current_epoch in range(EPOCHS):
+            callback.on_train_epoch_start(trainer_, None)
             for batch in range(STEPS):
-                callback.on_train_batch_start(trainer, None, None, batch)
+                callback.on_train_batch_start(trainer_, None, None, batch)
                 if fail:
                     raise Broken
-                callback.on_train_batch_end(trainer, None, {"loss": losses(nan)}, None, batch)
-            callback.on_train_epoch_end(trainer, None)
+                callback.on_train_batch_end(trainer_, None, {"loss": losses(nan)}, None, batch)
+            callback.on_train_epoch_end(trainer_, None)
             if stop:
                 break
     except BaseException as error:
-        callback.on_exception(trainer, None, error)
+        callback.on_exception(trainer_, None, error)
         raise
-    callback.on_train_end(trainer, None)
+    callback.on_train_end(trainer_, None)
 
 
 def xgboost(make, fail=False, nan=False, stop=False):
-    callback = make(rounds=EPOCHS, samples=SAMPLES, output_model="/m")
+    callback = make(rounds=EPOCHS, samples=SAMPLES)
     model, log = callback.before_training("model"), {"train": {"auc": [0.9], "logloss": []}}
     assert model == "model"
     for number in range(EPOCHS):
@@ -129,7 +145,7 @@ def xgboost(make, fail=False, nan=False, stop=False):
 
 
 def lightgbm(make, fail=False, nan=False, stop=False):
-    callback = make(output_model="/m")
+    callback = make()
     model = Data(train_set=Data(num_data=lambda: SAMPLES), best_iteration=-1)
     assert not callback.before_iteration
     for number in range(EPOCHS):
