@@ -583,6 +583,7 @@ def test_the_log_is_one_json_object_a_line_and_holds_sednas_records_once(run, mo
     ("which", "variables", "kind", "worker_type"),
     [
         ("fe", {"SERVICE_NAME": "faces", "WORKER_NAME": "x7k2p"}, "featureextractionservice", "fe"),
+        ("detector", {"JOB_NAME": "watch", "WORKER_NAME": "z3f9c"}, "videoanalyticsjob", "videoanalytics"),
         ("reid", {"JOB_NAME": "find", "WORKER_NAME": "q8w2n"}, "reidjob", "reid"),
         ("reid", {"WORKER_NAME": ""}, "objectsearchservice", "reid"),
     ],

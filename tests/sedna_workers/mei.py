@@ -1,4 +1,4 @@
-"""Feature extraction or re-identification with Sedna's own component; a model in memory, Kafka in memory."""
+"""Detection, feature extraction or re-identification with Sedna's own component; a model in memory, Kafka in memory."""
 
 import json
 import os
@@ -19,6 +19,8 @@ def run(data):
 
 
 class Model:
+    device = "cpu"
+
     def inference(self, data):
         return run(data)
 
@@ -27,13 +29,17 @@ class Model:
 
 if which == "fe":
     from sedna.core.multi_edge_inference.components.feature_extraction import FEService as Component
+elif which == "detector":
+    from sedna.core.multi_edge_inference.components.detector import ObjectDetector as Component
 else:
     from sedna.core.multi_edge_inference.components.reid import ReID as Component
 
 component = Component(models=[Model()], asynchronous=True, timeout=1)
+# What a detector is given are frames, of which it leaves out those without movement.
+put = component.sync_queue.append if which == "detector" else component.put
 for batch in batches:
     before = done["calls"]
-    component.put(batch)
+    put(batch)
     deadline = time.time() + 20
     while done["calls"] == before and time.time() < deadline:
         time.sleep(0.02)
