@@ -8,8 +8,13 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING or sys.version_info >= (3, 8):
     from functools import cached_property
-    from importlib.metadata import version
     from typing import Protocol
+
+    def version(package: str) -> str:
+        """The version of an installed package."""
+        from importlib import metadata  # takes longer to import than the rest of the library
+
+        return metadata.version(package)
 
     def is_cancellation(error: Exception) -> bool:
         """Whether an ``Exception`` is asyncio's CancelledError: since Python 3.8 that is none."""
@@ -46,17 +51,9 @@ else:
 
 if TYPE_CHECKING or sys.version_info >= (3, 7):
     from contextvars import ContextVar
-    from http.server import ThreadingHTTPServer
 
     is_ascii = str.isascii
 else:
-    from http.server import HTTPServer
-    from socketserver import ThreadingMixIn
-
-    class ThreadingHTTPServer(ThreadingMixIn, HTTPServer):
-        """As http.server's own."""
-
-        daemon_threads = True
 
     class ContextVar(threading.local):
         """One value for each thread; asyncio tasks of a thread share it."""
@@ -84,4 +81,4 @@ else:
         return len(text) == len(text.encode("utf-8", "surrogatepass"))
 
 
-__all__ = ["ContextVar", "Protocol", "ThreadingHTTPServer", "cached_property", "is_ascii", "is_cancellation", "version"]
+__all__ = ["ContextVar", "Protocol", "cached_property", "is_ascii", "is_cancellation", "version"]

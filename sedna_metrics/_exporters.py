@@ -97,6 +97,9 @@ class Exporters:
             self._reporter = self._report(variable)
             if self._reporter is not None:
                 return
+        if environ.get("LOCAL_RANK", "0") not in ("", "0"):  # torchrun: the ranks of a node are one worker of Sedna's
+            _LOGGER.info("rank %s of a distributed training exports nothing; rank 0 does", environ["LOCAL_RANK"])
+            return
         if _is_child_process():
             _LOGGER.warning("%s", OWN_PORT)
         if leaves_gateway_unused(self._settings, self._identity):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 import textwrap
@@ -94,3 +95,17 @@ def test_runs_of_one_role_leave_one_group_and_workers_side_by_side_leave_each_th
             pushgateway_url=pushgateway.url,
         ).close()
     assert len(groups(pushgateway)) == 4
+
+
+def test_of_a_distributed_training_rank_0_alone_pushes(start, pushgateway):
+    environ = {"JOB_NAME": "ranks", "WORKER_NAME": "train-worker-x", "NODE_NAME": "n"}
+    for rank, status in (("0", None), ("1", OSError("lost"))):
+        worker = start({**environ, "LOCAL_RANK": rank}, export="push", pushgateway_url=pushgateway.url)
+        with contextlib.suppress(OSError), worker.incremental_learning.training():
+            if status is not None:
+                raise status
+        assert worker.flush()
+        worker.close()
+    text = requests.get(f"{pushgateway.url}/metrics", timeout=5).text
+    (status,) = [line for line in text.splitlines() if line.startswith("sedna_stage_status") and line.endswith(" 1")]
+    assert 'status="completed"' in status

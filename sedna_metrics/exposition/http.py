@@ -14,12 +14,12 @@ import ssl
 import sys
 import threading
 import time
-from http.server import BaseHTTPRequestHandler
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from socketserver import ThreadingMixIn
 from typing import Any, Dict, Optional, Tuple
 
 from sedna_metrics._boundary import ErrorBoundary
-from sedna_metrics._compat import ThreadingHTTPServer
 from sedna_metrics.errors import SettingError
 from sedna_metrics.exposition._render import Renderer
 from sedna_metrics.settings import Settings
@@ -140,7 +140,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Scrapes are not logged."""
 
 
-class MetricsServer(ThreadingHTTPServer):
+class MetricsServer(ThreadingMixIn, HTTPServer):
     """Answers scrapes in threads of its own.
 
     Attributes:

@@ -55,7 +55,7 @@ class Fit:
         self._step_began: Optional[float] = None
         self.training: Any = Noop()
         self.in_epoch = False
-        self.has_stopped_early: Callable[[], bool] = lambda: False  # and has ended well, though it did not report it
+        self.has_stopped_early: Callable[[], bool] = lambda: False  # a fit that never reported its end
 
     def begins(self, epochs: Any = None, samples: Any = None) -> None:
         """It begins; ``epochs`` are planned, if known, and there are ``samples``, if known."""

@@ -231,15 +231,16 @@ def many_series(
     worker: sedna_metrics.Worker, registry: prometheus_client.CollectorRegistry, count: int
 ) -> Callable[[], object]:
     """``count`` series of ours, and the same families in prometheus_client's registry; gives our way to write them."""
+    from peers import DEFAULT_BUCKETS
+
     from sedna_metrics._boundary import ErrorBoundary
     from sedna_metrics.catalogue import BY_NAME
     from sedna_metrics.metrics import Instruments
-    from sedna_metrics.settings import DEFAULT_BUCKETS
 
     constant = {"task": "task", "worker": "worker"}
     instruments = Instruments(constant, DEFAULT_BUCKETS, 10 * count, ErrorBoundary())
     names = ["task", "worker"]
-    # A third each of counters' kin (gauges by node), scores and histogram lines, as a busy aggregator has them.
+    # A third each of counters' kin (gauges by client), scores and histogram lines, as a busy aggregator has them.
     histograms = max(1, count // 60)
     gauges = count - 19 * histograms
     duration = BY_NAME["sedna_inference_duration_seconds"]
@@ -247,12 +248,12 @@ def many_series(
         duration.name, duration.help, [*names, "location"], registry=registry, buckets=DEFAULT_BUCKETS
     )
     samples = prometheus_client.Gauge(
-        "sedna_node_samples", BY_NAME["sedna_node_samples"].help, [*names, "node"], registry=registry
+        "sedna_node_samples", BY_NAME["sedna_node_samples"].help, [*names, "client"], registry=registry
     )
     dropped = BY_NAME["sedna_metrics_dropped_label_sets_total"]  # what ours say of themselves
     prometheus_client.Counter(dropped.name, dropped.help, names, registry=registry).labels("task", "worker")
     for index in range(gauges):
-        instruments.gauge(BY_NAME["sedna_node_samples"], node=f"node-{index}").set(index * 1.5)
+        instruments.gauge(BY_NAME["sedna_node_samples"], client=f"node-{index}").set(index * 1.5)
         samples.labels("task", "worker", f"node-{index}").set(index * 1.5)
     for index in range(histograms):
         cell: CallHistogram = instruments.call_histogram(duration, location=f"place-{index}")

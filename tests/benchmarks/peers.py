@@ -13,7 +13,9 @@ from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, V
 from statsd import StatsClient
 
 import sedna_metrics
-from sedna_metrics.settings import DEFAULT_BUCKETS
+from sedna_metrics import settings
+
+DEFAULT_BUCKETS = settings.load({}).buckets
 
 Function = Callable[..., Any]
 LABELS = {"task": "task", "worker": "worker", "location": "edge"}
