@@ -4,12 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help test test-sedna test-frameworks test-cluster coverage servers versions bench scale prometheus3 pictures trust fuzz docs dist reference stack demo lint clean
+.PHONY: help test test-sedna test-sedna-old test-frameworks test-cluster coverage servers versions bench scale prometheus3 pictures trust fuzz docs dist reference stack demo lint clean
 
 help:
 	@echo "make demo      four real tasks on real data, checked against what really happened"
 	@echo "make test      linters, types and all tests, against real Prometheus and Pushgateway; oldest and newest Python"
 	@echo "make test-sedna SEDNA_LIB=.../lib  real Sedna workers, of a checkout of kubeedge/sedna"
+	@echo "make test-sedna-old SEDNA_LIB=... OLD_PYTHON=python3.7  the same beside Sedna's own pins, with the wheel for old Pythons"
 	@echo "make test-frameworks  the callbacks with the real Keras, Lightning, ... (downloads 3 GB)"
 	@echo "make test-cluster  the exported configuration on a real Kubernetes API server"
 	@echo "make coverage  lines and branches that the tests reach"
@@ -42,6 +43,20 @@ test-sedna:
 	@test -x .venv-sedna/bin/python || $(PYTHON) -m venv .venv-sedna
 	.venv-sedna/bin/python -m pip install --quiet --editable ".[test]" --requirement tests/sedna_workers/requirements.txt
 	SEDNA_LIB="$(SEDNA_LIB)" .venv-sedna/bin/python -m pytest tests/test_sedna_end_to_end.py
+
+# The same beside Sedna's own pins, on a Python 3.7 that has sqlite3.
+OLD_PYTHON ?= python3.7
+OLD_BIN := .venv-sedna-old/bin
+test-sedna-old: $(STAMP)
+	@test -f "$(SEDNA_LIB)/sedna/core/base.py" || { echo "give SEDNA_LIB=.../sedna/lib, of a checkout of kubeedge/sedna"; exit 2; }
+	@test -x $(OLD_BIN)/python || $(OLD_PYTHON) -m venv .venv-sedna-old
+	rm -rf .cache/old-wheel
+	$(BIN)/python tools/oldwheel.py .cache/old-wheel
+	$(OLD_BIN)/python -m pip install --quiet --upgrade pip
+	$(OLD_BIN)/python -m pip install --quiet --force-reinstall --no-deps .cache/old-wheel/*.whl
+	$(OLD_BIN)/python -m pip install --quiet --find-links .cache/old-wheel "sedna-metrics[test]" \
+		--requirement tests/sedna_workers/requirements-old.txt
+	TESTED=wheel SEDNA_LIB="$(SEDNA_LIB)" $(OLD_BIN)/pytest tests/test_sedna_end_to_end.py
 
 # Callbacks with the real frameworks, in an environment of its own.
 test-frameworks:
