@@ -70,7 +70,7 @@ class _TrainWorker:
         """Version 2: all rounds, of which Plato's classes know more."""
 
         def wrapper(job: Any, *arguments: Any, **keywords: Any) -> Any:
-            _LOGGER.warning("%s", _PLATO)
+            _LOGGER.warning("%s: %s", type(job).__name__, _PLATO)
             datasource = getattr(job, "datasource", None)
             samples = length(getattr(datasource, "trainset", None))
             with self._trainings.run(job, lambda: self._begin(samples)):
@@ -167,7 +167,7 @@ class _AggregationWorker:
         """Version 2: the server's life."""
 
         def wrapper(server: Any, *arguments: Any, **keywords: Any) -> Any:
-            _LOGGER.warning("%s", _PLATO)
+            _LOGGER.warning("%s: %s", type(server).__name__, _PLATO)
             status = "failed"
             with self._boundary:
                 self._task.status("running")
