@@ -39,6 +39,14 @@ _PREFIXES: Tuple[Tuple[str, str, str], ...] = (
     ("userworker-", "objectsearchservice", "user"),
     ("trackingworker-", "objectsearchservice", "tracking"),
 )
+#: A pod's name gives them where WORKER_NAME has no prefix: that of multi-edge inference is five random characters, and
+#: the ReID workers of ObjectSearchService get no variables at all.
+_PODS: Tuple[Tuple[str, str, str], ...] = (
+    (r"(.+)-reid-[a-z0-9]{5}", "reidjob", "reid"),
+    (r"(.+)-videoanalytics-[a-z0-9]{5}", "videoanalyticsjob", "videoanalytics"),
+    (r"(.+)-deployment-fe-[a-z0-9]+-[a-z0-9]{5}", "featureextractionservice", "fe"),
+    (r"(.+)-deployment-reidworker-[a-z0-9]+-[a-z0-9]{5}", "objectsearchservice", "reidworker"),
+)
 #: These kinds run on their node's network, so that their host name is the node's.
 _HOST_NETWORK = {
     ("incrementallearningjob", "train"),
@@ -49,7 +57,7 @@ _HOST_NETWORK = {
     ("lifelonglearningjob", "inference"),
     ("federatedlearningjob", "train"),
 }
-_BATCH_TYPES = {"train", "eval", "aggregation"}
+_BATCH_TYPES = {"train", "eval", "aggregation", "reid", "videoanalytics"}
 _ITERATION_PATHS = (
     ("MODEL_URL", re.compile(r"/train/(\d+)/?$")),
     ("OUTPUT_URL", re.compile(r"/train/(\d+)/?$")),
@@ -75,8 +83,6 @@ class WorkerIdentity:
     host: str
     dataset: str = ""
     """DATASET_NAME: tells federated workers on one node apart."""
-    has_job_name: bool = False
-    """Whether JOB_NAME is set: Global Manager sets SERVICE_NAME for services."""
     iteration: Optional[int] = None
     """The iteration that the Global Manager put into the worker's paths, where it did."""
 
@@ -95,9 +101,11 @@ class WorkerIdentity:
         worker = clean(environ.get("WORKER_NAME", ""))
         task = clean(environ.get("JOB_NAME", "")) or clean(environ.get("SERVICE_NAME", ""))
         kind, worker_type = _kind_and_type(environ, worker)
+        if kind == UNKNOWN:
+            task, kind, worker_type = _from_pod_name(host, task)
         node = clean(environ.get("NODE_NAME", ""))
         # Outside Sedna (no worker name) the host is all there is, and it is the node.
-        if not node and ((kind, worker_type) in _HOST_NETWORK or not worker):
+        if not node and ((kind, worker_type) in _HOST_NETWORK or (not worker and kind == UNKNOWN)):
             node = host
         return cls(
             task=task or _program_name(program),
@@ -108,13 +116,12 @@ class WorkerIdentity:
             node=node or UNKNOWN,
             host=host,
             dataset=clean(environ.get("DATASET_NAME", "")),
-            has_job_name=bool(environ.get("JOB_NAME")),
             iteration=_iteration(environ),
         )
 
     @property
     def is_batch(self) -> bool:
-        """Whether the worker runs to completion (train, eval, aggregation), so that a scrape may come too late."""
+        """Whether the worker runs to completion (train, eval, ...), so that a scrape may come too late."""
         return self.worker_type in _BATCH_TYPES
 
     @property
@@ -195,6 +202,14 @@ def _kind_and_type(environ: Mapping[str, str], worker: str) -> Tuple[str, str]:
                 kind = "lifelonglearningjob"
             return kind, worker_type
     return UNKNOWN, UNKNOWN
+
+
+def _from_pod_name(host: str, task: str) -> Tuple[str, str, str]:
+    for pattern, kind, worker_type in _PODS:
+        match = re.fullmatch(pattern, host)
+        if match and task in ("", match.group(1)):
+            return match.group(1), kind, worker_type
+    return task, UNKNOWN, UNKNOWN
 
 
 def _iteration(environ: Mapping[str, str]) -> Optional[int]:

@@ -44,8 +44,8 @@ def test_generated_pages_are_current():
     assert stale == [], "run: make reference"
 
 
-#: What only docs/frameworks.md imports: "make test-frameworks" has it.
-FRAMEWORKS = ("keras", "lightgbm", "lightning", "sklearn", "torch", "transformers", "xgboost")
+#: What only docs/frameworks.md imports: "make test-frameworks" has it. Plato is nowhere.
+FRAMEWORKS = ("keras", "lightgbm", "lightning", "plato", "sklearn", "torch", "transformers", "xgboost")
 #: What only docs/comparison.md imports: the extra "docs" has it.
 PEERS = ("opentelemetry",)
 
