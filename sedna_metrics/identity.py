@@ -12,8 +12,7 @@ import os
 import re
 import socket
 import sys
-from dataclasses import dataclass, replace
-from typing import Dict, Mapping, Optional, Tuple
+from typing import Dict, Mapping, NamedTuple, Optional, Tuple
 
 from sedna_metrics._compat import is_ascii
 
@@ -41,11 +40,12 @@ _PREFIXES: Tuple[Tuple[str, str, str], ...] = (
 )
 #: A pod's name gives them where WORKER_NAME has no prefix: that of multi-edge inference is five random characters, and
 #: the ReID workers of ObjectSearchService get no variables at all.
+_POD = r"(.+)-(reid|videoanalytics|deployment-(?:fe|reidworker)-[a-z0-9]+)-[a-z0-9]{5}"
 _PODS: Tuple[Tuple[str, str, str], ...] = (
-    (r"(.+)-reid-[a-z0-9]{5}", "reidjob", "reid"),
-    (r"(.+)-videoanalytics-[a-z0-9]{5}", "videoanalyticsjob", "videoanalytics"),
-    (r"(.+)-deployment-fe-[a-z0-9]+-[a-z0-9]{5}", "featureextractionservice", "fe"),
-    (r"(.+)-deployment-reidworker-[a-z0-9]+-[a-z0-9]{5}", "objectsearchservice", "reidworker"),
+    ("reid", "reidjob", "reid"),
+    ("videoanalytics", "videoanalyticsjob", "videoanalytics"),
+    ("deployment-fe-", "featureextractionservice", "fe"),
+    ("deployment-reidworker-", "objectsearchservice", "reidworker"),
 )
 #: These kinds run on their node's network, so that their host name is the node's.
 _HOST_NETWORK = {
@@ -59,15 +59,14 @@ _HOST_NETWORK = {
 }
 _BATCH_TYPES = {"train", "eval", "aggregation", "reid", "videoanalytics"}
 _ITERATION_PATHS = (
-    ("MODEL_URL", re.compile(r"/train/(\d+)/?$")),
-    ("OUTPUT_URL", re.compile(r"/train/(\d+)/?$")),
-    ("TRAIN_DATASET_URL", re.compile(r"/train/(\d+)/[^/]*$")),
-    ("TEST_DATASET_URL", re.compile(r"/eval/(\d+)/[^/]*$")),
+    ("MODEL_URL", r"/train/(\d+)/?$"),
+    ("OUTPUT_URL", r"/train/(\d+)/?$"),
+    ("TRAIN_DATASET_URL", r"/train/(\d+)/[^/]*$"),
+    ("TEST_DATASET_URL", r"/eval/(\d+)/[^/]*$"),
 )
 
 
-@dataclass(frozen=True)
-class WorkerIdentity:
+class WorkerIdentity(NamedTuple):
     """One worker of one Sedna task. All values are text that is safe as a label value."""
 
     task: str
@@ -132,8 +131,7 @@ class WorkerIdentity:
 
     def with_role(self, kind: str, worker_type: str) -> WorkerIdentity:
         """Give this identity with what the class in use tells, where the environment told nothing."""
-        return replace(
-            self,
+        return self._replace(
             kind=kind if self.kind == UNKNOWN else self.kind,
             worker_type=worker_type if self.worker_type == UNKNOWN else self.worker_type,
         )
@@ -205,16 +203,18 @@ def _kind_and_type(environ: Mapping[str, str], worker: str) -> Tuple[str, str]:
 
 
 def _from_pod_name(host: str, task: str) -> Tuple[str, str, str]:
-    for pattern, kind, worker_type in _PODS:
-        match = re.fullmatch(pattern, host)
-        if match and task in ("", match.group(1)):
-            return match.group(1), kind, worker_type
+    match = re.fullmatch(_POD, host)
+    if match and task in ("", match.group(1)):
+        for start, kind, worker_type in _PODS:
+            if match.group(2).startswith(start):
+                return match.group(1), kind, worker_type
     return task, UNKNOWN, UNKNOWN
 
 
 def _iteration(environ: Mapping[str, str]) -> Optional[int]:
     for variable, pattern in _ITERATION_PATHS:
-        match = pattern.search(environ.get(variable, ""))
+        text = environ.get(variable, "")
+        match = re.search(pattern, text) if text else None
         # Nine digits are more iterations than a job will see, and int() of a hostile text stays quick.
         if match and len(match.group(1)) <= 9:
             return int(match.group(1))

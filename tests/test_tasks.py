@@ -310,7 +310,7 @@ def test_an_inference_that_keeps_failing_is_logged_once_a_minute(start, clock, c
     events = []
     context = worker._task_context()
     object.__setattr__(context, "emit", lambda event, **fields: events.append((event, fields)))
-    from sedna_metrics.tasks import JointInference
+    from sedna_metrics.tasks.joint_inference import JointInference
 
     ji = JointInference(context)
     for _ in range(3):

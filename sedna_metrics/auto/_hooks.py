@@ -10,9 +10,8 @@ import functools
 import inspect
 import logging
 from contextlib import contextmanager
-from dataclasses import dataclass
 from types import ModuleType
-from typing import Any, Callable, Dict, Iterator, Optional, Tuple, TypeVar
+from typing import Any, Callable, Dict, Iterator, NamedTuple, Optional, Tuple, TypeVar
 
 from sedna_metrics._boundary import ErrorBoundary
 from sedna_metrics._noop import Noop
@@ -25,8 +24,7 @@ Wrap = Callable[[Function], Function]
 _LOGGER = logging.getLogger("sedna_metrics")
 
 
-@dataclass(frozen=True)
-class Hook:
+class Hook(NamedTuple):
     """One method to observe."""
 
     module: str

@@ -15,9 +15,8 @@ from sedna_metrics._compat import cached_property
 from sedna_metrics._worker import Worker
 from sedna_metrics.auto._hooks import Function, Hook, Wrap, after, before, length
 from sedna_metrics.auto._reports import Reports
-from sedna_metrics.tasks import FederatedLearning
 from sedna_metrics.tasks._training import Training
-from sedna_metrics.tasks.federated_learning import Aggregation
+from sedna_metrics.tasks.federated_learning import Aggregation, FederatedLearning
 
 _LOGGER = logging.getLogger("sedna_metrics")
 _KIND = "federatedlearningjob"

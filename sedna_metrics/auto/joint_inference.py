@@ -13,7 +13,7 @@ from sedna_metrics._compat import cached_property
 from sedna_metrics._worker import Worker
 from sedna_metrics.auto._hooks import Function, Hook, after, observed_late
 from sedna_metrics.decorators import Observation
-from sedna_metrics.tasks import JointInference
+from sedna_metrics.tasks.joint_inference import JointInference
 
 _MODULE = "sedna.core.joint_inference.joint_inference"
 _KIND = "jointinferenceservice"
