@@ -530,14 +530,28 @@ def open_to_all(path):
 def test_a_default_folder_that_somebody_else_made_is_not_used(tmp_path, mocker, make):
     if make is of_another_user and os.geteuid() != 0:
         pytest.skip("only root can give a folder away")
-    mocker.patch("tempfile.tempdir", str(tmp_path / "tmp"))
-    mocker.patch("pathlib.Path.home", return_value=tmp_path / "home")
+    mocker.patch.dict(os.environ, {"TMPDIR": str(tmp_path / "tmp"), "HOME": str(tmp_path / "home")})
     (tmp_path / "tmp").mkdir()
     settings = load({})
     make(spool_folders(settings)[0])
     folder = open_spool(settings).folder
     assert folder == tmp_path / "home" / ".cache" / f"sedna-metrics-{os.getuid()}"
     assert oct(folder.stat().st_mode)[-3:] == "700"
+
+
+@pytest.mark.parametrize("home", ["", "/proc/nobody"])
+def test_a_container_without_any_folder_to_write_to_pushes_all_the_same(pushing, gateway, mocker, caplog, home):
+    """A read-only file system, and a user id that nobody knows."""
+    mocker.patch.dict(os.environ, {"TMPDIR": "/proc/tmp", "HOME": home})
+    mocker.patch("tempfile.tempdir", None)
+    mocker.patch("tempfile._candidate_tempdir_list", return_value=["/proc/tmp"])
+    if not home:
+        del os.environ["HOME"]
+        mocker.patch("pwd.getpwuid", side_effect=KeyError)
+    worker = pushing(spool_dir="auto")
+    assert worker.flush()
+    assert gateway.requests
+    assert "the last state is lost if it cannot be pushed" in caplog.text
 
 
 def test_a_named_folder_that_others_may_write_to_is_refused_with_the_reason(pushing, gateway, tmp_path, caplog):
