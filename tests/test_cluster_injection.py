@@ -168,3 +168,26 @@ def test_an_unchanged_image_is_observed_in_the_pod_that_the_cluster_makes(plane,
         (line,) = [line for line in found["metrics"].splitlines() if line.startswith(shown)]
         assert 'instance="edge1"' in line
         assert line.endswith(" 0.25")
+
+
+def test_a_tenant_changes_only_its_own_pods(plane):
+    """Who may do everything in one namespace can neither write another's ConfigMap nor the policy."""
+    for name in ("one", "two"):
+        plane.kubectl("create", "namespace", name)
+    plane.kubectl("create", "role", "all", "--namespace=one", "--verb=*", "--resource=configmaps,pods,secrets")
+    plane.kubectl("create", "rolebinding", "all", "--namespace=one", "--role=all", "--user=tenant")
+
+    def may(verb, resource, *namespace):
+        return plane.try_kubectl("auth", "can-i", verb, resource, "--as=tenant", *namespace).stdout.strip() == "yes"
+
+    assert may("update", "configmaps/sedna-metrics", "--namespace=one")
+    assert not may("update", "configmaps/sedna-metrics", "--namespace=two")
+    assert not may("update", "mutatingadmissionpolicies.admissionregistration.k8s.io")
+    theirs = pod("w", "incrementallearningjob", "train", {"PYTHONUSERBASE": "/evil"}, restartPolicy="OnFailure")
+    theirs["metadata"].update(namespace="one", labels={**theirs["metadata"]["labels"], "sedna-metrics/inject": "evil"})
+    assert {"name": "PYTHONUSERBASE", "value": "/evil"} in created(plane, theirs)["spec"]["containers"][0]["env"]
+    ours = pod("w", "incrementallearningjob", "train", {"JOB_NAME": "x"}, restartPolicy="OnFailure")
+    ours["metadata"]["namespace"] = "two"
+    env = created(plane, ours)["spec"]["containers"][0]["env"]
+    assert {"name": "PYTHONUSERBASE", "value": "/opt/sedna-metrics"} in env
+    assert "evil" not in json.dumps(env)
