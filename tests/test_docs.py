@@ -107,7 +107,8 @@ STANDINS = {
         if "-k" in sys.argv:
             applied(Path(sys.argv[sys.argv.index("-k") + 1]))
         elif "apply" in sys.argv:
-            assert yaml.safe_load(open(sys.argv[sys.argv.index("-f") + 1]))["kind"] == "ConfigMap"
+            made = yaml.safe_load_all(open(sys.argv[sys.argv.index("-f") + 1]))
+            assert {each["kind"] for each in made} <= {"ConfigMap", "NetworkPolicy"}
         elif not {"create", "port-forward"} & set(sys.argv):
             sys.exit("kubectl: unknown")
     """,
