@@ -182,9 +182,9 @@ svg {{ width: 100%; height: auto; display: block }}
 
 
 def write(prometheus: Prometheus, begin: float, end: float, summary: str) -> str:
-    """The page for the time from ``begin`` to ``end``, without the time until the first worker is seen."""
-    ((_, seen),) = prometheus.range('count({__name__=~"sedna_.+"})', begin, end, STEP_SECONDS)
-    begin = seen[0][0]
+    """The page for the time from ``begin`` to ``end``, without the time until something happens."""
+    seen = prometheus.range("count(sedna_inferences_total or sedna_training_loss)", begin, end, STEP_SECONDS)
+    begin = seen[0][1][0][0] if seen else begin
     with matplotlib.rc_context(STYLE):
         sections = "\n".join(_section(prometheus, section, begin, end) for section in SECTIONS)
     when = time.strftime("%d %B %Y, %H:%M", time.localtime(begin))

@@ -16,7 +16,7 @@ import tempfile
 import textwrap
 import threading
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Set, Tuple
 
@@ -199,7 +199,7 @@ def compare(demo: Demo) -> Tuple[int, str]:
             different.append(f"{worker}: {series} is {texts[0]}, and should be {texts[1]}")
     rows = sum(map(len, demo.truth().values()))
     (OUTPUT / "values.txt").write_text("\n".join(table) + "\n")
-    say("")
+    print()
     for each in different:
         say(f"DIFFERENT: {each}")
     summary = f"{rows - len(different)} of {rows} values are as they should be."
@@ -234,21 +234,22 @@ def _short(value: Any) -> str:
 
 def keep(backend: Backend, targets: List[str]) -> None:
     """Let all run until Ctrl-C."""
-    say("\nThese go on until Ctrl-C:")
-    urls = {"Prometheus": backend.history.url} if backend.history else {}
-    urls["Pushgateway"] = backend.push_url
-    urls.update({f"metrics of the {name}": f"http://{each}/metrics" for name, each in zip(("edge worker", "cloud worker"), targets)})
-    for name, url in urls.items():
-        print(f"  {name:28}{url}", flush=True)
-    try:
+    edge, cloud = targets
+    print("\nThese go on until Ctrl-C:")
+    if backend.history:
+        print(f"  Prometheus    {backend.history.url}")
+    print(f"  Pushgateway   {backend.push_url}")
+    print(f"  edge worker   http://{edge}/metrics")
+    print(f"  cloud worker  http://{cloud}/metrics", flush=True)
+    with suppress(KeyboardInterrupt):
         threading.Event().wait()
-    except KeyboardInterrupt:
-        say("\nStopping.")
+    print("\nStopping.")
 
 
 def main() -> int:
     """Run the demo; returns its exit status, 0 if everything is as it should be."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     OUTPUT.mkdir(parents=True, exist_ok=True)
     if not all(map(servers.find, servers.PACKAGES)):
         say("Fetching Prometheus and Pushgateway, which is done once.")
@@ -285,4 +286,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit("\nInterrupted.")
