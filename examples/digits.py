@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import time
 from typing import Any, NamedTuple
 
@@ -25,5 +26,5 @@ def digits(start: int = 0, stop: int = 1797) -> Images:
 
 
 def pace(share: float) -> None:
-    """Wait for this share of DEMO_SECONDS: cameras and real models are slower. A script run alone does not wait."""
-    time.sleep(share * float(os.environ.get("DEMO_SECONDS", "0")))
+    """Wait for about this share of DEMO_SECONDS, as for a camera or a large model; a script run alone does not wait."""
+    time.sleep(share * float(os.environ.get("DEMO_SECONDS", "0")) * random.gammavariate(4, 1 / 4))

@@ -26,10 +26,10 @@ sys.path[:0] = [str(HERE), str(EXAMPLES.parent / "tests")]
 import servers  # noqa: E402
 from backends import Backend, Embedded, Real  # noqa: E402
 
-SECONDS = os.environ.setdefault("DEMO_SECONDS", "10")
+SECONDS = float(os.environ.get("DEMO_SECONDS", "10"))
 """How long the tasks take, beside the time of their computations."""
 OUTPUT = Path(os.environ.get("DEMO_OUTPUT") or EXAMPLES.parent / "build" / "demo")
-TIMEOUT_SECONDS = 110 + float(SECONDS)
+TIMEOUT_SECONDS = 110
 SETTLE_SECONDS = float(os.environ.get("DEMO_SETTLE_SECONDS", "20"))
 
 
@@ -47,9 +47,10 @@ def free_ports(count: int) -> List[int]:
 class Demo:
     """The workers, started with the environment that Sedna's Global Manager would give them."""
 
-    def __init__(self, folder: Path, backend: Backend, ports: List[int]) -> None:
+    def __init__(self, folder: Path, backend: Backend, ports: List[int], seconds: float = 0) -> None:
         self.folder = folder
         self.backend = backend
+        self.seconds = seconds
         self.processes: Dict[str, Tuple[str, subprocess.Popen]] = {}
         cloud, edge_metrics, cloud_metrics, aggregator = ports
         ji = {"SERVICE_NAME": "digits-joint-inference", "BIG_MODEL_PORT": str(cloud), "BIG_MODEL_BIND_PORT": str(cloud)}
@@ -75,6 +76,7 @@ class Demo:
             "NAMESPACE": "demo",
             "WORKER_NAME": worker,
             "DEMO_FOLDER": str(self.folder),
+            "DEMO_SECONDS": str(self.seconds),
             "SEDNA_METRICS_PUSHGATEWAY_URL": self.backend.push_url,
             "SEDNA_METRICS_PUSH_INTERVAL": "0.5",
             "SEDNA_METRICS_SPOOL_DIR": str(self.folder / "spool"),
@@ -159,14 +161,15 @@ class Lines:
 
 def watch(demo: Demo) -> None:
     """Show how far the tasks are, by their own metrics, until all are done and Prometheus has seen it."""
-    deadline = time.monotonic() + TIMEOUT_SECONDS
+    timeout = TIMEOUT_SECONDS + demo.seconds
+    deadline = time.monotonic() + timeout
     lines = Lines()
     while len(demo.truth()) < len(demo.processes):
         lines.show(demo.backend, False)
         if demo.failures():
             raise SystemExit("\n".join(demo.failures()))
         if time.monotonic() > deadline:
-            raise SystemExit(f"not done after {TIMEOUT_SECONDS:.0f} seconds; done are: {', '.join(demo.truth())}")
+            raise SystemExit(f"not done after {timeout:.0f} seconds; done are: {', '.join(demo.truth())}")
         time.sleep(0.3)
     settle(demo)
     lines.show(demo.backend, True)
@@ -268,7 +271,7 @@ def main() -> int:
             backend = Real(folder, prometheus_port, gateway_port, targets)
         started.callback(backend.close)
         say(f"Four tasks run, and {backend.name} watches them:")
-        demo = Demo(folder, backend, workers)
+        demo = Demo(folder, backend, workers, SECONDS)
         started.callback(demo.stop)
         watch(demo)
         wrong, summary = compare(demo)
