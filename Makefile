@@ -23,7 +23,7 @@ help:
 	@echo "make prometheus3  what rests on Prometheus, with Prometheus 3"
 	@echo "make trust     faults, load and soak at length, with figures for docs/reliability.md"
 	@echo "make fuzz      coverage-guided fuzzing of the parsers, three minutes"
-	@echo "make pictures  draw the dashboards for the docs, from the examples' data"
+	@echo "make pictures  draw the dashboards for the docs, from ten minutes of the examples"
 	@echo "make docs      the documentation as HTML, in build/docs"
 	@echo "make dist      both wheels (Python 3.6 and 3.7; 3.8 and later) and sdist in dist/, checked"
 	@echo "make reference  write docs/metrics.md and docs/settings.md anew from the code"
@@ -128,7 +128,6 @@ fuzz: $(STAMP)
 
 # The dashboards as they would look, for the docs.
 pictures: servers
-	$(BIN)/python -m pip install --quiet matplotlib
 	$(BIN)/python docs/pictures.py
 
 # Strict: a link that leads nowhere, or a page that no other leads to, ends it.

@@ -26,7 +26,7 @@ def send(update: dict) -> dict:
     """The aggregator's answer; nodes may be up before it is."""
     for _ in range(100):
         try:
-            return requests.post(aggregator, json=update, timeout=60).json()
+            return requests.post(aggregator, json=update, timeout=600).json()
         except requests.ConnectionError:
             time.sleep(0.1)
     raise SystemExit("there is no aggregator")
