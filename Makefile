@@ -3,11 +3,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+DEMO_STAMP := $(VENV)/.demo
+# Without setuptools' remark that an editable install is one.
+PIP := PYTHONWARNINGS=ignore:Editable $(BIN)/python -m pip install --quiet
 
 .PHONY: help test test-sedna test-sedna-old test-frameworks test-cluster coverage servers versions bench scale prometheus3 pictures trust fuzz docs dist reference stack demo lint clean
 
 help:
-	@echo "make demo      four real tasks on real data, checked against what really happened"
+	@echo "make demo      four real tasks on real data, checked against what really happened; KEEP=1 leaves them running"
 	@echo "make test      linters, types and all tests, against real Prometheus and Pushgateway; oldest and newest Python"
 	@echo "make test-sedna SEDNA_LIB=.../lib  real Sedna workers, of a checkout of kubeedge/sedna"
 	@echo "make test-sedna-old SEDNA_LIB=... OLD_PYTHON=python3.7  the same beside Sedna's own pins, with the wheel for old Pythons"
@@ -20,7 +23,7 @@ help:
 	@echo "make prometheus3  what rests on Prometheus, with Prometheus 3"
 	@echo "make trust     faults, load and soak at length, with figures for docs/reliability.md"
 	@echo "make fuzz      coverage-guided fuzzing of the parsers, three minutes"
-	@echo "make pictures  draw the dashboards for the docs, from the examples' data"
+	@echo "make pictures  draw the dashboards for the docs, from ten minutes of the examples"
 	@echo "make docs      the documentation as HTML, in build/docs"
 	@echo "make dist      both wheels (Python 3.6 and 3.7; 3.8 and later) and sdist in dist/, checked"
 	@echo "make reference  write docs/metrics.md and docs/settings.md anew from the code"
@@ -29,8 +32,16 @@ help:
 
 $(STAMP): setup.cfg pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip setuptools wheel
-	$(BIN)/python -m pip install --quiet --editable ".[cli,docs,examples,generate,test,lint]"
+	$(PIP) --upgrade pip setuptools wheel
+	$(PIP) --editable ".[cli,docs,examples,generate,test,lint]"
+	@touch $@ $(DEMO_STAMP)
+
+# What the demo needs, which is less.
+$(DEMO_STAMP): setup.cfg pyproject.toml
+	@echo "Installing what the demo needs into $(VENV), which is done once."
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PIP) --upgrade pip setuptools wheel
+	@$(PIP) --editable ".[examples]"
 	@touch $@
 
 test: lint servers
@@ -118,7 +129,6 @@ fuzz: $(STAMP)
 
 # The dashboards as they would look, for the docs.
 pictures: servers
-	$(BIN)/python -m pip install --quiet matplotlib
 	$(BIN)/python docs/pictures.py
 
 # Strict: a link that leads nowhere, or a page that no other leads to, ends it.
@@ -140,8 +150,8 @@ reference: $(STAMP)
 stack: $(STAMP)
 	PYTHONPATH=tools $(BIN)/python -m stackgen
 
-demo: $(STAMP)
-	@$(BIN)/python examples/demo/run.py
+demo: $(DEMO_STAMP)
+	@DEMO_KEEP=$(KEEP) $(BIN)/python examples/demo/run.py
 
 clean:
 	rm -rf $(VENV) .venv-* .cache build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import random
+import time
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,3 +23,8 @@ def digits(start: int = 0, stop: int = 1797) -> Images:
     data = load_digits()
     order = np.random.default_rng(7).permutation(len(data.target))[start:stop]
     return Images(data.data[order] / 16.0, data.target[order])
+
+
+def pace(share: float) -> None:
+    """Wait for about this share of DEMO_SECONDS, as for a camera or a large model; a script run alone does not wait."""
+    time.sleep(share * float(os.environ.get("DEMO_SECONDS", "0")) * random.gammavariate(4, 1 / 4))

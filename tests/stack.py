@@ -64,9 +64,9 @@ class Stack:
             self._targets_kept.append(Target(self.targets, f"127.0.0.1:{port}", labels))
         eventually(lambda: len(self.query('up{job="sedna-edge-workers"}')) == len(self._targets_kept), 60)
 
-    def demo(self, folder):
+    def demo(self, folder, seconds=0):
         """The examples' tasks, which Prometheus will see."""
-        return demo.Demo(folder, self, self.ports)
+        return demo.Demo(folder, self, self.ports, seconds)
 
     def _of_this_machine(self, config):
         config["global"] = {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"}

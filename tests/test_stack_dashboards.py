@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 from dashboards import DASHBOARDS, panels, queries
@@ -10,6 +11,7 @@ from stackgen.rules import RECORDINGS
 
 from sedna_metrics.catalogue import ALL
 
+DOCS = Path(__file__).resolve().parent.parent / "docs"
 TEXT_ONLY = ("table", "state-timeline", "logs")
 
 
@@ -27,6 +29,16 @@ def test_each_name_of_the_proposal_is_the_title_of_a_panel():
         "PodStatus", "ContainerStatus", "StageConditionStatus", "StartTime", "CompletionTime", "SampleNum",
     }  # fmt: skip
     assert names - set(re.findall(r"\w+", titles)) == set()
+
+
+def test_each_picture_is_in_the_docs_and_modest():
+    pictures = {path.name: path.stat().st_size for path in (DOCS / "pictures").glob("*.png")}
+    used = set(re.findall(r"\]\(pictures/([\w-]+\.png)\)", (DOCS / "dashboards.md").read_text()))
+    assert used == set(pictures)
+    assert {name.partition("-")[0] for name in used} == set(DASHBOARDS)
+    assert max(pictures.values()) < 250_000
+    readme = (DOCS.parent / "README.md").read_text()
+    assert set(re.findall(r"\]\(docs/pictures/([\w-]+\.png)\)", readme)) <= used
 
 
 def test_uids_are_stable_and_their_own():

@@ -8,14 +8,14 @@ import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Dict, List, Mapping, Optional, Protocol
+from typing import Any, Dict, List, Mapping, Optional, Protocol, Tuple
 
 import requests
 import servers
 from prometheus_client.parser import text_string_to_metric_families
 
 CONFIGURATION = """\
-global: {{scrape_interval: 1s, scrape_timeout: 1s}}
+global: {{scrape_interval: 500ms, scrape_timeout: 500ms}}
 scrape_configs:
   - job_name: sedna-workers
     static_configs: [{{targets: [{targets}]}}]
@@ -25,11 +25,37 @@ scrape_configs:
 """
 
 
+class Prometheus:
+    """Asks a Prometheus for values and curves."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._session = requests.Session()
+
+    def now(self, expression: str, **more: Any) -> List[Tuple[Dict[str, str], float]]:
+        """Labels and value of each series."""
+        found = self._ask("query", query=expression, **more)
+        return [(each["metric"], float(each["value"][1])) for each in found]
+
+    def range(self, expression: str, start: float, end: float, step: float) -> List[Tuple[Dict[str, str], List[Any]]]:
+        """Labels of each series, and its points: Unix time and value."""
+        found = self._ask("query_range", query=expression, start=start, end=end, step=step)
+        return [(each["metric"], [(moment, float(value)) for moment, value in each["values"]]) for each in found]
+
+    def _ask(self, what: str, **parameters: Any) -> Any:
+        answer = self._session.get(f"{self.url}/api/v1/{what}", params=parameters, timeout=30).json()
+        if answer["status"] != "success":
+            raise ValueError(f"{parameters['query']}: {answer['error']}")
+        return answer["data"]["result"]
+
+
 class Backend(Protocol):
     """What the demo needs of it."""
 
     name: str
     push_url: str
+    history: Optional[Prometheus]
+    """Where the page's curves come from, if it keeps what it has seen."""
 
     def value(self, series: str, labels: Mapping[str, str]) -> Optional[float]:
         """The value of the first series that has these labels."""
@@ -43,16 +69,15 @@ class Backend(Protocol):
 class Real:
     """Prometheus, which scrapes the services and the Pushgateway, asked in PromQL."""
 
-    settle_seconds = 1.0
+    settle_seconds = 0.5
 
     def __init__(self, folder: Path, prometheus: int, gateway: int, targets: List[str]) -> None:
         config = folder / "prometheus.yml"
         quoted = ", ".join(f'"{target}"' for target in targets)
         config.write_text(CONFIGURATION.format(targets=quoted, gateway=gateway))
-        self._url = f"http://127.0.0.1:{prometheus}"
+        self.history = Prometheus(f"http://127.0.0.1:{prometheus}")
         self.push_url = f"http://127.0.0.1:{gateway}"
-        self.name = "a real Prometheus (and Pushgateway)"
-        self._session = requests.Session()
+        self.name = "a real Prometheus"
         commands = [
             [
                 servers.find("prometheus-pushgateway"),
@@ -71,7 +96,7 @@ class Real:
             for number, command in enumerate(commands):
                 with (folder / f"server-{number}.log").open("w") as log:
                     self._processes.append(subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT))
-            for url in (self.push_url, self._url):
+            for url in (self.push_url, self.history.url):
                 _wait_until_ready(f"{url}/-/ready")
         except BaseException:
             self.close()
@@ -79,9 +104,8 @@ class Real:
 
     def value(self, series: str, labels: Mapping[str, str]) -> Optional[float]:
         matchers = ",".join(f"{name}={_quoted(value)}" for name, value in labels.items())
-        answer = self._session.get(f"{self._url}/api/v1/query", params={"query": f"{series}{{{matchers}}}"}).json()
-        result = answer["data"]["result"]
-        return float(result[0]["value"][1]) if result else None
+        found = self.history.now(f"{series}{{{matchers}}}")
+        return found[0][1] if found else None
 
     def close(self) -> None:
         for process in self._processes:
@@ -94,9 +118,10 @@ class Embedded:
     """A receiver for pushes and a scraper on demand, for machines that cannot have the real ones."""
 
     settle_seconds = 0.1
+    history = None
 
     def __init__(self, targets: List[str]) -> None:
-        self.name = "the embedded scraper and receiver"
+        self.name = "the embedded scraper"
         self._targets = targets
         self._groups: Dict[str, str] = {}
         groups = self._groups

@@ -1,6 +1,6 @@
-"""Four real tasks as separate processes; what they emit is compared with what really happened.
+"""Four real tasks as separate processes; what Prometheus shows is compared with what really happened.
 
-With a real Prometheus and Pushgateway where they can be had, else with an embedded scraper and receiver.
+Run by ``make demo``. Without Prometheus and Pushgateway an embedded scraper takes their place.
 """
 
 from __future__ import annotations
@@ -8,17 +8,17 @@ from __future__ import annotations
 import json
 import math
 import os
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import textwrap
+import threading
 import time
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Tuple
-
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Set, Tuple
 
 HERE = Path(__file__).resolve().parent
 EXAMPLES = HERE.parent
@@ -26,9 +26,11 @@ sys.path[:0] = [str(HERE), str(EXAMPLES.parent / "tests")]
 import servers  # noqa: E402
 from backends import Backend, Embedded, Real  # noqa: E402
 
+SECONDS = float(os.environ.get("DEMO_SECONDS", "10"))
+"""How long the tasks take, beside the time of their computations."""
+OUTPUT = Path(os.environ.get("DEMO_OUTPUT") or EXAMPLES.parent / "build" / "demo")
 TIMEOUT_SECONDS = 110
-SETTLE_SECONDS = 20
-console = Console(width=None if sys.stdout.isatty() else 140)
+SETTLE_SECONDS = float(os.environ.get("DEMO_SETTLE_SECONDS", "20"))
 
 
 def free_ports(count: int) -> List[int]:
@@ -45,9 +47,10 @@ def free_ports(count: int) -> List[int]:
 class Demo:
     """The workers, started with the environment that Sedna's Global Manager would give them."""
 
-    def __init__(self, folder: Path, backend: Backend, ports: List[int]) -> None:
+    def __init__(self, folder: Path, backend: Backend, ports: List[int], seconds: float = 0) -> None:
         self.folder = folder
         self.backend = backend
+        self.seconds = seconds
         self.processes: Dict[str, Tuple[str, subprocess.Popen]] = {}
         cloud, edge_metrics, cloud_metrics, aggregator = ports
         ji = {"SERVICE_NAME": "digits-joint-inference", "BIG_MODEL_PORT": str(cloud), "BIG_MODEL_BIND_PORT": str(cloud)}
@@ -73,6 +76,7 @@ class Demo:
             "NAMESPACE": "demo",
             "WORKER_NAME": worker,
             "DEMO_FOLDER": str(self.folder),
+            "DEMO_SECONDS": str(self.seconds),
             "SEDNA_METRICS_PUSHGATEWAY_URL": self.backend.push_url,
             "SEDNA_METRICS_PUSH_INTERVAL": "0.5",
             "SEDNA_METRICS_SPOOL_DIR": str(self.folder / "spool"),
@@ -99,7 +103,12 @@ class Demo:
         ]
 
     def stop(self) -> None:
+        """Services end by themselves; what has not finished is terminated."""
         (self.folder / "stop").touch()
+        finished = self.truth()
+        for worker, (_, process) in self.processes.items():
+            if worker not in finished:
+                process.terminate()
         for _, process in self.processes.values():
             try:
                 process.wait(10)
@@ -108,36 +117,62 @@ class Demo:
                 process.wait()
 
 
-#: What the bars show: task, series, and what it comes to.
-BARS = (
-    ("digits-joint-inference", "sedna_inference_samples_total", 897),
-    ("digits-incremental", "sedna_training_step_duration_seconds_count", 3 * 12 * 8),
-    ("digits-lifelong", "sedna_training_step_duration_seconds_count", 3 * 10 * 4),
-    ("digits-federated", "sedna_aggregation_round", 5),
+class Progress(NamedTuple):
+    """What a task's line shows: the value of a series, and what it comes to."""
+
+    task: str
+    title: str
+    series: str
+    total: int
+    unit: str
+
+    def line(self, value: float) -> str:
+        filled = int(20 * min(value / self.total, 1))
+        return f"  {self.title:22}[{'#' * filled:20}]  {value:.0f} of {self.total} {self.unit}"
+
+
+STEPS = ("sedna_training_step_duration_seconds_count", "training steps")
+PROGRESS = (
+    Progress("digits-joint-inference", "joint inference", "sedna_inference_samples_total", 897, "images"),
+    Progress("digits-incremental", "incremental learning", STEPS[0], 3 * 12 * 8, STEPS[1]),
+    Progress("digits-lifelong", "lifelong learning", STEPS[0], 3 * 10 * 4, STEPS[1]),
+    Progress("digits-federated", "federated learning", "sedna_aggregation_round", 5, "rounds"),
 )
 
 
+class Lines:
+    """One line for each task: drawn again and again in a terminal, else printed when the task is done."""
+
+    def __init__(self) -> None:
+        self._printed: Set[Progress] = set()
+
+    def show(self, backend: Backend, is_last: bool) -> None:
+        values = {each: backend.value(each.series, {"task": each.task}) or 0 for each in PROGRESS}
+        if sys.stdout.isatty():
+            up = f"\033[{len(PROGRESS)}A" if self._printed else ""
+            print(up + "\n".join(f"{each.line(value)}\033[K" for each, value in values.items()), flush=True)
+            self._printed.update(PROGRESS)
+            return
+        for each, value in values.items():
+            if each not in self._printed and (is_last or value >= each.total):
+                print(each.line(value), flush=True)
+                self._printed.add(each)
+
+
 def watch(demo: Demo) -> None:
-    """Show live how far the tasks are, by their own metrics, until all are done."""
-    columns = (TextColumn("{task.description:42}"), BarColumn(), TextColumn("{task.completed:.0f}/{task.total:.0f}"))
-    deadline = time.monotonic() + TIMEOUT_SECONDS
-    with Progress(*columns, TimeElapsedColumn(), console=console) as progress:
-        bars = [progress.add_task(f"{task} {series[6:26]}", total=total) for task, series, total in BARS]
-        done_at = None
-        while True:
-            shown = [demo.backend.value(series, {"task": task}) or 0 for task, series, _ in BARS]
-            for bar, value, (_, _, total) in zip(bars, shown, BARS):
-                progress.update(bar, completed=min(value, total))
-            if demo.failures():
-                raise SystemExit("\n".join(demo.failures()))
-            if len(demo.truth()) == len(demo.processes):
-                done_at = done_at or time.monotonic()
-                # The bars are what Prometheus has seen, which is a scrape behind.
-                if time.monotonic() > done_at + 5 or all(value >= bar[2] for value, bar in zip(shown, BARS)):
-                    break
-            if time.monotonic() > deadline:
-                raise SystemExit(f"not done after {TIMEOUT_SECONDS} seconds; done are: {', '.join(demo.truth())}")
-            time.sleep(0.3)
+    """Show how far the tasks are, by their own metrics, until all are done and Prometheus has seen it."""
+    timeout = TIMEOUT_SECONDS + demo.seconds
+    deadline = time.monotonic() + timeout
+    lines = Lines()
+    while len(demo.truth()) < len(demo.processes):
+        lines.show(demo.backend, False)
+        if demo.failures():
+            raise SystemExit("\n".join(demo.failures()))
+        if time.monotonic() > deadline:
+            raise SystemExit(f"not done after {timeout:.0f} seconds; done are: {', '.join(demo.truth())}")
+        time.sleep(0.3)
+    settle(demo)
+    lines.show(demo.backend, True)
 
 
 def settle(demo: Demo) -> None:
@@ -149,34 +184,39 @@ def settle(demo: Demo) -> None:
             return
 
 
-def compare(demo: Demo) -> int:
-    """Print the table; gives the number of rows that differ."""
-    settle(demo)
-    table = Table(title=f"What {demo.backend.name} shows, and what happened", title_justify="left")
-    for column, justify in (
-        ("proposal", "left"),
-        ("series", "left"),
-        ("shown", "right"),
-        ("truth", "right"),
-        ("", "left"),
-    ):
-        table.add_column(column, justify=justify, overflow="fold")
-    wrong = rows = 0
+def compare(demo: Demo) -> Tuple[int, str]:
+    """Write the table, print what differs; returns the number of values that differ, and a sentence about all."""
+    table = [f"{'proposal':27}{'series':72}{'shown':>12}{'truth':>12}"]
+    different = []
     last = ""
     for worker, row, shown in _seen(demo):
         if worker != last:
-            table.add_section()
-            table.add_row(f"[bold]{demo.processes[worker][0]}", f"[bold]{worker}", "", "", "")
+            table += ["", f"task {demo.processes[worker][0]}, worker {worker}"]
             last = worker
-        same = _is_same(shown, row)
-        wrong, rows = wrong + (not same), rows + 1
         labels = ", ".join(f"{name}={value}" for name, value in row["labels"].items())
         series = row["series"] + (f" {{{labels}}}".replace(str(demo.folder), "...") if labels else "")
-        mark = "[green]same" if same else "[bold red]DIFFERENT"
-        table.add_row(row["proposal"], series, _short(shown), _short(row["value"]), mark)
-    console.print(table)
-    console.print(f"{rows - wrong} of {rows} values are as they should be.")
-    return wrong
+        same = _is_same(shown, row)
+        texts = _short(shown), _short(row["value"])
+        table.append(f"{row['proposal']:27}{series:72}{texts[0]:>12}{texts[1]:>12}  {'same' if same else 'DIFFERENT'}")
+        if not same:
+            different.append(f"{worker}: {series} is {texts[0]}, and should be {texts[1]}")
+    rows = sum(map(len, demo.truth().values()))
+    (OUTPUT / "values.txt").write_text("\n".join(table) + "\n")
+    print()
+    for each in different:
+        say(f"DIFFERENT: {each}")
+    summary = f"{rows - len(different)} of {rows} values are as they should be."
+    say(f"{summary} All of them are in {_relative('values.txt')}")
+    return len(different), summary
+
+
+def say(text: str) -> None:
+    """Print in lines of 79 columns, without breaking words."""
+    print(textwrap.fill(text, 79, break_long_words=False, break_on_hyphens=False), flush=True)
+
+
+def _relative(name: str) -> str:
+    return os.path.relpath(OUTPUT / name)
 
 
 def _seen(demo: Demo) -> Iterator[Tuple[str, Dict[str, Any], Optional[float]]]:
@@ -195,35 +235,61 @@ def _short(value: Any) -> str:
     return "-" if value is None else f"{value:.6g}"
 
 
+def keep(backend: Backend, targets: List[str]) -> None:
+    """Let all run until Ctrl-C."""
+    edge, cloud = targets
+    print("\nThese go on until Ctrl-C:")
+    if backend.history:
+        print(f"  Prometheus    {backend.history.url}")
+    print(f"  Pushgateway   {backend.push_url}")
+    print(f"  edge worker   http://{edge}/metrics")
+    print(f"  cloud worker  http://{cloud}/metrics", flush=True)
+    with suppress(KeyboardInterrupt):
+        threading.Event().wait()
+    print("\nStopping.")
+
+
 def main() -> int:
-    """Run the demo; gives its exit status, 0 if everything is as it should be."""
+    """Run the demo; returns its exit status, 0 if everything is as it should be."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
+    OUTPUT.mkdir(parents=True, exist_ok=True)
+    if not all(map(servers.find, servers.PACKAGES)):
+        say("Fetching Prometheus and Pushgateway, which is done once.")
     reasons = servers.fetch()
-    started = time.monotonic()
+    began = time.time()
     ports = free_ports(6)
     workers, (prometheus_port, gateway_port) = ports[:4], ports[4:]
     targets = [f"127.0.0.1:{port}" for port in workers[1:3]]
-    with tempfile.TemporaryDirectory(prefix="sedna-demo-") as name:
+    with tempfile.TemporaryDirectory(prefix="sedna-demo-") as name, ExitStack() as started:
         folder = Path(name)
         if os.environ.get("DEMO_EMBEDDED") or reasons:
             for program, reason in reasons.items():
-                console.print(f"{program} cannot be had: {reason}")
-            console.print("Using an embedded scraper and receiver.")
+                say(f"{program} is missing: {reason}")
             backend: Backend = Embedded(targets)
         else:
             backend = Real(folder, prometheus_port, gateway_port, targets)
-            console.print(f"Using {backend.name}.")
-        try:
-            demo = Demo(folder, backend, workers)
-            try:
-                watch(demo)
-                wrong = compare(demo)
-            finally:
-                demo.stop()
-        finally:
-            backend.close()
-    console.print(f"{time.monotonic() - started:.0f} seconds.")
+        started.callback(backend.close)
+        say(f"Four tasks run, and {backend.name} watches them:")
+        demo = Demo(folder, backend, workers, SECONDS)
+        started.callback(demo.stop)
+        watch(demo)
+        wrong, summary = compare(demo)
+        if backend.history:
+            import page  # only now: it takes a second, for which the workers would wait
+
+            (OUTPUT / "index.html").write_text(page.write(backend.history, began, time.time(), summary))
+            say(f"Open the curves in a browser: {_relative('index.html')}")
+        else:
+            say("There is no page with curves: that needs Prometheus.")
+        say(f"It took {time.time() - began:.0f} seconds.")
+        if os.environ.get("DEMO_KEEP"):
+            keep(backend, targets)
     return 1 if wrong else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit("\nInterrupted.")

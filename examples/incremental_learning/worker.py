@@ -15,7 +15,7 @@ from sklearn.metrics import log_loss, precision_score, recall_score
 import sedna_metrics
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from digits import digits
+from digits import digits, pace
 from truth import Truth
 
 ITERATIONS = 3
@@ -60,6 +60,7 @@ def main() -> None:
             arriving = digits(100 + 400 * (iteration - 1), 100 + 400 * iteration)
             hard, seen = [], 0
             for index, image in enumerate(arriving.pixels):
+                pace(0.4 / ITERATIONS / len(arriving.labels))
                 is_hard = infer(image).max() < CONFIDENCE
                 il.hard_sample(is_hard)  # the miner's answer, a numpy bool, will do
                 seen += 1
@@ -76,6 +77,7 @@ def main() -> None:
                     order = np.random.default_rng(epoch).permutation(len(labels))
                     for batch in training.steps(np.array_split(order, 8)):
                         candidate.partial_fit(pixels[batch], labels[batch], CLASSES)
+                        pace(0.6 / ITERATIONS / EPOCHS / 8)
                     loss = float(log_loss(labels, candidate.predict_proba(pixels), labels=CLASSES))
                     training.loss(loss)
                 url = save(candidate, f"model-{iteration}")

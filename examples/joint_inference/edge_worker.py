@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 import sedna_metrics
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from digits import digits
+from digits import digits, pace
 from truth import Truth
 
 worker = sedna_metrics.start()
@@ -41,6 +41,7 @@ def main() -> None:
     images = digits(900)
     at_the_edge = in_the_cloud = hard = lost = right = 0
     for image, label in zip(images.pixels, images.labels):
+        pace(1 / len(images.labels))
         probabilities = infer(image)
         answer = probabilities.argmax()
         at_the_edge += 1

@@ -19,7 +19,7 @@ from sklearn.metrics import f1_score, log_loss
 import sedna_metrics
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from digits import Images, digits
+from digits import Images, digits, pace
 from truth import Truth
 
 CAMERAS = (
@@ -82,6 +82,7 @@ def main() -> None:
             arriving = seen_by_all(CAMERAS[:iteration], day)
             unseen = []
             for index, pixels in enumerate(arriving.pixels):
+                pace(0.4 / len(CAMERAS) / len(arriving.labels))
                 task, distance = knowledge.nearest(pixels)
                 if distance > FAR:
                     ll.unseen_sample()
@@ -98,6 +99,7 @@ def main() -> None:
                     order = np.random.default_rng(epoch).permutation(len(new.labels))
                     for batch in training.steps(np.array_split(order, 4)):
                         model.partial_fit(new.pixels[batch], new.labels[batch], CLASSES)
+                        pace(0.6 / len(CAMERAS) / EPOCHS / 4)
                     loss = float(log_loss(new.labels, model.predict_proba(new.pixels), labels=CLASSES))
                     training.loss(loss)
                 knowledge.models.append(model)

@@ -65,7 +65,7 @@ def counts() -> Dict[str, Sequence[Built]]:
                 {"{{location}}": increase(inference.INFERENCES, "location")},
             ),
         ],
-        "CallHistogram": [
+        "Latency": [
             lines(
                 "Duration of inferences",
                 "Half of the inferences, and 95 and 99 of 100, took no longer than this.",
