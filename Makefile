@@ -79,7 +79,8 @@ test-frameworks:
 # A real API server: built once from the Go module proxy, which takes some ten minutes.
 test-cluster: servers
 	$(BIN)/python tests/controlplane.py
-	$(BIN)/python -m pytest tests/test_cluster.py
+	$(BIN)/python tests/kyverno.py
+	$(BIN)/python -m pytest tests/test_cluster.py tests/test_cluster_injection.py tests/test_inject.py
 
 versions: $(STAMP)
 	$(BIN)/python tests/versions.py all

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import os
 import sys
-import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, Iterator, Mapping, Optional, Tuple
@@ -70,6 +69,7 @@ class Exporters:
         self._server: Optional[http.MetricsServer] = None
         self._target: Optional[discovery.Target] = None
         self._pusher: Optional[Pusher] = None
+        self._lacks_pusher = False
         self._children: Optional[Children] = None
         self._reporter: Optional[Reporter] = None
 
@@ -112,6 +112,7 @@ class Exporters:
             with _or_without("there is no /metrics"):
                 self._serve()
         if push:
+            self._lacks_pusher = True
             with _or_without("nothing is pushed"):
                 self._pusher = self._push()
 
@@ -129,7 +130,7 @@ class Exporters:
         """Push now; returns whether the state has arrived or is safe, within the deadline."""
         if self._reporter is not None:
             self._reporter.write()
-        return self._pusher.flush() if self._pusher is not None else True
+        return self._pusher.flush() if self._pusher is not None else not self._lacks_pusher
 
     def close(self) -> None:
         """Push the last state, and close everything."""
@@ -147,6 +148,7 @@ class Exporters:
             if part is not None:
                 part.after_fork_in_child()
         self._pusher = self._server = self._target = self._children = None
+        self._lacks_pusher = False
         self._reporter = self._report(variable) if variable else None
 
     def identify(self, identity: WorkerIdentity) -> None:
@@ -275,8 +277,9 @@ def spool_folders(settings: Settings) -> Tuple[Path, ...]:
     if settings.spool_dir.lower() not in ("", "auto"):
         return (Path(settings.spool_dir),)
     name = f"sedna-metrics-{os.getuid()}"
-    # Anybody can make the first one before us, to keep us from using it.
-    return (Path(tempfile.gettempdir()) / name, Path.home() / ".cache" / name)
+    # Anybody can make the first one before us, to keep us from using it. (tempfile raises if it finds no folder.)
+    folders = (Path(os.environ.get("TMPDIR") or "/tmp", name), Path(os.path.expanduser("~/.cache"), name))
+    return tuple(folder for folder in folders if folder.is_absolute())  # a user may have no home
 
 
 def _is_child_process() -> bool:

@@ -6,9 +6,9 @@ import atexit
 import os
 import sys
 import threading
-from dataclasses import replace
+from importlib import import_module
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, Type
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, Tuple, Type
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.registry import Collector
@@ -24,24 +24,23 @@ from sedna_metrics.errors import RegistryConflictError, SettingError
 from sedna_metrics.identity import UNKNOWN, WorkerIdentity
 from sedna_metrics.metrics import Instruments
 from sedna_metrics.settings import Settings
-from sedna_metrics.tasks import (
-    FederatedLearning,
-    IncrementalLearning,
-    JointInference,
-    LifelongLearning,
-    MultiEdgeInference,
-)
 from sedna_metrics.tasks._context import Emit, TaskContext, reason
 
 if TYPE_CHECKING:
     from sedna_metrics.logs import Log
+    from sedna_metrics.tasks.federated_learning import FederatedLearning
+    from sedna_metrics.tasks.incremental_learning import IncrementalLearning
+    from sedna_metrics.tasks.joint_inference import JointInference
+    from sedna_metrics.tasks.lifelong_learning import LifelongLearning
+    from sedna_metrics.tasks.multi_edge_inference import MultiEdgeInference
 
-_TASKS: Dict[str, Any] = {
-    "jointinferenceservice": JointInference,
-    "incrementallearningjob": IncrementalLearning,
-    "federatedlearningjob": FederatedLearning,
-    "lifelonglearningjob": LifelongLearning,
-    "multiedgeinference": MultiEdgeInference,
+#: Module and class of each kind's task, imported when it is used: a worker has one of them.
+_TASKS: Dict[str, Tuple[str, str]] = {
+    "jointinferenceservice": ("joint_inference", "JointInference"),
+    "incrementallearningjob": ("incremental_learning", "IncrementalLearning"),
+    "federatedlearningjob": ("federated_learning", "FederatedLearning"),
+    "lifelonglearningjob": ("lifelong_learning", "LifelongLearning"),
+    "multiedgeinference": ("multi_edge_inference", "MultiEdgeInference"),
 }
 
 
@@ -134,7 +133,7 @@ class Worker:
     def update_identity(self, kind: str, worker_type: str) -> None:
         """Set the kind to that of the Sedna class in use, and the worker type if WORKER_NAME did not give it."""
         if self.identity.kind != kind or self.identity.worker_type == UNKNOWN:
-            self.identity = replace(self.identity, kind=kind).with_role(kind, worker_type)
+            self.identity = self.identity._replace(kind=kind).with_role(kind, worker_type)
             self._show_identity()
 
     def at_close(self, call: Callable[[], None]) -> None:
@@ -300,9 +299,11 @@ class Worker:
             task = Noop()
             with self._boundary, self._lock:
                 if self.identity.kind == UNKNOWN and is_kind:
-                    self.identity = replace(self.identity, kind=kind)
+                    self.identity = self.identity._replace(kind=kind)
                     self._show_identity()
-                task = self._tasks.setdefault(kind, _TASKS[kind](self._task_context()))
+                module, name = _TASKS[kind]
+                class_ = getattr(import_module(f"sedna_metrics.tasks.{module}"), name)
+                task = self._tasks.setdefault(kind, class_(self._task_context()))
         return task
 
     def _task_context(self) -> TaskContext:

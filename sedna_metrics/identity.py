@@ -12,8 +12,7 @@ import os
 import re
 import socket
 import sys
-from dataclasses import dataclass, replace
-from typing import Dict, Mapping, Optional, Tuple
+from typing import Dict, Mapping, NamedTuple, Optional, Tuple
 
 from sedna_metrics._compat import is_ascii
 
@@ -39,6 +38,15 @@ _PREFIXES: Tuple[Tuple[str, str, str], ...] = (
     ("userworker-", "objectsearchservice", "user"),
     ("trackingworker-", "objectsearchservice", "tracking"),
 )
+#: A pod's name gives them where WORKER_NAME has no prefix: that of multi-edge inference is five random characters, and
+#: the ReID workers of ObjectSearchService get no variables at all.
+_POD = r"(.+)-(reid|videoanalytics|deployment-(?:fe|reidworker)-[a-z0-9]+)-[a-z0-9]{5}"
+_PODS: Tuple[Tuple[str, str, str], ...] = (
+    ("reid", "reidjob", "reid"),
+    ("videoanalytics", "videoanalyticsjob", "videoanalytics"),
+    ("deployment-fe-", "featureextractionservice", "fe"),
+    ("deployment-reidworker-", "objectsearchservice", "reidworker"),
+)
 #: These kinds run on their node's network, so that their host name is the node's.
 _HOST_NETWORK = {
     ("incrementallearningjob", "train"),
@@ -49,17 +57,16 @@ _HOST_NETWORK = {
     ("lifelonglearningjob", "inference"),
     ("federatedlearningjob", "train"),
 }
-_BATCH_TYPES = {"train", "eval", "aggregation"}
+_BATCH_TYPES = {"train", "eval", "aggregation", "reid", "videoanalytics"}
 _ITERATION_PATHS = (
-    ("MODEL_URL", re.compile(r"/train/(\d+)/?$")),
-    ("OUTPUT_URL", re.compile(r"/train/(\d+)/?$")),
-    ("TRAIN_DATASET_URL", re.compile(r"/train/(\d+)/[^/]*$")),
-    ("TEST_DATASET_URL", re.compile(r"/eval/(\d+)/[^/]*$")),
+    ("MODEL_URL", r"/train/(\d+)/?$"),
+    ("OUTPUT_URL", r"/train/(\d+)/?$"),
+    ("TRAIN_DATASET_URL", r"/train/(\d+)/[^/]*$"),
+    ("TEST_DATASET_URL", r"/eval/(\d+)/[^/]*$"),
 )
 
 
-@dataclass(frozen=True)
-class WorkerIdentity:
+class WorkerIdentity(NamedTuple):
     """One worker of one Sedna task. All values are text that is safe as a label value."""
 
     task: str
@@ -75,8 +82,6 @@ class WorkerIdentity:
     host: str
     dataset: str = ""
     """DATASET_NAME: tells federated workers on one node apart."""
-    has_job_name: bool = False
-    """Whether JOB_NAME is set: Global Manager sets SERVICE_NAME for services."""
     iteration: Optional[int] = None
     """The iteration that the Global Manager put into the worker's paths, where it did."""
 
@@ -95,9 +100,11 @@ class WorkerIdentity:
         worker = clean(environ.get("WORKER_NAME", ""))
         task = clean(environ.get("JOB_NAME", "")) or clean(environ.get("SERVICE_NAME", ""))
         kind, worker_type = _kind_and_type(environ, worker)
+        if kind == UNKNOWN:
+            task, kind, worker_type = _from_pod_name(host, task)
         node = clean(environ.get("NODE_NAME", ""))
         # Outside Sedna (no worker name) the host is all there is, and it is the node.
-        if not node and ((kind, worker_type) in _HOST_NETWORK or not worker):
+        if not node and ((kind, worker_type) in _HOST_NETWORK or (not worker and kind == UNKNOWN)):
             node = host
         return cls(
             task=task or _program_name(program),
@@ -108,13 +115,12 @@ class WorkerIdentity:
             node=node or UNKNOWN,
             host=host,
             dataset=clean(environ.get("DATASET_NAME", "")),
-            has_job_name=bool(environ.get("JOB_NAME")),
             iteration=_iteration(environ),
         )
 
     @property
     def is_batch(self) -> bool:
-        """Whether the worker runs to completion (train, eval, aggregation), so that a scrape may come too late."""
+        """Whether the worker runs to completion (train, eval, ...), so that a scrape may come too late."""
         return self.worker_type in _BATCH_TYPES
 
     @property
@@ -125,8 +131,7 @@ class WorkerIdentity:
 
     def with_role(self, kind: str, worker_type: str) -> WorkerIdentity:
         """Give this identity with what the class in use tells, where the environment told nothing."""
-        return replace(
-            self,
+        return self._replace(
             kind=kind if self.kind == UNKNOWN else self.kind,
             worker_type=worker_type if self.worker_type == UNKNOWN else self.worker_type,
         )
@@ -197,9 +202,19 @@ def _kind_and_type(environ: Mapping[str, str], worker: str) -> Tuple[str, str]:
     return UNKNOWN, UNKNOWN
 
 
+def _from_pod_name(host: str, task: str) -> Tuple[str, str, str]:
+    match = re.fullmatch(_POD, host)
+    if match and task in ("", match.group(1)):
+        for start, kind, worker_type in _PODS:
+            if match.group(2).startswith(start):
+                return match.group(1), kind, worker_type
+    return task, UNKNOWN, UNKNOWN
+
+
 def _iteration(environ: Mapping[str, str]) -> Optional[int]:
     for variable, pattern in _ITERATION_PATHS:
-        match = pattern.search(environ.get(variable, ""))
+        text = environ.get(variable, "")
+        match = re.search(pattern, text) if text else None
         # Nine digits are more iterations than a job will see, and int() of a hostile text stays quick.
         if match and len(match.group(1)) <= 9:
             return int(match.group(1))

@@ -21,8 +21,7 @@ PARENT_VARIABLE = PREFIX + "PARENT"
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
-@dataclass(frozen=True)
-class PortRange:
+class PortRange(NamedTuple):
     """The ports to try, in order; 0 to 0 asks the system for any free one."""
 
     first: int
@@ -128,7 +127,7 @@ def _setting(default: str, kind: str, doc: str, parse: Callable[[str], Any] = st
     return field(metadata={"setting": Setting(default, kind, doc, parse, **more)})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)  # the class is quicker to make without, and a repr would show passwords
 class Settings:
     """Settings of one worker."""
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
+from types import SimpleNamespace
 
 import pytest
 from support import value, values
@@ -202,27 +204,80 @@ def test_a_server_that_ends_after_its_last_round_has_completed(aggregator, sedna
     assert state(aggregator.worker) == ["completed"]
 
 
-def by_plato(sedna, side, work):
-    if side == "train":
-        data = type("Data", (), {"trainset": [1, 2, 3]})()
-        return sedna("core.federated_learning.federated_learning").FederatedLearningV2(data, work).train
-    return sedna("service.server.aggregation").AggregationServerV2(None, work).start
+class ExitError(BaseException):
+    """In place of the process's end."""
 
 
-@pytest.mark.parametrize("side", ["train", "aggregation"])
-def test_of_version_2_the_status_is_known(sedna, start, caplog, side):
-    worker = start({"WORKER_NAME": "x"})
+@pytest.fixture
+def ends(mocker):
+    """Plato ends its processes by os._exit: gives the worker's state there, and the status."""
+    seen = []
+
+    def leave(status):
+        seen.append((state(ends_.worker), status))
+        raise ExitError
+
+    mocker.patch("os._exit", leave)
+    ends_ = SimpleNamespace(seen=seen, worker=None)
+    return ends_
+
+
+@pytest.mark.parametrize(("status", "end"), [(0, "completed"), (1, "failed")])
+def test_a_train_worker_of_version_2(sedna, start, ends, caplog, status, end):
+    ends.worker = worker = start({"WORKER_NAME": "trainworker-x"})
+    seen = []
+
+    def plato():
+        seen.append((state(worker), value(worker, "sedna_training_samples")))
+        os._exit(status)
+
     with sedna_metrics.observe_sedna(worker):
-        seen = []
-        by_plato(sedna, side, lambda: seen.append(state(worker)))()
-        assert (seen, state(worker)) == ([["running"]], ["completed"])
-        assert caplog.text.count("version 2 of federated learning runs in Plato") == 1
-        assert worker.identity.kind == "federatedlearningjob"
-        assert value(worker, "sedna_training_samples") == (3 if side == "train" else None)
+        data = SimpleNamespace(trainset=range(7))
+        with pytest.raises(ExitError):
+            sedna("core.federated_learning.federated_learning").FederatedLearningV2(data, plato).train()
+    assert seen == [(["running"], 7)]
+    assert ends.seen == [([end], status)]
+    assert value(worker, "sedna_node_samples", client="trainworker-x") == 7
+    assert (value(worker, "sedna_worker_last_success_timestamp_seconds") is not None) == (status == 0)
+    assert worker._closed, "its last state is pushed before the process is gone"
+    (warning,) = caplog.records
+    assert warning.getMessage().startswith("FederatedLearningV2: rounds, losses and clients are Plato's")
 
-        def fails():
-            raise ConnectionError("closed")
 
-        with pytest.raises(ConnectionError, match="closed"):
-            by_plato(sedna, side, fails)()
-        assert state(worker) == ["failed"]
+def test_a_train_worker_of_version_2_on_data_of_platos(sedna, start):
+    worker = start({"WORKER_NAME": "trainworker-x"})
+    leave = os._exit
+    with sedna_metrics.observe_sedna(worker):
+        sedna("core.federated_learning.federated_learning").FederatedLearningV2(None, lambda: None).train()
+    assert os._exit is leave
+    assert value(worker, "sedna_training_samples") is None
+    assert state(worker) == ["completed"]
+
+
+def test_a_child_that_plato_forks_ends_nothing(sedna, start, ends, mocker):
+    ends.worker = worker = start({"WORKER_NAME": "trainworker-x"})
+
+    def plato():
+        mocker.patch("os.getpid", return_value=-1)
+        os._exit(0)
+
+    with sedna_metrics.observe_sedna(worker):
+        with pytest.raises(ExitError):
+            sedna("core.federated_learning.federated_learning").FederatedLearningV2(None, plato).train()
+        assert not worker._closed
+
+
+def test_an_aggregation_worker_of_version_2(sedna, start, ends, caplog):
+    ends.worker = worker = start({"WORKER_NAME": "aggworker-x"})
+    seen = []
+
+    def plato():
+        seen.append(state(worker))
+        os._exit(0)
+
+    with sedna_metrics.observe_sedna(worker), pytest.raises(ExitError):
+        sedna("service.server.aggregation").AggregationServerV2(None, plato).start()
+    assert seen == [["running"]]
+    assert ends.seen == [(["completed"], 0)]
+    assert value(worker, "sedna_train_nodes") is None
+    assert len(caplog.records) == 1

@@ -210,6 +210,27 @@ def test_two_watches_do_not_go_in_circles(sedna, start):
     assert seen == [module]
 
 
+@pytest.mark.parametrize(
+    ("module", "base"), [("core.base", "JobBase"), ("core.multi_edge_inference.components", "BaseService")]
+)
+def test_a_class_in_use_that_is_not_observed_is_named_once(sedna, start, caplog, module, base):
+    with sedna_metrics.observe_sedna(start()):
+        sedna(JOINT_INFERENCE).JointInference(Estimator())
+        sedna("core.multi_edge_inference.components.reid").ReID()
+        assert not caplog.records
+        later = type("LaterLearning", (getattr(sedna(module), base),), {})
+        later(Estimator())
+        later(Estimator())
+    (record,) = caplog.records
+    assert record.getMessage().startswith("LaterLearning is not observed")
+
+
+def test_a_class_of_the_scripts_own_that_rests_on_an_observed_one_is_observed(sedna, start, caplog):
+    with sedna_metrics.observe_sedna(start()):
+        type("Own", (sedna(JOINT_INFERENCE).JointInference,), {})(Estimator())
+    assert not caplog.records
+
+
 class Broken:
     """A task of which every recorder raises."""
 

@@ -10,7 +10,6 @@ import pytest
 from support import value, values
 
 import sedna_metrics
-from sedna_metrics.auto._hooks import length
 from sedna_metrics.auto._reports import loss_of, scores_of
 
 
@@ -73,6 +72,27 @@ def test_training(observe, sedna):
     assert state(worker, "sedna_stage_status", "status") == ["completed"]
     assert state(worker, "sedna_task_stage", "task_stage") == ["train"]
     assert (worker.identity.kind, worker.identity.worker_type) == ("incrementallearningjob", "train")
+
+
+@pytest.mark.parametrize("attribute", ["batch_size", "get_batch_size", "unbatch", "on_epoch_end"])
+@pytest.mark.parametrize("inside", [False, True])
+def test_a_length_that_counts_batches_is_no_number_of_samples(observe, sedna, attribute, inside):
+    worker = observe()
+    batches = type("Batches", (list,), {attribute: None})(range(12))
+    data = type("Source", (list,), {"x": batches})(range(12)) if inside else batches
+    job = incremental(sedna, evaluated={"f1": 1})
+    job.train(data)
+    job.evaluate(data)
+    assert value(worker, "sedna_training_samples") is None
+    assert value(worker, "sedna_eval_samples") is None
+
+
+def test_an_estimator_may_tell_the_number_of_samples(observe, sedna):
+    worker = observe()
+    job = incremental(sedna)
+    job.estimator.during = lambda: worker.active_runs[-1].samples(384)
+    job.train(type("Batches", (list,), {"batch_size": 32})(range(12)))
+    assert value(worker, "sedna_training_samples") == 384
 
 
 def test_training_that_raises_fails_with_the_same_error(observe, sedna):
@@ -281,14 +301,3 @@ def test_lifelong_deployments_are_iterations(observe, sedna, monkeypatch):
     assert job.edge.update_kb("unreadable") is None
     assert value(worker, "sedna_iteration") == 1
     assert state(worker, "sedna_deploy_status", "status") == ["not_ok"]
-
-
-@pytest.mark.parametrize("name", ["cardinality", "get_dataset_size", "batch_sampler"])
-def test_a_dataset_that_may_count_batches_tells_no_samples(name):
-    class Dataset(list):
-        pass
-
-    data = Dataset([1, 2, 3])
-    assert length(data) == 3
-    setattr(data, name, lambda: 1)
-    assert length(data) is None

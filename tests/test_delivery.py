@@ -530,14 +530,28 @@ def open_to_all(path):
 def test_a_default_folder_that_somebody_else_made_is_not_used(tmp_path, mocker, make):
     if make is of_another_user and os.geteuid() != 0:
         pytest.skip("only root can give a folder away")
-    mocker.patch("tempfile.tempdir", str(tmp_path / "tmp"))
-    mocker.patch("pathlib.Path.home", return_value=tmp_path / "home")
+    mocker.patch.dict(os.environ, {"TMPDIR": str(tmp_path / "tmp"), "HOME": str(tmp_path / "home")})
     (tmp_path / "tmp").mkdir()
     settings = load({})
     make(spool_folders(settings)[0])
     folder = open_spool(settings).folder
     assert folder == tmp_path / "home" / ".cache" / f"sedna-metrics-{os.getuid()}"
     assert oct(folder.stat().st_mode)[-3:] == "700"
+
+
+@pytest.mark.parametrize("home", ["", "/proc/nobody"])
+def test_a_container_without_any_folder_to_write_to_pushes_all_the_same(pushing, gateway, mocker, caplog, home):
+    """A read-only file system, and a user id that nobody knows."""
+    mocker.patch.dict(os.environ, {"TMPDIR": "/proc/tmp", "HOME": home})
+    mocker.patch("tempfile.tempdir", None)
+    mocker.patch("tempfile._candidate_tempdir_list", return_value=["/proc/tmp"])
+    if not home:
+        del os.environ["HOME"]
+        mocker.patch("pwd.getpwuid", side_effect=KeyError)
+    worker = pushing(spool_dir="auto")
+    assert worker.flush()
+    assert gateway.requests
+    assert "the last state is lost if it cannot be pushed" in caplog.text
 
 
 def test_a_named_folder_that_others_may_write_to_is_refused_with_the_reason(pushing, gateway, tmp_path, caplog):
@@ -677,8 +691,8 @@ def test_old_groups_of_ours_are_pruned_and_others_are_not(start, pushgateway, ca
     requests.put(f"{pushgateway.url}/metrics/job/theirs", data="x 1\n", timeout=5).raise_for_status()
     arguments = ["flush", "--pushgateway-url", pushgateway.url, "--prune-older-than"]
     assert main([*arguments, "1h"]) == 0
-    assert "0 groups pruned" in capsys.readouterr().out
-    eventually(lambda: main([*arguments, "0s"]) == 0 and "1 groups pruned" in capsys.readouterr().out)
+    assert "groups pruned: 0" in capsys.readouterr().out
+    eventually(lambda: main([*arguments, "0s"]) == 0 and "groups pruned: 1" in capsys.readouterr().out)
     groups = f"{pushgateway.url}/api/v1/metrics"  # a moment later: the gateway answers 202 before it has deleted them
     eventually(lambda: [each["labels"]["job"] for each in requests.get(groups, timeout=5).json()["data"]] == ["theirs"])
 
@@ -686,7 +700,6 @@ def test_old_groups_of_ours_are_pruned_and_others_are_not(start, pushgateway, ca
 @pytest.mark.parametrize(
     ("arguments", "status", "said"),
     [
-        (["--pushgateway-url", "ftp://x"], 2, "pushgateway_url is 'ftp://x'"),
         (["--prune-older-than", "1h"], 2, "--prune-older-than needs --pushgateway-url"),
         (["--sd-dir", "/nowhere", "--pushgateway-url", "{gateway}"], 1, "cannot sweep /nowhere"),
         (["--spool-dir", "/proc/spool", "--pushgateway-url", "{gateway}"], 1, "the spool is off or cannot be used"),
@@ -699,11 +712,24 @@ def test_flush_says_what_it_could_not_do(gateway, capsys, arguments, status, sai
     assert said in capsys.readouterr().err
 
 
+def test_flush_names_the_option_that_is_wrong(capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["flush", "--pushgateway-url", "ftp://x"])
+    assert end.value.code == 2
+    assert "argument --pushgateway-url: 'ftp://x' is not valid: it must be a URL" in capsys.readouterr().err
+
+
+def test_pruning_a_gateway_that_answers_with_deep_nonsense(gateway, capsys):
+    gateway.behaviour = answer("200 OK", body="[" * 100_000)
+    assert main(["flush", "--pushgateway-url", gateway.url, "--prune-older-than", "1h"]) == 1
+    assert "does not answer as a Pushgateway does" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("age", ["7", "d7", "-1d", "1y", ""])
 def test_an_age_that_is_none_is_refused(age, capsys):
     with pytest.raises(SystemExit):
         main(["flush", f"--prune-older-than={age}"])
-    assert "no duration" in capsys.readouterr().err
+    assert "not a duration" in capsys.readouterr().err
 
 
 def test_only_the_first_of_many_failures_is_logged(pushing, gateway, caplog):

@@ -44,8 +44,8 @@ def test_generated_pages_are_current():
     assert stale == [], "run: make reference"
 
 
-#: What only docs/frameworks.md imports: "make test-frameworks" has it.
-FRAMEWORKS = ("keras", "lightgbm", "lightning", "sklearn", "torch", "transformers", "xgboost")
+#: What only docs/frameworks.md imports: "make test-frameworks" has it. Plato is nowhere.
+FRAMEWORKS = ("keras", "lightgbm", "lightning", "plato", "sklearn", "torch", "transformers", "xgboost")
 #: What only docs/comparison.md imports: the extra "docs" has it.
 PEERS = ("opentelemetry",)
 
@@ -107,7 +107,8 @@ STANDINS = {
         if "-k" in sys.argv:
             applied(Path(sys.argv[sys.argv.index("-k") + 1]))
         elif "apply" in sys.argv:
-            assert yaml.safe_load(open(sys.argv[sys.argv.index("-f") + 1]))["kind"] == "ConfigMap"
+            made = yaml.safe_load_all(open(sys.argv[sys.argv.index("-f") + 1]))
+            assert {each["kind"] for each in made} <= {"ConfigMap", "NetworkPolicy"}
         elif not {"create", "port-forward"} & set(sys.argv):
             sys.exit("kubectl: unknown")
     """,

@@ -41,6 +41,34 @@ def test_the_workers_name_tells_kind_and_type(environ, kind, worker_type, node):
     assert (found.kind, found.worker_type, found.node) == (kind, worker_type, node)
 
 
+@pytest.mark.parametrize(
+    ("pod", "task", "kind", "worker_type"),
+    [
+        ("reid-job-reid-x1y2z", "reid-job", "reidjob", "reid"),
+        ("cam-videoanalytics-x1y2z", "cam", "videoanalyticsjob", "videoanalytics"),
+        ("fe-deployment-fe-6d4cf56db6-x1y2z", "fe", "featureextractionservice", "fe"),
+        ("other-reid-x1y2z", "cam", "unknown", "unknown"),
+        ("cam-reid-x1", "cam", "unknown", "unknown"),
+    ],
+)
+def test_a_pods_name_tells_what_its_workers_does_not(pod, task, kind, worker_type):
+    found = identity(pod, JOB_NAME=task, WORKER_NAME="ab1c2")
+    assert (found.task, found.kind, found.worker_type) == (task, kind, worker_type)
+    assert found.node == "unknown"
+
+
+def test_the_pods_name_is_all_that_an_object_searchs_reid_worker_has():
+    found = identity("find-me-deployment-reidworker-6d4cf56db6-x1y2z")
+    assert (found.task, found.kind, found.worker_type) == ("find-me", "objectsearchservice", "reidworker")
+    assert found.node == "unknown"
+    assert found.is_replicated
+
+
+@pytest.mark.parametrize("worker_type", ["reid", "videoanalytics"])
+def test_multi_edge_jobs_run_to_completion(worker_type):
+    assert identity(f"job-{worker_type}-x1y2z", JOB_NAME="job", WORKER_NAME="ab1c2").is_batch
+
+
 def test_the_job_comes_before_the_service_and_the_script_stands_in_for_both():
     assert identity(JOB_NAME="job", SERVICE_NAME="service").task == "job"
     assert identity(SERVICE_NAME="service").task == "service"

@@ -12,6 +12,7 @@ import sys
 import zipfile
 from pathlib import Path
 
+import kyverno
 import oldwheel
 import pytest
 import versions
@@ -91,11 +92,13 @@ def test_the_bundle_is_small_complete_and_the_same_each_time(wheels, tmp_path, c
         manifest = json.loads(archive.read("MANIFEST.json"))
     assert len(manifest) == sum(map(len, bundle.PACKAGES.values()))
     (ours,) = (name for name in manifest if "sedna_metrics" in name)
-    assert manifest[ours] == hashlib.sha256((wheels / ours.partition("/")[2]).read_bytes()).hexdigest()
+    assert manifest[ours] == hashlib.sha256((wheels / ours.rpartition("/")[2]).read_bytes()).hexdigest()
     for wheel in manifest:
-        folder, file = wheel.split("/")
+        folder, slash, file = wheel.rpartition("/")
         info = "-".join(file.split("-")[:2]) + ".dist-info"
-        assert any(name.startswith(f"{folder}/{info}/") and "LICENSE" in name for name in names), f"{file}: no licence"
+        assert any(name.startswith(f"{folder}{slash}{info}/") and "LICENSE" in name for name in names), (
+            f"{file}: no licence"
+        )
 
 
 def test_a_wheel_that_cannot_be_had(tmp_path, capsys, monkeypatch):
@@ -105,14 +108,32 @@ def test_a_wheel_that_cannot_be_had(tmp_path, capsys, monkeypatch):
     assert not (tmp_path / "x.zip").exists()
 
 
-@pytest.mark.parametrize("version", [(3, 7), (3, 8), sys.version_info[:2], (3, 13), (3, 15)])
-def test_an_unchanged_script_is_observed_on_each_python(base, version):
-    cached = HERE.parent / ".cache" / "pythons" / "{}.{}".format(*version) / "bin" / "python{}.{}".format(*version)
-    found = {**versions.interpreters(), **({version: str(cached)} if cached.exists() else {})}
-    if version not in found:
+@pytest.fixture(params=[(3, 7), (3, 8), sys.version_info[:2], (3, 13), (3, 15)], ids=lambda version: f"3.{version[1]}")
+def interpreter(request):
+    version = "{}.{}".format(*request.param)
+    cached = HERE.parent / ".cache" / "pythons" / version / "bin" / f"python{version}"
+    found = {**versions.interpreters(), **({request.param: str(cached)} if cached.exists() else {})}
+    if request.param not in found:
         pytest.skip("this machine does not have it")
-    status, out, err = run(base, JOB, found[version])
-    assert (status, out, err) == (0, "['3.0']\n", "")
+    return found[request.param]
+
+
+def test_an_unchanged_script_is_observed_on_each_python(base, interpreter):
+    assert run(base, JOB, interpreter) == (0, "['3.0']\n", "")
+
+
+def test_what_pushes_comes_from_the_bundle_on_each_python(base, interpreter):
+    """requests looks for certifi's file as it is imported, and importlib.resources is not the same on each Python."""
+    program = (
+        "import sys, sedna.core\n"
+        "sys.path[:] = [each for each in sys.path if 'site-packages' not in each]\n"  # the image has nothing of its own
+        "import ssl, requests\n"
+        "from requests.utils import DEFAULT_CA_BUNDLE_PATH, extract_zipped_paths\n"
+        "ssl.create_default_context(cafile=extract_zipped_paths(DEFAULT_CA_BUNDLE_PATH))\n"
+        "print('bundle.zip' in requests.__file__)"
+    )
+    status, out, err = run(base, program, interpreter)
+    assert (status, out) == (0, "True\n"), err
 
 
 def test_other_processes_are_untouched(base):
@@ -158,15 +179,10 @@ def test_an_image_with_the_library_is_left_to_its_script(base):
     assert run(base, program, path=path) == (0, "None False\n", "")
 
 
-def test_the_images_own_packages_win_and_certificates_are_found(base, tmp_path):
+def test_the_images_own_packages_win(base, tmp_path):
     (tmp_path / "idna.py").write_text("mine = True")
     path = os.pathsep.join([str(tmp_path), str(HERE / "sedna_standin")])
-    program = (
-        "import sedna.core, idna, requests\nprint(idna.mine)\n"
-        "from requests.utils import DEFAULT_CA_BUNDLE_PATH, extract_zipped_paths\n"
-        "import ssl; ssl.create_default_context(cafile=extract_zipped_paths(DEFAULT_CA_BUNDLE_PATH))\n"
-    )
-    assert run(base, program, path=path)[:2] == (0, "True\n")
+    assert run(base, "import sedna.core, idna, requests; print(idna.mine)", path=path)[:2] == (0, "True\n")
 
 
 @pytest.mark.parametrize("path", RESOURCES, ids=lambda path: path.stem)
@@ -216,7 +232,67 @@ def test_other_kinds_and_the_opt_out():
     assert "SEDNA_METRICS_PUSHGATEWAY_URL" in str(plain)
     out = {"kind": "Pod", "spec": {"containers": [{"name": "w", "env": [{"name": inject.OPT_OUT, "value": "off"}]}]}}
     assert not inject.inject(out)
+    sidecar = copy.deepcopy(plain["spec"]["containers"][0])
+    two = {"kind": "Pod", "spec": {"containers": [{"name": "w"}, copy.deepcopy(sidecar)]}}
+    assert inject.inject(two)
+    assert two["spec"]["containers"][1] == sidecar, "the worker is the first container"
     assert not inject.inject({"kind": "Dataset", "spec": {"url": "x"}})
+
+
+POD = {
+    "containers": [
+        {"name": "w", "image": "w", "env": [{"name": "NODE_NAME", "value": "mine"}], "ports": [{"containerPort": 80}]},
+        {"name": "sidecar", "image": "sidecar"},
+    ],
+    "volumes": [{"name": "mine", "emptyDir": {}}],
+}
+
+
+@pytest.mark.skipif(kyverno.find() is None, reason="make test-cluster builds Kyverno's command")
+@pytest.mark.parametrize("is_on_node_network", [False, True], ids=["pod network", "node network"])
+@pytest.mark.parametrize("restart_policy", ["Always", "OnFailure"])
+@pytest.mark.parametrize("kind", ["JointInferenceService", "IncrementalLearningJob"])
+def test_kyvernos_policy_and_the_command_give_the_same_pod(tmp_path, kind, restart_policy, is_on_node_network):
+    spec = {**copy.deepcopy(POD), "restartPolicy": restart_policy, "hostNetwork": is_on_node_network}
+    resource = {
+        "kind": kind,
+        "metadata": {"name": "helmet"},
+        "spec": {"w": {"template": {"spec": copy.deepcopy(spec)}}},
+    }
+    assert inject.inject(resource)
+    assert as_sets(apply_kyverno(tmp_path, kind, spec)) == as_sets(resource["spec"]["w"]["template"]["spec"])
+
+
+@pytest.mark.skipif(kyverno.find() is None, reason="make test-cluster builds Kyverno's command")
+@pytest.mark.parametrize(
+    ("label", "value"), [("sedna.io/name", "off"), ("name", "on")], ids=["opted out", "not Sedna's"]
+)
+def test_kyvernos_policy_leaves_other_pods_alone(tmp_path, label, value):
+    spec = copy.deepcopy(POD)
+    spec["containers"][1]["env"] = [{"name": inject.OPT_OUT, "value": value}]
+    assert as_sets(apply_kyverno(tmp_path, "JointInferenceService", spec, label)) == as_sets(spec)
+
+
+def apply_kyverno(folder, kind, spec, label="sedna.io/name"):
+    pod = {
+        "apiVersion": "v1", "kind": "Pod", "spec": spec,
+        "metadata": {"name": "x", "namespace": "default", "labels": {f"{kind.lower()}.{label}": "helmet"}},
+    }  # fmt: skip
+    (folder / "pod.yaml").write_text(yaml.safe_dump(pod))
+    policy = HERE.parent / "sedna_metrics" / "stack" / "files" / "inject" / "kyverno.yml"
+    command = [kyverno.find(), "apply", str(policy), "--resource", str(folder / "pod.yaml"), "-o", str(folder / "out")]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    made = folder / "out" / "x-mutated.yaml"
+    return next(yaml.safe_load_all(made.read_text()))["spec"] if made.exists() else spec
+
+
+def as_sets(spec):
+    """A pod's specification, without the order of what has names."""
+    found = {"volumes": spec["volumes"]}
+    for container in spec["containers"]:
+        found.update({(container["name"], key): container.get(key, []) for key in ("volumeMounts", "env", "ports")})
+    return {key: sorted(json.dumps(item, sort_keys=True) for item in items) for key, items in found.items()}
 
 
 def test_the_command_keeps_comments_and_order(tmp_path, capsys, monkeypatch):

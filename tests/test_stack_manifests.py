@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+from ipaddress import ip_address, ip_network
 
 import pytest
 import requests
@@ -80,6 +81,68 @@ def test_servers_stay_off_edge_nodes_and_the_edge_agent_tolerates_their_taint():
             required = pod["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
             (term,) = required["nodeSelectorTerms"]
             assert term["matchExpressions"] == [{"key": "node-role.kubernetes.io/edge", "operator": "DoesNotExist"}]
+
+
+def test_only_what_asks_the_api_server_gets_a_token():
+    with_token = {name for name, pod in pods().items() if pod.get("automountServiceAccountToken") is not False}
+    assert with_token == {"prometheus", "kube-state-metrics"}
+
+
+def test_what_containers_may_write_is_mounted():
+    for name, pod in pods().items():
+        (container,) = pod["containers"]
+        context = container["securityContext"]
+        assert context["allowPrivilegeEscalation"] is False, name
+        assert context["capabilities"] == {"drop": ["ALL"]}, name
+        assert context.get("readOnlyRootFilesystem") or name == "alloy", name
+        volumes = {each["name"] for each in pod["volumes"]}
+        mounts = {each["name"] for each in container["volumeMounts"]}
+        assert mounts - volumes <= {"data"}, f"{name}: only a claim's volume is missing"
+
+
+NODES = "192.0.2.7"
+
+
+def may_reach(source, target):
+    """Whether the NetworkPolicies let a pod (its labels and namespace), or a node's address, reach a server's port."""
+    policies = [
+        each["spec"]
+        for each in documents(FILES / "kubernetes" / "network-policies.yml")
+        if each["spec"]["podSelector"].get("matchLabels", {"app": target}) == {"app": target}
+    ]
+    assert policies, f"{target} is open to all"
+    for rule in (rule for policy in policies for rule in policy.get("ingress", [])):
+        assert rule["ports"] == [{"port": "http"}]
+        if "from" not in rule:
+            return True
+        for peer in rule["from"]:
+            if "ipBlock" in peer:
+                if isinstance(source, str) and ip_address(source) in ip_network(peer["ipBlock"]["cidr"]):
+                    return True
+            elif source == ("monitoring", peer["podSelector"]["matchLabels"]["app"]):
+                return True
+    return False
+
+
+@pytest.mark.parametrize(
+    ("target", "sources"),
+    [
+        ("prometheus", {("monitoring", "grafana"), NODES}),
+        ("loki", {("monitoring", "grafana"), NODES}),
+        ("kube-state-metrics", {("monitoring", "prometheus")}),
+        ("pushgateway", {("monitoring", "prometheus"), ("monitoring", "grafana"), NODES, ("default", "worker")}),
+        ("grafana", {("monitoring", "prometheus"), ("monitoring", "grafana"), NODES, ("default", "worker")}),
+    ],
+)
+def test_a_server_is_reached_by_those_that_need_it(target, sources):
+    known = [("monitoring", "prometheus"), ("monitoring", "grafana"), NODES, ("default", "worker")]
+    assert {source for source in known if may_reach(source, target)} == sources
+
+
+def test_every_server_has_a_network_policy():
+    served = {name for name, pod in pods().items() if any("ports" in each for each in pod["containers"])}
+    named = {each["metadata"]["name"] for each in documents(FILES / "kubernetes" / "network-policies.yml")}
+    assert named - {"default-deny"} == served
 
 
 def test_nobody_may_use_the_kubelets_proxy():

@@ -308,9 +308,8 @@ def test_lifelong_learning_knows_its_tasks(worker):
 def test_an_inference_that_keeps_failing_is_logged_once_a_minute(start, clock, caplog):
     worker = start(log="off")
     events = []
-    context = worker._task_context()
-    object.__setattr__(context, "emit", lambda event, **fields: events.append((event, fields)))
-    from sedna_metrics.tasks import JointInference
+    context = worker._task_context()._replace(emit=lambda event, **fields: events.append((event, fields)))
+    from sedna_metrics.tasks.joint_inference import JointInference
 
     ji = JointInference(context)
     for _ in range(3):

@@ -229,6 +229,8 @@ def test_sources_are_urls_addresses_and_folders(start, tmp_path):
     worker = start(IL, export="pull", host="127.0.0.1", port=0, sd_dir=folder)
     (folder / "sedna-torn.json").write_text('[{"targets": ')
     (folder / "sedna-odd.json").write_text('[{"targets": ["x:1"], "labels": {}}, 1]')
+    (folder / "sedna-deep.json").write_text("[" * 100_000)
+    (folder / "sedna-large.json").write_bytes(b" " * (1 << 20) + b'[{"targets": ["y:1"]}]')
     os.mkfifo(folder / "sedna-fifo.json")
     assert set(targets([str(folder)])) == {worker.url, "http://x:1/metrics"}
     (folder / "sedna-odd.json").unlink()

@@ -9,9 +9,10 @@ from __future__ import annotations
 import logging
 import sys
 import threading
+from functools import partial
 from importlib.machinery import PathFinder
-from types import ModuleType, TracebackType
-from typing import Any, Callable, List, Optional, Type
+from types import ModuleType
+from typing import Any, Callable, ContextManager, List, Optional, Set
 
 from sedna_metrics import _runtime
 from sedna_metrics._imports import ImportWatch
@@ -23,14 +24,14 @@ from sedna_metrics.auto import (
     lifelong_learning,
     multi_edge_inference,
 )
-from sedna_metrics.auto._hooks import Hook
+from sedna_metrics.auto._hooks import Hook, before
 from sedna_metrics.auto._reports import Reports
 
 _LOGGER = logging.getLogger("sedna_metrics")
 _lock = threading.RLock()
 
 
-class Observed:
+class Observed(ContextManager["Observed"]):
     """Sedna's classes, observed. As a context manager it stops with the body.
 
     Attributes:
@@ -57,12 +58,7 @@ class Observed:
                 with self._boundary:
                     self._undo.pop()()
 
-    def __enter__(self) -> Observed:
-        return self
-
-    def __exit__(
-        self, kind: Optional[Type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _imported(self, module: ModuleType) -> None:
@@ -80,7 +76,7 @@ class Observed:
 def hooks(worker: Worker) -> List[Hook]:
     """Every method of Sedna's that is observed for ``worker``."""
     reports = Reports(worker)
-    return [
+    found = [
         *reports.hooks(),
         *joint_inference.hooks(worker),
         *incremental_learning.hooks(worker, reports),
@@ -88,6 +84,18 @@ def hooks(worker: Worker) -> List[Hook]:
         *lifelong_learning.hooks(worker, reports),
         *multi_edge_inference.hooks(worker),
     ]
+    warn = before(worker.guard, partial(_warn_once, {hook.owner for hook in found} - {"JobBase"}, set()))
+    for module, owner in (("sedna.core.base", "JobBase"), (multi_edge_inference.COMPONENTS, "BaseService")):
+        found.append(Hook(module, owner, "__init__", (), warn))
+    return found
+
+
+def _warn_once(observed: Set[str], warned: Set[str], job: object, *_: Any, **__: Any) -> None:
+    """Name a class of worker that is in use and not observed: one of a later Sedna's, or of the script's own."""
+    names = [class_.__name__ for class_ in type(job).__mro__]
+    if observed.isdisjoint(names) and names[0] not in warned:
+        warned.add(names[0])
+        _LOGGER.warning("%s is not observed: docs/run.md says how its script tells the metrics", names[0])
 
 
 def observe_sedna(worker: Optional[Worker] = None) -> Observed:

@@ -6,25 +6,25 @@ warning, and the worker runs on unobserved in this respect.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import logging
 from contextlib import contextmanager
-from dataclasses import dataclass
 from types import ModuleType
-from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Tuple, TypeVar
+from typing import Any, Callable, Dict, Iterator, NamedTuple, Optional, Tuple, TypeVar
 
 from sedna_metrics._boundary import ErrorBoundary
 from sedna_metrics._noop import Noop
 
 T = TypeVar("T")
 Function = Callable[..., Any]
+Wrap = Callable[[Function], Function]
+"""Makes, of a method, what takes its place."""
 
 _LOGGER = logging.getLogger("sedna_metrics")
-_BATCHED = ("cardinality", "get_dataset_size", "batch_sampler")
 
 
-@dataclass(frozen=True)
-class Hook:
+class Hook(NamedTuple):
     """One method to observe."""
 
     module: str
@@ -34,8 +34,7 @@ class Hook:
     method: str
     arguments: Tuple[str, ...]
     """The first positional arguments after ``self``; a later Sedna may have more behind them."""
-    wrap: Callable[[Function], Function]
-    """Makes, of the method, what takes its place."""
+    wrap: Wrap
     asynchronous: bool = False
 
     @property
@@ -82,18 +81,10 @@ class Hook:
 
 def _alike(wrapper: Function, original: Function) -> Function:
     """Give the wrapper the names and the signature of what it replaces."""
-    for name in ("__module__", "__name__", "__qualname__", "__doc__"):
-        setattr(wrapper, name, getattr(original, name))
-    wrapper.__dict__.update(original.__dict__)
-    wrapper.__wrapped__ = original  # type: ignore[attr-defined]
+    functools.update_wrapper(wrapper, original)
     # getfullargspec, which Sedna's backends ask, does not follow __wrapped__.
     wrapper.__signature__ = inspect.signature(original)  # type: ignore[attr-defined]
     return wrapper
-
-
-def argument(position: int, name: str, arguments: Tuple[Any, ...], keywords: Mapping[str, Any]) -> Any:
-    """The value that a method was called with, by position (0 comes after ``self``) or by name; ``None`` without."""
-    return arguments[position] if len(arguments) > position else keywords.get(name)
 
 
 def length(data: Any) -> Optional[int]:
@@ -103,42 +94,72 @@ def length(data: Any) -> Optional[int]:
     """
     if isinstance(data, (str, bytes, dict)):
         return None  # a path, or a batch by field: its length counts something else
+    if any(hasattr(each, name) for each in (data, getattr(data, "x", None)) for name in _OF_BATCHES):
+        return None
     try:
-        # A dataset of TensorFlow, MindSpore or PyTorch may have been batched: then its length counts the batches.
-        return None if any(hasattr(data, name) for name in _BATCHED) else len(data)
+        return len(data)
     except Exception:
         # The user's own __len__ may raise anything; then the number is not known, and that is not our failure.
         return None
 
 
-def samples_of(name: str, arguments: Tuple[Any, ...], keywords: Mapping[str, Any]) -> Optional[int]:
-    """How many samples a method was handed: the :func:`length` of its first argument, or of the one of that name."""
-    return length(argument(0, name, arguments, keywords))
+#: Attributes of data sets whose length counts batches: PyTorch's DataLoader, MindSpore, tf.data, Keras' Sequence.
+_OF_BATCHES = ("batch_size", "get_batch_size", "unbatch", "on_epoch_end")
 
 
-def observed_late(
-    boundary: ErrorBoundary, observation: Callable[[], Callable[[Function], Function]], method: Function
-) -> Function:
-    """The method, observed from its first call on.
+def before(boundary: ErrorBoundary, note: Function) -> Wrap:
+    """Call ``note`` with the method's arguments, then the method."""
+
+    def wrap(original: Function) -> Function:
+        def wrapper(*arguments: Any, **keywords: Any) -> Any:
+            with boundary:
+                note(*arguments, **keywords)
+            return original(*arguments, **keywords)
+
+        return wrapper
+
+    return wrap
+
+
+def after(boundary: ErrorBoundary, note: Function) -> Wrap:
+    """Call the method, then ``note`` with what it returned and its arguments."""
+
+    def wrap(original: Function) -> Function:
+        def wrapper(*arguments: Any, **keywords: Any) -> Any:
+            result = original(*arguments, **keywords)
+            with boundary:
+                note(result, *arguments, **keywords)
+            return result
+
+        return wrapper
+
+    return wrap
+
+
+def observed_late(boundary: ErrorBoundary, observation: Callable[[], Wrap]) -> Wrap:
+    """Observe the method from its first call on.
 
     Series come into being when an observation is made, and a worker must not show those of its task's other roles.
 
     Args:
         boundary: takes what fails as the observation is made; the method is not observed then.
         observation: gives the decorator.
-        method: Sedna's method.
     """
-    observed: Optional[Function] = None
 
-    def wrapper(*arguments: Any, **keywords: Any) -> Any:
-        nonlocal observed
-        if observed is None:
-            with boundary:
-                observed = observation()(method)
-            observed = observed or method
-        return observed(*arguments, **keywords)
+    def wrap(original: Function) -> Function:
+        observed: Optional[Function] = None
 
-    return wrapper
+        def wrapper(*arguments: Any, **keywords: Any) -> Any:
+            nonlocal observed
+            if observed is None:
+                with boundary:
+                    observed = observation()(original)
+                observed = observed or original
+            return observed(*arguments, **keywords)
+
+        return wrapper
+
+    return wrap
 
 
 class Runs(Dict[int, T]):
@@ -169,3 +190,15 @@ class Runs(Dict[int, T]):
                 yield
         finally:
             self.pop(id(job), None)
+
+    def around(self, make: Function) -> Wrap:
+        """The method is a run, which ``make`` returns, called with the method's arguments."""
+
+        def wrap(original: Function) -> Function:
+            def wrapper(job: Any, *arguments: Any, **keywords: Any) -> Any:
+                with self.run(job, lambda: make(job, *arguments, **keywords)):
+                    return original(job, *arguments, **keywords)
+
+            return wrapper
+
+        return wrap

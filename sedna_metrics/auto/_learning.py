@@ -2,67 +2,68 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from typing import Any, Generic, TypeVar
+from typing import Any, Tuple
 
 from sedna_metrics._worker import Worker
-from sedna_metrics.auto._hooks import Function, samples_of
-from sedna_metrics.auto._reports import Reports
-from sedna_metrics.tasks._learning import LearningTask
-
-T = TypeVar("T", bound=LearningTask)
+from sedna_metrics.auto._hooks import length
+from sedna_metrics.tasks._evaluation import Evaluation
+from sedna_metrics.tasks._training import Training
 
 
-class LearningWorker(ABC, Generic[T]):
+class LearningWorker:
     """Observes the job's class for ``worker``."""
 
     _kind: str
+    _attribute: str
+    """Of the worker: its task."""
+    _series: Tuple[str, ...]
+    """Attributes of the task whose series an inference worker has."""
 
-    def __init__(self, worker: Worker, reports: Reports) -> None:
+    def __init__(self, worker: Worker) -> None:
         self._worker = worker
         self._boundary = worker.guard
-        self._reports = reports
         self._prepared = False
+        self._updates = 0
 
-    @property
-    @abstractmethod
-    def _own(self) -> T:
-        """The worker's task."""
-
-    @abstractmethod
-    def _mention(self, task: T) -> None:
-        """Mention what an inference worker's series come from."""
-
-    def _task(self, worker_type: str) -> T:
+    def _task(self, worker_type: str) -> Any:
         self._worker.update_identity(self._kind, worker_type)
-        return self._own
+        return getattr(self._worker, self._attribute)
 
-    def _prepare(self) -> T:
+    def _prepare(self) -> Any:
         task = self._task("inference")
         if not self._prepared:
             self._prepared = True
-            self._mention(task)
+            for name in self._series:
+                getattr(task, name)
             if self._worker.identity.iteration is None:
                 task.iteration(0)
         return task
 
-    def construction(self, original: Function) -> Function:
+    def _deployed(self, url: Any, is_update: bool = False) -> None:
+        task = self._prepare()
+        if is_update:
+            # An inference worker is told no iteration: its updates are counted.
+            self._updates += 1
+            task.iteration((self._worker.identity.iteration or 0) + self._updates)
+        with task.deployment(url):
+            pass
+
+    def _not_deployed(self, url: Any, why: str) -> None:
+        task = self._prepare()
+        task.not_deployed(url, why)
+        task.stage("deploy", "failed")
+
+    def constructed(self, *_: Any, **__: Any) -> None:
         """An inference worker's series are there, at 0, before the first sample comes."""
+        if self._worker.identity.worker_type == "inference":
+            self._prepare().stage("deploy", "starting")
 
-        def wrapper(job: Any, *arguments: Any, **keywords: Any) -> None:
-            original(job, *arguments, **keywords)
-            with self._boundary:
-                if self._worker.identity.worker_type == "inference":
-                    self._prepare().stage("deploy", "starting")
+    def training(self, _: Any, train_data: Any = None, *__: Any, **___: Any) -> Training:
+        """The train stage. Loss and model URL come with the report."""
+        training: Training = self._task("train").training(length(train_data))
+        return training
 
-        return wrapper
-
-    def evaluate(self, original: Function) -> Function:
+    def evaluation(self, _: Any, data: Any = None, *__: Any, **___: Any) -> Evaluation:
         """The eval stage. URLs and scores come with the report; lifelong learning has no old model."""
-        evaluations = self._reports.evaluations
-
-        def wrapper(job: Any, *arguments: Any, **keywords: Any) -> Any:
-            with evaluations.run(job, lambda: self._task("eval").evaluation(samples_of("data", arguments, keywords))):
-                return original(job, *arguments, **keywords)
-
-        return wrapper
+        evaluation: Evaluation = self._task("eval").evaluation(length(data))
+        return evaluation

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
 
 from sedna_metrics._worker import Worker
-from sedna_metrics.auto._hooks import Function, Hook, Runs, argument
+from sedna_metrics.auto._hooks import Hook, Runs, before
 from sedna_metrics.tasks._evaluation import Evaluation
 from sedna_metrics.tasks._training import Training
 
@@ -33,20 +33,19 @@ class Reports:
 
     def hooks(self) -> List[Hook]:
         """What is observed of every job."""
-        return [Hook("sedna.core.base", "JobBase", "report_task_info", ("task_info", "status"), self._report)]
-
-    def _report(self, original: Function) -> Function:
         # Noted first, sent then: with the Local Controller away, sending takes some 12 s.
-        def wrapper(job: Any, *arguments: Any, **keywords: Any) -> Any:
-            with self._boundary:
-                kind = argument(3, "kind", arguments, keywords) or "train"
-                if kind == "deploy":
-                    self._deployed(job, argument(1, "status", arguments, keywords))
-                else:
-                    self._trained_or_evaluated(job, argument(2, "results", arguments, keywords))
-            return original(job, *arguments, **keywords)
+        wrap = before(self._boundary, self._reported)
+        return [
+            Hook("sedna.core.base", "JobBase", "report_task_info", ("task_info", "status", "results", "kind"), wrap)
+        ]
 
-        return wrapper
+    def _reported(
+        self, job: Any, task_info: Any, status: Any, results: Any = None, kind: Any = "train", *_: Any, **__: Any
+    ) -> None:
+        if kind == "deploy":
+            self._deployed(job, status)
+        else:
+            self._trained_or_evaluated(job, results)
 
     def _trained_or_evaluated(self, job: Any, results: Any) -> None:
         models = list(_models(results))

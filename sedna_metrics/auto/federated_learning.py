@@ -1,29 +1,25 @@
 """Federated learning: ``FederatedLearning`` in the train workers, ``AggregationServer`` in the aggregator.
 
 Source: lib/sedna/core/federated_learning/federated_learning.py, ``AggregationClient`` of lib/sedna/service/client.py,
-and lib/sedna/service/server/aggregation.py. Version 2 leaves rounds, clients and losses to Plato, whose classes are not
-observed: of it there are the status, and the samples where the dataset tells them.
+and lib/sedna/service/server/aggregation.py. Version 2 leaves rounds, losses and clients to Plato: of it only the
+beginning, the end and the samples are observed.
 """
 
 from __future__ import annotations
 
 import logging
-from typing import Any, ContextManager, Dict, List, Mapping, Optional
+import os
+from typing import Any, ContextManager, Dict, List, Mapping, NoReturn, Optional
 
 from sedna_metrics._compat import cached_property
 from sedna_metrics._worker import Worker
-from sedna_metrics.auto._hooks import Function, Hook, argument, length, samples_of
+from sedna_metrics.auto._hooks import Function, Hook, Wrap, after, before, length
 from sedna_metrics.auto._reports import Reports
-from sedna_metrics.tasks import FederatedLearning
 from sedna_metrics.tasks._training import Training
-from sedna_metrics.tasks.federated_learning import Aggregation
+from sedna_metrics.tasks.federated_learning import Aggregation, FederatedLearning
 
-_KIND = "federatedlearningjob"
-_PLATO = (
-    "version 2 of federated learning runs in Plato: its rounds, clients and losses are not observed. "
-    "docs/run.md says how to add them by hand"
-)
 _LOGGER = logging.getLogger("sedna_metrics")
+_KIND = "federatedlearningjob"
 _CLIENT = "sedna.service.client"
 _TRAIN = "sedna.core.federated_learning.federated_learning"
 _SERVER = "sedna.service.server.aggregation"
@@ -32,17 +28,54 @@ _SERVER = "sedna.service.server.aggregation"
 def hooks(worker: Worker, reports: Reports) -> List[Hook]:
     """What is observed of federated learning."""
     node, aggregator = _TrainWorker(worker, reports), _AggregationWorker(worker)
+    train, send = reports.trainings.around(node.begin), before(worker.guard, node.sent)
+    clients = after(worker.guard, aggregator.clients)
+    train_v2 = _until_plato_exits(worker, reports.trainings.around(node.begin_v2))
+    start_v2 = _until_plato_exits(worker, before(worker.guard, aggregator.begin_v2))
     return [
-        Hook(_TRAIN, "FederatedLearning", "train", ("train_data", "valid_data", "post_process"), node.train),
-        Hook(_CLIENT, "AggregationClient", "send", ("data", "msg_type"), node.send),
+        Hook(_TRAIN, "FederatedLearningV2", "train", (), train_v2),
+        Hook(_SERVER, "AggregationServerV2", "start", (), start_v2),
+        Hook(_TRAIN, "FederatedLearning", "train", ("train_data", "valid_data", "post_process"), train),
+        Hook(_CLIENT, "AggregationClient", "send", ("data", "msg_type"), send),
         Hook(_CLIENT, "AggregationClient", "recv", ("wait_data_type",), node.receive),
-        Hook(_TRAIN, "FederatedLearningV2", "train", (), node.train_by_plato),
         Hook(_SERVER, "AggregationServer", "start", (), aggregator.serve),
-        Hook(_SERVER, "AggregationServerV2", "start", (), aggregator.serve_by_plato),
-        Hook(_SERVER, "WSServerBase", "add_client", ("client_id", "websocket"), aggregator.change_of_clients),
-        Hook(_SERVER, "WSServerBase", "remove_client", ("client_id",), aggregator.change_of_clients),
+        Hook(_SERVER, "WSServerBase", "add_client", ("client_id", "websocket"), clients),
+        Hook(_SERVER, "WSServerBase", "remove_client", ("client_id",), clients),
         Hook(_SERVER, "Aggregator", "send_message", ("client_id", "msg"), aggregator.message, asynchronous=True),
     ]
+
+
+def _until_plato_exits(worker: Worker, wrap: Wrap) -> Wrap:
+    """Version 2: Plato ends its processes by ``os._exit``, which runs no ``atexit``, so the worker ends before."""
+
+    def wrap_v2(original: Function) -> Function:
+        observed = wrap(original)
+
+        def wrapper(job: Any, *arguments: Any, **keywords: Any) -> Any:
+            _LOGGER.warning(
+                "%s: rounds, losses and clients are Plato's and not observed; docs/run.md says how to add them",
+                type(job).__name__,
+            )
+            leave, process = os._exit, os.getpid()
+
+            def end(status: int) -> NoReturn:
+                if os.getpid() == process:  # and not a child of Plato's, which trains in some
+                    with worker.guard:
+                        worker._has_failed = worker._has_failed or status != 0
+                        if status == 0:
+                            worker.success()
+                        worker.close()
+                leave(status)
+
+            os._exit = end
+            try:
+                return observed(job, *arguments, **keywords)
+            finally:
+                os._exit = leave
+
+        return wrapper
+
+    return wrap_v2
 
 
 class _TrainWorker:
@@ -57,40 +90,22 @@ class _TrainWorker:
         self._worker.update_identity(_KIND, "train")
         return self._worker.federated_learning
 
-    def train(self, original: Function) -> Function:
+    def begin(self, _: Any, train_data: Any = None, *__: Any, **___: Any) -> Training:
         """All rounds of a train worker. Loss and model URL come with the report of each round."""
+        self._round = 1
+        self._task.iteration(self._round)
+        return self._task.training(length(train_data))
 
-        def wrapper(job: Any, *arguments: Any, **keywords: Any) -> Any:
-            with self._trainings.run(job, lambda: self._begin(samples_of("train_data", arguments, keywords))):
-                return original(job, *arguments, **keywords)
+    def begin_v2(self, job: Any) -> Training:
+        """All rounds of a train worker of version 2, on a data set of its own or one of Plato's."""
+        return self._task.training(length(getattr(job.datasource, "trainset", None)))
 
-        return wrapper
-
-    def train_by_plato(self, original: Function) -> Function:
-        """Version 2: all rounds, of which Plato's classes know more."""
-
-        def wrapper(job: Any, *arguments: Any, **keywords: Any) -> Any:
-            _LOGGER.warning("%s: %s", type(job).__name__, _PLATO)
-            datasource = getattr(job, "datasource", None)
-            samples = length(getattr(datasource, "trainset", None))
-            with self._trainings.run(job, lambda: self._begin(samples)):
-                return original(job, *arguments, **keywords)
-
-        return wrapper
-
-    def send(self, original: Function) -> Function:
+    def sent(self, _: Any, data: Any, msg_type: Any = None, *__: Any, **___: Any) -> None:
         """A round's update: the samples that it rests on."""
-
-        def wrapper(client: Any, *arguments: Any, **keywords: Any) -> Any:
-            with self._boundary:
-                data = argument(0, "data", arguments, keywords)
-                if argument(1, "msg_type", arguments, keywords) == "update_weight" and isinstance(data, Mapping):
-                    self._task.node_samples(data["num_samples"])
-                    for training in self._trainings.values():
-                        training.samples(data["num_samples"])
-            return original(client, *arguments, **keywords)
-
-        return wrapper
+        if msg_type == "update_weight" and isinstance(data, Mapping):
+            self._task.node_samples(data["num_samples"])
+            for training in self._trainings.values():
+                training.samples(data["num_samples"])
 
     def receive(self, original: Function) -> Function:
         """Waiting for the aggregate. What is no aggregate (somebody joined) comes back as ``None``."""
@@ -106,11 +121,6 @@ class _TrainWorker:
             return received
 
         return wrapper
-
-    def _begin(self, samples: Optional[int]) -> Training:
-        self._round = 1
-        self._task.iteration(self._round)
-        return self._task.training(samples)
 
     def _received(self, aggregate: Mapping[str, Any]) -> None:
         self._task.aggregate_received(int(aggregate["round_number"]))
@@ -146,6 +156,10 @@ class _AggregationWorker:
         self._worker.update_identity(_KIND, "aggregation")
         return self._worker.federated_learning
 
+    def begin_v2(self, _: Any) -> None:
+        """The server's life in version 2; the worker's end completes it."""
+        self._task.status("running")
+
     def serve(self, original: Function) -> Function:
         """The server's life. It returns after the last round, but also where its port is taken: that is a failure."""
 
@@ -163,34 +177,9 @@ class _AggregationWorker:
 
         return wrapper
 
-    def serve_by_plato(self, original: Function) -> Function:
-        """Version 2: the server's life."""
-
-        def wrapper(server: Any, *arguments: Any, **keywords: Any) -> Any:
-            _LOGGER.warning("%s: %s", type(server).__name__, _PLATO)
-            status = "failed"
-            with self._boundary:
-                self._task.status("running")
-            try:
-                result = original(server, *arguments, **keywords)
-                status = "completed"
-                return result
-            finally:
-                with self._boundary:
-                    self._task.status(status)
-
-        return wrapper
-
-    def change_of_clients(self, original: Function) -> Function:
+    def clients(self, _: Any, aggregator: Any, *__: Any, **___: Any) -> None:
         """A node came or went."""
-
-        def wrapper(aggregator: Any, *arguments: Any, **keywords: Any) -> Any:
-            result = original(aggregator, *arguments, **keywords)
-            with self._boundary:
-                self._task.train_nodes(list(aggregator.client_list))
-            return result
-
-        return wrapper
+        self._task.train_nodes(list(aggregator.client_list))
 
     def message(self, original: Function) -> Function:
         """A message of a node: an update, perhaps the one that completes the round.
@@ -199,20 +188,18 @@ class _AggregationWorker:
         may come.
         """
 
-        async def wrapper(aggregator: Any, *arguments: Any, **keywords: Any) -> Any:
+        async def wrapper(aggregator: Any, client_id: Any, msg: Any, *arguments: Any, **keywords: Any) -> Any:
             round_: Optional[_Round] = None
             with self._boundary:
-                round_ = self._update(
-                    aggregator, argument(0, "client_id", arguments, keywords), argument(1, "msg", arguments, keywords)
-                )
+                round_ = self._update(aggregator, client_id, msg)
             try:
-                result = await original(aggregator, *arguments, **keywords)
+                result = await original(aggregator, client_id, msg, *arguments, **keywords)
             except BaseException as error:
                 with self._boundary:
                     self._failed(aggregator, round_, error)
                 raise
             with self._boundary:
-                self._sent(aggregator, round_, argument(1, "msg", arguments, keywords))
+                self._sent(aggregator, round_, msg)
             return result
 
         return wrapper

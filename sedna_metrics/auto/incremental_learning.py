@@ -11,10 +11,9 @@ import os
 from typing import Any, List, Optional, Set
 
 from sedna_metrics._worker import Worker
-from sedna_metrics.auto._hooks import Function, Hook, observed_late, samples_of
+from sedna_metrics.auto._hooks import Function, Hook, after, observed_late
 from sedna_metrics.auto._learning import LearningWorker
 from sedna_metrics.auto._reports import Reports
-from sedna_metrics.tasks import IncrementalLearning
 
 _MODULE = "sedna.core.incremental_learning.incremental_learning"
 _CLASS = "IncrementalLearning"
@@ -23,45 +22,28 @@ _CLASS = "IncrementalLearning"
 def hooks(worker: Worker, reports: Reports) -> List[Hook]:
     """What is observed of incremental learning."""
     observed = _Worker(worker, reports)
+    train, evaluate = reports.trainings.around(observed.training), reports.evaluations.around(observed.evaluation)
     return [
-        Hook(_MODULE, _CLASS, "__init__", (), observed.construction),
-        Hook(_MODULE, _CLASS, "train", ("train_data", "valid_data", "post_process"), observed.train),
-        Hook(_MODULE, _CLASS, "evaluate", ("data", "post_process"), observed.evaluate),
+        Hook(_MODULE, _CLASS, "__init__", (), after(worker.guard, observed.constructed)),
+        Hook(_MODULE, _CLASS, "train", ("train_data", "valid_data", "post_process"), train),
+        Hook(_MODULE, _CLASS, "evaluate", ("data", "post_process"), evaluate),
         Hook(_MODULE, _CLASS, "inference", ("data", "post_process"), observed.inference),
     ]
 
 
-class _Worker(LearningWorker[IncrementalLearning]):
+class _Worker(LearningWorker):
     _kind = "incrementallearningjob"
+    _attribute = "incremental_learning"
+    _series = ("inference", "hard_sample")
 
     def __init__(self, worker: Worker, reports: Reports) -> None:
-        super().__init__(worker, reports)
+        super().__init__(worker)
         self._serving: Set[int] = set()
-        self._updates = 0
         reports.on_deployment[_CLASS] = self._hot_update
-
-    @property
-    def _own(self) -> IncrementalLearning:
-        return self._worker.incremental_learning
-
-    def _mention(self, task: IncrementalLearning) -> None:
-        task.inference, task.hard_sample  # noqa: B018
-
-    def train(self, original: Function) -> Function:
-        """The train stage. Loss and model URL come with the report."""
-        trainings = self._reports.trainings
-
-        def wrapper(job: Any, *arguments: Any, **keywords: Any) -> Any:
-            with trainings.run(
-                job, lambda: self._task("train").training(samples_of("train_data", arguments, keywords))
-            ):
-                return original(job, *arguments, **keywords)
-
-        return wrapper
 
     def inference(self, original: Function) -> Function:
         """An inference, and what the miner says of the sample: the last of the three that are returned."""
-        observed = observed_late(self._boundary, lambda: self._task("inference").inference, original)
+        observed = observed_late(self._boundary, lambda: self._task("inference").inference)(original)
         swallow = self._boundary.record
 
         def wrapper(job: Any, *arguments: Any, **keywords: Any) -> Any:
@@ -83,24 +65,16 @@ class _Worker(LearningWorker[IncrementalLearning]):
     def _serve(self, job: Any) -> None:
         # The first inference ended well, so that the model that the job was given is loaded.
         self._serving.add(id(job))
-        task = self._prepare()
         if not self._updates:
-            with task.deployment(job.model_path):
-                pass
-            task.stage("deploy", "running")
+            self._deployed(job.model_path)
+            self._prepare().stage("deploy", "running")
 
     def _hot_update(self, job: Any, came_into_use: bool) -> None:
-        task = self._prepare()
         url = _updated_model(job)
         if came_into_use:
-            # An inference worker is told no iteration: its hot updates are counted.
-            self._updates += 1
-            task.iteration((self._worker.identity.iteration or 0) + self._updates)
-            with task.deployment(url or job.model_path):
-                pass
+            self._deployed(url or job.model_path, is_update=True)
         else:
-            task.not_deployed(url or "", "the estimator could not load it")
-            task.stage("deploy", "failed")
+            self._not_deployed(url or "", "the estimator could not load it")
 
 
 def _updated_model(job: Any) -> Optional[str]:

@@ -11,9 +11,9 @@ from typing import Any, Callable, List, Optional
 
 from sedna_metrics._compat import cached_property
 from sedna_metrics._worker import Worker
-from sedna_metrics.auto._hooks import Function, Hook, observed_late
+from sedna_metrics.auto._hooks import Function, Hook, after, observed_late
 from sedna_metrics.decorators import Observation
-from sedna_metrics.tasks import JointInference
+from sedna_metrics.tasks.joint_inference import JointInference
 
 _MODULE = "sedna.core.joint_inference.joint_inference"
 _KIND = "jointinferenceservice"
@@ -21,15 +21,21 @@ _KIND = "jointinferenceservice"
 
 def hooks(worker: Worker) -> List[Hook]:
     """What is observed of joint inference."""
-    edge, cloud = _EdgeWorker(worker), _CloudWorker(worker)
+    edge, boundary = _EdgeWorker(worker), worker.guard
+
+    def serve(*_: Any, **__: Any) -> Observation:
+        worker.update_identity(_KIND, "cloud")
+        return worker.joint_inference.serve
+
     return [
-        Hook(_MODULE, "JointInference", "__init__", (), edge.construction),
+        Hook(_MODULE, "JointInference", "__init__", (), after(boundary, edge.constructed)),
         Hook(_MODULE, "JointInference", "inference", ("data", "post_process"), edge.sample),
         Hook(_MODULE, "JointInference", "_get_edge_result", ("data", "callback_func"), edge.edge_inference),
         Hook(_MODULE, "JointInference", "_get_cloud_result", ("data", "post_process"), edge.hard_sample_that_raises),
         Hook("sedna.service.client", "ModelClient", "inference", ("x",), edge.cloud_inference),
-        Hook(_MODULE, "BigModelService", "__init__", (), cloud.construction),
-        Hook(_MODULE, "BigModelService", "inference", ("data", "post_process"), cloud.inference),
+        Hook(_MODULE, "BigModelService", "__init__", (), after(boundary, serve)),
+        # Each attempt of an edge worker is one inference.
+        Hook(_MODULE, "BigModelService", "inference", ("data", "post_process"), observed_late(boundary, serve)),
     ]
 
 
@@ -53,16 +59,10 @@ class _EdgeWorker:
         self._worker.update_identity(_KIND, "edge")
         return self._worker.joint_inference
 
-    def construction(self, original: Function) -> Function:
+    def constructed(self, *_: Any, **__: Any) -> None:
         """The series are there, at 0, before the first sample comes: the rate over the first needs them."""
-
-        def wrapper(service: Any, *arguments: Any, **keywords: Any) -> None:
-            original(service, *arguments, **keywords)
-            with self._boundary:
-                task = self._task
-                task.edge_inference, task.cloud_inference, task.hard_sample, task.sample  # noqa: B018
-
-        return wrapper
+        task = self._task
+        task.edge_inference, task.cloud_inference, task.hard_sample, task.sample  # noqa: B018
 
     def sample(self, original: Function) -> Function:
         """A sample, in either mining mode, and what the miner says of it: the first of the four that are returned."""
@@ -98,7 +98,7 @@ class _EdgeWorker:
 
     def edge_inference(self, original: Function) -> Function:
         """An inference of the little model, its post-processing included."""
-        return observed_late(self._boundary, lambda: self._task.edge_inference, original)
+        return observed_late(self._boundary, lambda: self._task.edge_inference)(original)
 
     def hard_sample_that_raises(self, original: Function) -> Function:
         """Mining-then-inference: the cloud was asked because the sample is hard, and the error leaves ``inference``."""
@@ -122,7 +122,7 @@ class _EdgeWorker:
                 raise _NoResultError(reply)
             return reply
 
-        observed = observed_late(self._boundary, lambda: self._task.cloud_inference, checked)
+        observed = observed_late(self._boundary, lambda: self._task.cloud_inference)(checked)
 
         def wrapper(client: Any, *arguments: Any, **keywords: Any) -> Any:
             self._asked.cloud = True
@@ -132,27 +132,3 @@ class _EdgeWorker:
                 return no_result.args[0]
 
         return wrapper
-
-
-class _CloudWorker:
-    def __init__(self, worker: Worker) -> None:
-        self._worker = worker
-        self._boundary = worker.guard
-
-    def construction(self, original: Function) -> Function:
-        """The series are there, at 0, before the first call comes."""
-
-        def wrapper(service: Any, *arguments: Any, **keywords: Any) -> None:
-            original(service, *arguments, **keywords)
-            with self._boundary:
-                self._serve()
-
-        return wrapper
-
-    def inference(self, original: Function) -> Function:
-        """An inference of the big model, done for an edge worker; each of its attempts is one."""
-        return observed_late(self._boundary, self._serve, original)
-
-    def _serve(self) -> Observation:
-        self._worker.update_identity(_KIND, "cloud")
-        return self._worker.joint_inference.serve

@@ -11,11 +11,10 @@ import threading
 from typing import Any, List, Mapping
 
 from sedna_metrics._worker import Worker
-from sedna_metrics.auto._hooks import Function, Hook, argument, length, observed_late, samples_of
+from sedna_metrics.auto._hooks import Function, Hook, after, before, length, observed_late
 from sedna_metrics.auto._learning import LearningWorker
 from sedna_metrics.auto._reports import Reports, loss_of
 from sedna_metrics.metrics._values import last_of
-from sedna_metrics.tasks import LifelongLearning
 
 _MODULE = "sedna.core.lifelong_learning.lifelong_learning"
 _KNOWLEDGE = "sedna.core.lifelong_learning.knowledge_management"
@@ -27,65 +26,56 @@ _CLASS = "LifelongLearning"
 
 def hooks(worker: Worker, reports: Reports) -> List[Hook]:
     """What is observed of lifelong learning."""
-    observed = _Worker(worker, reports)
-    training = ("train_data", "valid_data", "post_process")
+    observed, boundary = _Worker(worker, reports), worker.guard
+    arguments = ("train_data", "valid_data", "post_process")
+    evaluate = reports.evaluations.around(observed.evaluation)
+    known_tasks = after(boundary, observed.known_tasks)
+
+    def train(original: Function) -> Function:
+        # The losses are noted while the run is under way.
+        return reports.trainings.around(observed.training)(after(boundary, observed.trained)(original))
+
     return [
-        Hook(_MODULE, _CLASS, "__init__", (), observed.construction),
-        Hook(_MODULE, _CLASS, "train", training, observed.train),
-        Hook(_MODULE, _CLASS, "update", training, observed.train),
-        Hook(_MODULE, _CLASS, "evaluate", ("data", "post_process"), observed.evaluate),
+        Hook(_MODULE, _CLASS, "__init__", (), after(boundary, observed.constructed)),
+        Hook(_MODULE, _CLASS, "train", arguments, train),
+        Hook(_MODULE, _CLASS, "update", arguments, train),
+        Hook(_MODULE, _CLASS, "evaluate", ("data", "post_process"), evaluate),
         Hook(_MODULE, _CLASS, "inference", ("data", "post_process"), observed.inference),
-        Hook(_UNSEEN, "UnseenTaskProcessing", "predict", ("data", "post_process"), observed.unseen_samples),
-        Hook(_CLOUD, "CloudKnowledgeManagement", "save_task_index", ("task_index", "task_type"), observed.known_tasks),
-        Hook(_EDGE, "EdgeKnowledgeManagement", "save_task_index", ("task_index", "task_type"), observed.known_tasks),
-        Hook(_EDGE, "EdgeKnowledgeManagement", "update_kb", ("task_index",), observed.deployment),
+        Hook(_UNSEEN, "UnseenTaskProcessing", "predict", ("data", "post_process"), before(boundary, observed.unseen)),
+        Hook(_CLOUD, "CloudKnowledgeManagement", "save_task_index", ("task_index", "task_type"), known_tasks),
+        Hook(_EDGE, "EdgeKnowledgeManagement", "save_task_index", ("task_index", "task_type"), known_tasks),
+        Hook(_EDGE, "EdgeKnowledgeManagement", "update_kb", ("task_index",), after(boundary, observed.deployed)),
     ]
 
 
-class _Worker(LearningWorker[LifelongLearning]):
+class _Worker(LearningWorker):
     _kind = "lifelonglearningjob"
+    _attribute = "lifelong_learning"
+    _series = ("inference", "sample", "unseen_sample")
 
     def __init__(self, worker: Worker, reports: Reports) -> None:
-        super().__init__(worker, reports)
-        self._deployments = 0
+        super().__init__(worker)
+        self._trainings = reports.trainings
+        self._is_deployed = False
         self._met = threading.local()
 
-    @property
-    def _own(self) -> LifelongLearning:
-        return self._worker.lifelong_learning
-
-    def _mention(self, task: LifelongLearning) -> None:
-        task.inference, task.sample, task.unseen_sample  # noqa: B018
-
-    def train(self, original: Function) -> Function:
-        """The train stage, which ``train`` or ``update`` is; the URL, of the knowledge base, comes with the report.
-
-        The loss is the mean over the tasks trained, of what the user's estimator returned for each.
-        """
-        trainings = self._reports.trainings
-
-        def wrapper(job: Any, *arguments: Any, **keywords: Any) -> Any:
-            with trainings.run(
-                job, lambda: self._task("train").training(samples_of("train_data", arguments, keywords))
-            ):
-                result = original(job, *arguments, **keywords)
-                with self._boundary:
-                    training = trainings.of(job)
-                    losses = _losses_of(result)
-                    if training is not None and losses:
-                        training.loss(sum(losses) / len(losses))
-                return result
-
-        return wrapper
+    def trained(self, result: Any, job: Any, *_: Any, **__: Any) -> None:
+        """The loss: the mean over the tasks trained, of what the user's estimator returned for each."""
+        training, losses = self._trainings.of(job), _losses_of(result)
+        if training is not None and losses:
+            training.loss(sum(losses) / len(losses))
 
     def inference(self, original: Function) -> Function:
         """An inference, of one sample or of several, and how many of them belong to no known task."""
-        observed = observed_late(self._boundary, lambda: self._task("inference").inference, original)
+        observed = observed_late(self._boundary, lambda: self._task("inference").inference)(original)
+
+        def begin(data: Any = None, *_: Any, **__: Any) -> None:
+            self._prepare().sample(length(data) or 1)
+            self._met.unseen = 0
 
         def wrapper(job: Any, *arguments: Any, **keywords: Any) -> Any:
             with self._boundary:
-                self._prepare().sample(samples_of("data", arguments, keywords) or 1)
-                self._met.unseen = 0
+                begin(*arguments, **keywords)
             result = None
             try:
                 result = observed(job, *arguments, **keywords)
@@ -96,54 +86,30 @@ class _Worker(LearningWorker[LifelongLearning]):
 
         return wrapper
 
-    def unseen_samples(self, original: Function) -> Function:
+    def unseen(self, _: Any, data: Any = None, *__: Any, **___: Any) -> None:
         """The samples of unseen tasks, counted before ``inference`` makes a dict of them, by a name that may repeat."""
+        self._met.unseen = length(data) or 1
 
-        def wrapper(processing: Any, *arguments: Any, **keywords: Any) -> Any:
-            with self._boundary:
-                self._met.unseen = samples_of("data", arguments, keywords) or 1
-            return original(processing, *arguments, **keywords)
-
-        return wrapper
-
-    def known_tasks(self, original: Function) -> Function:
+    def known_tasks(
+        self, result: Any, _: Any, task_index: Any, task_type: Any = "seen_task", *__: Any, **___: Any
+    ) -> None:
         """The tasks that the knowledge base knows, as it is written, and the samples that they rest on."""
+        if task_type == "seen_task":
+            tasks = [task for group in task_index["task_groups"] for task in (group.tasks or [group])]
+            self._worker.lifelong_learning.known_tasks(len(tasks))
+            self._worker.lifelong_learning.task_samples(sum(length(task.samples) or 0 for task in tasks))
 
-        def wrapper(management: Any, *arguments: Any, **keywords: Any) -> Any:
-            result = original(management, *arguments, **keywords)
-            with self._boundary:
-                if argument(1, "task_type", arguments, keywords) in (None, "seen_task"):
-                    index = argument(0, "task_index", arguments, keywords)
-                    tasks = [task for group in index["task_groups"] for task in (group.tasks or [group])]
-                    self._worker.lifelong_learning.known_tasks(len(tasks))
-                    self._worker.lifelong_learning.task_samples(sum(length(task.samples) or 0 for task in tasks))
-            return result
-
-        return wrapper
-
-    def deployment(self, original: Function) -> Function:
+    def deployed(self, result: Any, _: Any, task_index: Any = None, *__: Any, **___: Any) -> None:
         """The knowledge base comes to the edge: at first, and with each later version, which is an iteration.
 
-        ``None`` is returned where it could not be read.
+        ``None`` is the result where it could not be read.
         """
-
-        def wrapper(management: Any, *arguments: Any, **keywords: Any) -> Any:
-            result = original(management, *arguments, **keywords)
-            with self._boundary:
-                task = self._prepare()
-                url = _index_url() or argument(0, "task_index", arguments, keywords)
-                if result is None:
-                    task.not_deployed(url, "the index could not be read")
-                    task.stage("deploy", "failed")
-                else:
-                    if self._deployments:
-                        task.iteration((self._worker.identity.iteration or 0) + self._deployments)
-                    self._deployments += 1
-                    with task.deployment(url):
-                        pass
-            return result
-
-        return wrapper
+        url = _index_url() or task_index
+        if result is None:
+            self._not_deployed(url, "the index could not be read")
+        else:
+            self._deployed(url, is_update=self._is_deployed)
+            self._is_deployed = True
 
 
 def _losses_of(trained: Any) -> List[float]:

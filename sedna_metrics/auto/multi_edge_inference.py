@@ -1,51 +1,50 @@
-"""Multi-edge inference: ``process_data`` of the three components.
+"""Multi-edge inference: object detection and tracking, feature extraction, ReID.
 
-Source: lib/sedna/core/multi_edge_inference/components. Their threads call it for each model with a flat list of items.
+Source: lib/sedna/core/multi_edge_inference/components. ``BaseService`` calls ``process_data`` with a list of items, for
+each of its models.
 """
 
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, Dict, List, Tuple
+from typing import Any, List
 
 from sedna_metrics._worker import Worker
-from sedna_metrics.auto._hooks import Function, Hook, argument, length
+from sedna_metrics.auto._hooks import Function, Hook, before, length, observed_late
 from sedna_metrics.identity import UNKNOWN
 
-_PACKAGE = "sedna.core.multi_edge_inference.components"
-#: Module, class, and kind and worker type where the environment tells neither; without a JOB_NAME a ReID worker is one
-#: of ObjectSearchService, to which Global Manager gives no variables at all.
-_CLASSES: Tuple[Tuple[str, str, Dict[bool, Tuple[str, str]]], ...] = (
-    (
-        "detector",
-        "ObjectDetector",
-        {True: ("videoanalyticsjob", "videoanalytics"), False: ("objecttrackingservice", "tracking")},
-    ),
-    ("feature_extraction", "FEService", {True: ("featureextractionservice", "fe")}),
-    ("reid", "ReID", {True: ("reidjob", "reid"), False: ("objectsearchservice", "reid")}),
+COMPONENTS = "sedna.core.multi_edge_inference.components"
+#: Module, class, and the kind and worker type of its workers where the environment does not tell them.
+_CLASSES = (
+    ("detector", "ObjectDetector", "videoanalyticsjob", "videoanalytics"),
+    ("feature_extraction", "FEService", "featureextractionservice", "fe"),
+    ("reid", "ReID", "reidjob", "reid"),
 )
 
 
 def hooks(worker: Worker) -> List[Hook]:
-    """What is observed of multi-edge inference."""
-    return [
-        Hook(f"{_PACKAGE}.{module}", owner, "process_data", ("ai", "data"), partial(_process_data, worker, roles))
-        for module, owner, roles in _CLASSES
-    ]
+    """What is observed of multi-edge inference: each call of ``process_data`` is an inference, each item a sample."""
+    boundary = worker.guard
+
+    def count_items(_: Any, __: Any, data: Any, **___: Any) -> None:
+        items = length(data)
+        if items is not None:
+            worker.multi_edge_inference.sample(items)
+
+    def process_data(original: Function) -> Function:
+        observed = observed_late(boundary, lambda: worker.multi_edge_inference.inference)
+        return before(boundary, count_items)(observed(original))
+
+    found = []
+    for module, owner, kind, worker_type in _CLASSES:
+        # Before the construction, which starts the thread that processes data.
+        prepare = before(boundary, partial(_prepare, worker, kind, worker_type))
+        found.append(Hook(f"{COMPONENTS}.{module}", owner, "__init__", (), prepare))
+        found.append(Hook(f"{COMPONENTS}.{module}", owner, "process_data", ("ai", "data"), process_data))
+    return found
 
 
-def _process_data(worker: Worker, roles: Dict[bool, Tuple[str, str]], original: Function) -> Function:
-    observed: List[Function] = []  # made at the first call: a worker must not show series of other roles
-
-    def wrapper(service: Any, *arguments: Any, **keywords: Any) -> Any:
-        with worker.guard:
-            if not observed:
-                if worker.identity.kind == UNKNOWN:
-                    worker.update_identity(*roles.get(worker.identity.has_job_name, roles[True]))
-                observed.append(worker.multi_edge_inference.inference(original))
-            items = length(argument(1, "data", arguments, keywords))
-            if items is not None:
-                worker.multi_edge_inference.sample(items)
-        return (observed[0] if observed else original)(service, *arguments, **keywords)
-
-    return wrapper
+def _prepare(worker: Worker, kind: str, worker_type: str, *_: Any, **__: Any) -> None:
+    """The series are there, at 0, before the first items come."""
+    worker.update_identity(kind if worker.identity.kind == UNKNOWN else worker.identity.kind, worker_type)
+    worker.multi_edge_inference.inference, worker.multi_edge_inference.sample  # noqa: B018

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Mapping, Optional, Tuple
+from typing import Any, Mapping, NamedTuple, Optional, Tuple
 
 COMMON_LABELS = ("task", "worker")
 """The labels on every series, set once by the worker's identity."""
@@ -17,10 +17,8 @@ SLOW_BUCKETS: Tuple[float, ...] = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200,
 STEP_BUCKETS: Tuple[float, ...] = (0.001, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 300, 600, 1800)
 """For training steps: batches take milliseconds on a GPU, minutes on an edge CPU; a boosting round is one, too."""
 
-_FORMS = ("counter", "gauge", "histogram", "info", "state")
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Metric:
     """One metric of the contract.
 
@@ -45,16 +43,6 @@ class Metric:
     reduce: str = ""
     """Which value of a list counts: the ``last`` (of a history) or the ``mean`` (of scores by class)."""
 
-    def __post_init__(self) -> None:
-        if self.form not in _FORMS:
-            raise ValueError(f"{self.name}: no such form: {self.form}")
-        if (self.form == "counter") != self.name.endswith("_total"):
-            raise ValueError(f"{self.name}: counters, and only they, end in _total")
-        if self.reduce not in ("", "last", "mean"):
-            raise ValueError(f"{self.name}: no such way to reduce a list: {self.reduce}")
-        if (self.form == "state") != bool(self.states and self.state_label in self.labels):
-            raise ValueError(f"{self.name}: a state metric, and only it, names its states and their label")
-
     @property
     def type(self) -> str:
         """Its type for Prometheus: counter, gauge or histogram."""
@@ -66,8 +54,7 @@ class Metric:
         return f"{', '.join(self.proposal)}: {self.description}" if self.proposal else self.description
 
 
-@dataclass(frozen=True)
-class CallGroup:
+class CallGroup(NamedTuple):
     """The metrics of one kind of call, which are all read from the same durations."""
 
     duration: Metric

@@ -5,8 +5,7 @@ Standard library only: what generates pipelines for Promtail and Alloy reads it 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Mapping, Tuple
+from typing import Mapping, NamedTuple, Tuple
 
 ALWAYS: Tuple[str, ...] = ("timestamp", "level", "logger", "message")
 """Fields of every line."""
@@ -27,8 +26,7 @@ MAX_LINE_BYTES = 16_000
 """Longest line with its newline. Container runtimes split at 16,384 bytes, and what is joined wrongly is no JSON."""
 
 
-@dataclass(frozen=True)
-class Event:
+class Event(NamedTuple):
     """One kind of lifecycle event.
 
     Attributes:

@@ -1,4 +1,4 @@
-"""``sedna-metrics doctor``: what a worker would find in this environment, and what is wrong with it."""
+"""``sedna-metrics doctor``: checks the environment that a worker would start in."""
 
 from __future__ import annotations
 
@@ -59,16 +59,16 @@ def add_to(commands: Any) -> None:
     """Add this command to the parser."""
     parser = commands.add_parser(
         "doctor",
-        help="look at a worker's environment: identity, settings, port, Pushgateway, spool, clock, Sedna",
-        description="Looks at what a worker would find, where this command runs: in the worker's container or on its "
-        "node. A Pushgateway is tried with a group that is removed again. 1 if something is wrong.",
+        help="check a worker's environment: identity, settings, port, Pushgateway, spool, clock, Sedna",
+        description="Check the environment of a worker; run it in the worker's container or on its node. It pushes a "
+        "test group to the Pushgateway and deletes it again. Exits with 1 if something is wrong.",
     )
     parser.add_argument("--format", choices=["text", "json"], default="text")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print what was found; 1 where something is wrong."""
+    """Print the findings; returns 1 if something is wrong."""
     findings = list(examine(os.environ))
     if arguments.format == "json":
         print(json.dumps([asdict(finding) for finding in findings], indent=2))
@@ -91,10 +91,10 @@ def examine(environ: Mapping[str, str]) -> Iterator[Finding]:
     try:
         settings = settings_module.load(environ)
     except SettingError as why:
-        yield Finding("settings", "cannot be used: start() would raise SettingError", str(why))
+        yield Finding("settings", "invalid: start() would raise SettingError", str(why))
         return
     set_here = [f"{source}={value}" for _, value, source in settings_module.shown(environ)]
-    yield Finding("settings", ", ".join(set_here) or "all are the defaults")
+    yield Finding("settings", ", ".join(set_here) or "all defaults")
     yield from _ways_out(settings, identity)
     yield from _sedna()
 
@@ -109,36 +109,38 @@ def _identity(identity: WorkerIdentity, environ: Mapping[str, str]) -> Iterator[
     def source(*variables: str, otherwise: str) -> str:
         return next((f"from {name}" for name in variables if environ.get(name)), otherwise)
 
-    if environ.get("JOB_NAME") or environ.get("SERVICE_NAME"):
-        yield Finding("task", f"{identity.task} ({source('JOB_NAME', 'SERVICE_NAME', otherwise='')})")
+    if environ.get("JOB_NAME") or environ.get("SERVICE_NAME") or identity.kind != UNKNOWN:
+        yield Finding("task", f"{identity.task} ({source('JOB_NAME', 'SERVICE_NAME', otherwise='from the pod name')})")
     else:
-        yield Finding("task", "the name of the script: there is no JOB_NAME or SERVICE_NAME, so this is not in Sedna")
-    yield Finding("worker", f"{identity.worker} ({source('WORKER_NAME', otherwise='the host')})")
-    yield Finding("namespace", f"{identity.namespace} ({source('NAMESPACE', otherwise='the default')})")
+        yield Finding(
+            "task", "the script's name, such as train for train.py: no JOB_NAME or SERVICE_NAME, not in Sedna"
+        )
+    yield Finding("worker", f"{identity.worker} ({source('WORKER_NAME', otherwise='host name')})")
+    yield Finding("namespace", f"{identity.namespace} ({source('NAMESPACE', otherwise='default')})")
     if identity.kind == UNKNOWN:
-        yield Finding("kind", "unknown from the environment: Sedna's class in use will tell")
+        yield Finding("kind", "unknown until the script uses one of Sedna's classes")
     else:
-        yield Finding("kind", f"{identity.kind}, {identity.worker_type} (from WORKER_NAME)")
+        yield Finding("kind", f"{identity.kind}, {identity.worker_type} (from WORKER_NAME or the pod name)")
     if identity.node == UNKNOWN:
-        yield Finding("node", "unknown: set NODE_NAME by the downward API (spec.nodeName) to have it in the metrics")
+        yield Finding("node", "unknown; set NODE_NAME by the downward API (spec.nodeName) to see it in the metrics")
     else:
-        yield Finding("node", f"{identity.node} ({source('NODE_NAME', otherwise='the host')})")
+        yield Finding("node", f"{identity.node} ({source('NODE_NAME', otherwise='host name')})")
 
 
 def _ways_out(settings: Settings, identity: WorkerIdentity) -> Iterator[Finding]:
     try:
         pulls, pushes = exports(settings, identity)
     except SettingError as why:
-        yield Finding("export", "cannot be used: start() would raise SettingError", str(why))
+        yield Finding("export", "invalid: start() would raise SettingError", str(why))
         return
     unused = leaves_gateway_unused(settings, identity)
     remedy = f"{GATEWAY_UNUSED[0].upper()}{GATEWAY_UNUSED[1:]}." if unused else ""
     said = " and ".join(word for word, is_so in (("scraped", pulls), ("pushed", pushes)) if is_so)
-    yield Finding("export", f"metrics are {said or 'kept to the process'} ({settings.export})", remedy)
+    yield Finding("export", f"metrics are {said or 'not exported'} (export={settings.export})", remedy)
     if pulls:
         yield _port(settings)
         if settings.sd_dir:
-            yield _folder("sd_dir", Path(settings.sd_dir), "an agent will not find this worker")
+            yield _folder("sd_dir", Path(settings.sd_dir), "agents will not find this worker")
     if settings.pushgateway_url:
         yield from _pushgateway(settings)
         yield _spool(settings)
@@ -151,12 +153,12 @@ def _port(settings: Settings) -> Finding:
             with socket.socket(family, socket.SOCK_STREAM) as tried:
                 tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 tried.bind((settings.host, port))
-            return Finding("port", f"{port} is free on {settings.host}" if port else "any free one")
+            return Finding("port", f"{port} is free on {settings.host}" if port else "any free port")
         except OSError as why:
             problem = why
     return Finding(
         "port",
-        f"none of {settings.port} can be had on {settings.host}: {problem.strerror or problem}",
+        f"no port of {settings.port} is available on {settings.host}: {problem.strerror or problem}",
         "Set SEDNA_METRICS_PORT to a wider range, or to 0 with SEDNA_METRICS_SD_DIR.",
     )
 
@@ -169,10 +171,10 @@ def _pushgateway(settings: Settings) -> Iterator[Finding]:
         began = time.monotonic()
         gateway.push(group, b"sedna_metrics_doctor 1\n")
         gateway.delete(group)
-        yield Finding("pushgateway", f"{name} took a group and removed it, in {time.monotonic() - began:.2g} s")
+        yield Finding("pushgateway", f"{name} accepted and deleted a test group in {time.monotonic() - began:.2g} s")
     except PushError as why:
-        unwilling = "It answers, but does not take pushes: check the URL and the credentials."
-        away = "Nobody answers: can this node reach the address? At the edge a Service's name needs EdgeMesh."
+        unwilling = "It answers but refuses the push: check the URL and the credentials."
+        away = "No answer: can this node reach the address? On edge nodes Service names need EdgeMesh."
         yield Finding("pushgateway", str(why), away if why.status is None else unwilling)
     finally:
         gateway.close()
@@ -187,9 +189,9 @@ def _clock(url: str, settings: Settings) -> Finding:
             answer = session.get(f"{url}/-/healthy", timeout=settings.push_timeout, verify=verify, stream=True)
         ahead = time.time() - parsedate_to_datetime(answer.headers["Date"]).timestamp()
     except (OSError, KeyError, TypeError, ValueError):  # a RequestException is an OSError
-        return Finding("clock", "not compared: the Pushgateway did not tell its time")
+        return Finding("clock", "not compared: the Pushgateway sent no Date header")
     if abs(ahead) <= _CLOCK_SECONDS:
-        return Finding("clock", f"within {_CLOCK_SECONDS:g} s of the Pushgateway's")
+        return Finding("clock", f"within {_CLOCK_SECONDS:g} s of the Pushgateway's clock")
     return Finding(
         "clock",
         f"{abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} the Pushgateway's",
@@ -200,16 +202,18 @@ def _clock(url: str, settings: Settings) -> Finding:
 def _spool(settings: Settings) -> Finding:
     folders = spool_folders(settings)
     if not folders:
-        return Finding("spool", "off: the last state is lost if it cannot be pushed")
+        return Finding("spool", "off: if the last push fails, its state is lost")
     folder = folders[0]
     if folder.is_dir():
         spool = open_spool(settings)
         if spool is None:
-            remedy = "Set SEDNA_METRICS_SPOOL_DIR to a folder that is this user's."
+            remedy = "Set SEDNA_METRICS_SPOOL_DIR to a folder of this user with mode 0700."
             return Finding("spool", f"{folder} cannot be used", remedy)
         if len(spool):
-            return Finding("spool", f"{len(spool)} to be delivered, in {folder}", "sedna-metrics flush delivers them.")
-    return _folder("spool", folder, "what cannot be pushed by the end is lost")
+            return Finding(
+                "spool", f"undelivered pushes in {folder}: {len(spool)}", "Run sedna-metrics flush to deliver them."
+            )
+    return _folder("spool", folder, "undelivered pushes are lost when the worker ends")
 
 
 def _folder(topic: str, folder: Path, otherwise: str) -> Finding:
@@ -226,10 +230,10 @@ def _folder(topic: str, folder: Path, otherwise: str) -> Finding:
 def _sedna() -> Iterator[Finding]:
     place = _sedna_folder()
     if place is None:
-        yield Finding("sedna", "not installed here: sedna-metrics run has nothing to observe")
+        yield Finding("sedna", "not installed here; sedna-metrics run would observe nothing")
         return
     if not is_kubeedge_sedna([str(place)]):
-        said = f"{place} is not KubeEdge's Sedna but another package of that name"
+        said = f"{place} is not KubeEdge Sedna but another package with that name"
         yield Finding("sedna", said, "Put Sedna's lib/ first on PYTHONPATH.")
         return
     told = place / "VERSION"
@@ -256,12 +260,12 @@ def _hooks() -> Iterator[Finding]:
         )
         found: Dict[str, str] = json.loads(done.stdout.splitlines()[-1])
     except (OSError, subprocess.TimeoutExpired, ValueError, IndexError) as why:
-        yield Finding("hooks", f"could not be tried: {type(why).__name__}", "Does python -c 'import sedna.core' work?")
+        yield Finding("hooks", f"not checked: {type(why).__name__}", "Does python -c 'import sedna.core' work?")
         return
     by_reason: Dict[str, List[str]] = {}
     for name, reason in found.items():
         by_reason.setdefault(reason, []).append(name)
     observed = len(by_reason.pop("", []))
-    yield Finding("hooks", f"{observed} of {len(found)} methods of Sedna's can be observed")
+    yield Finding("hooks", f"{observed} of {len(found)} of Sedna's methods can be observed")
     for reason, names in by_reason.items():
         yield Finding("hooks", f"{len(names)} cannot: {reason} ({', '.join(names[:3])}{', ...' if names[3:] else ''})")

@@ -13,6 +13,7 @@ from typing import Any, Dict, List, Optional
 from sedna_metrics import settings as settings_module
 from sedna_metrics._exporters import open_spool
 from sedna_metrics._http import printable
+from sedna_metrics.cli._options import add_settings, given
 from sedna_metrics.errors import SettingError
 from sedna_metrics.exposition import discovery
 from sedna_metrics.exposition.pushgateway import PushError, Pushgateway, group_path
@@ -27,26 +28,23 @@ def add_to(commands: Any) -> None:
     parser = commands.add_parser(
         "flush",
         help="deliver spooled pushes, remove entries of dead workers, prune old groups",
-        description="Delivers what workers of this node could not push, and removes the file_sd entries of dead ones. "
-        "Goes by the same SEDNA_METRICS_* variables as the workers.",
+        description="Deliver the pushes that workers of this node could not deliver, and remove the file_sd entries of "
+        "dead workers. The workers' SEDNA_METRICS_* variables apply.",
     )
-    parser.add_argument("--pushgateway-url", metavar="URL", help="the Pushgateway")
-    parser.add_argument("--spool-dir", metavar="DIR", help="where undelivered pushes wait")
-    parser.add_argument("--sd-dir", metavar="DIR", help="where workers write their file_sd entries")
+    add_settings(parser, ("pushgateway_url", "spool_dir", "sd_dir"))
     parser.add_argument(
         "--prune-older-than",
         metavar="AGE",
         type=duration,
-        help='delete groups of ours (job="sedna-worker") on the Pushgateway that were not pushed for so long, e.g. 7d',
+        help="delete workers' groups on the Pushgateway whose last push is older, for example 7d",
     )
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Flush; gives 0 if nothing is left to do, 1 if something still waits, 2 if the call is wrong."""
-    given = {name: getattr(arguments, name) for name in ("pushgateway_url", "spool_dir", "sd_dir")}
+    """Flush; returns 0 if nothing is left to do, 1 if something still waits, 2 if the call is wrong."""
     try:
-        settings = settings_module.load(os.environ, given)
+        settings = settings_module.load(os.environ, given(arguments))
     except SettingError as why:
         print(f"sedna-metrics flush: {why}", file=sys.stderr)
         return 2
@@ -73,7 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"sedna-metrics flush: {len(waiting)} spooled; name the gateway: --pushgateway-url", file=sys.stderr)
             return 2
         if not settings.sd_dir:
-            print("There is nothing to flush: no spooled push, no --sd-dir.")
+            print("Nothing to flush: no spooled push, no --sd-dir.")
     for problem in filter(None, problems):
         print(f"sedna-metrics flush: {problem}", file=sys.stderr)
     return 1 if any(problems) else 0
@@ -83,11 +81,11 @@ def duration(text: str) -> float:
     """Seconds of a duration as Prometheus writes it: 90s, 15m, 12h, 7d, 2w.
 
     Raises:
-        argparse.ArgumentTypeError: it is none.
+        argparse.ArgumentTypeError: the text is not one.
     """
     match = re.fullmatch(r"(\d{1,9})([smhdw])", text.strip())
     if not match:
-        raise argparse.ArgumentTypeError(f"{text!r} is no duration such as 90s, 12h or 7d")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a duration such as 90s, 12h or 7d")
     return float(match.group(1)) * _UNITS[match.group(2)]
 
 
@@ -96,7 +94,7 @@ def _sweep(folder: Path) -> Optional[str]:
         swept = discovery.sweep(folder)
     except OSError as why:
         return f"cannot sweep {folder}: {why}"
-    print(f"{folder}: {swept} entries of dead workers removed")
+    print(f"{folder}: entries of dead workers removed: {swept}")
     return None
 
 
@@ -117,7 +115,7 @@ def _prune(gateway: Pushgateway, age: float) -> Optional[str]:
             gateway.delete(group_path(labels))
     except PushError as why:
         return f"cannot prune: {why}"
-    print(f"{gateway.url}: {len(old)} groups pruned")
+    print(f"{gateway.url}: groups pruned: {len(old)}")
     return None
 
 

@@ -6,11 +6,11 @@ import argparse
 import os
 import runpy
 import sys
-from typing import Any, Callable
+from typing import Any
 
 from sedna_metrics import _runtime, auto, settings
+from sedna_metrics.cli._options import add_settings, given
 from sedna_metrics.errors import SednaMetricsError
-from sedna_metrics.settings import Setting
 
 _DESCRIPTION = """\
 Run a Python script as python does, and observe Sedna's classes in it: its inferences, trainings, evaluations and
@@ -27,30 +27,10 @@ def add_to(commands: Any) -> None:
         description=_DESCRIPTION,
         allow_abbrev=False,
     )
-    for setting in settings.TABLE:
-        if not setting.secret:
-            about = f"{setting.doc} ({setting.kind}; default: {setting.default or 'empty'})"
-            parser.add_argument(
-                f"--{setting.name.replace('_', '-')}",
-                dest=f"setting_{setting.name}",
-                metavar="VALUE",
-                type=_checked(setting),
-                help=about.replace("%", "%%"),
-            )
+    add_settings(parser, [setting.name for setting in settings.TABLE if not setting.secret])
     parser.add_argument("-m", dest="module", nargs=argparse.REMAINDER, help="run a module instead of a script")
     parser.add_argument("script", nargs=argparse.REMAINDER, help="the script and its arguments")
     parser.set_defaults(run=run, parser=parser)
-
-
-def _checked(setting: Setting) -> Callable[[str], str]:
-    def check(text: str) -> str:
-        try:
-            setting.parse(text)
-        except ValueError as why:
-            raise argparse.ArgumentTypeError(f"{text!r} is not valid: it {why}") from None
-        return text
-
-    return check
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -64,9 +44,8 @@ def run(arguments: argparse.Namespace) -> int:
     if not arguments.module and not os.path.exists(name):
         arguments.parser.error(f"there is no script {name!r}")
     sys.argv[:] = command
-    given = {setting.name: getattr(arguments, f"setting_{setting.name}", None) for setting in settings.TABLE}
     try:
-        worker = _runtime.start_with({name: value for name, value in given.items() if value is not None})
+        worker = _runtime.start_with(given(arguments))
     except SednaMetricsError as why:
         print(f"sedna-metrics run: {why}", file=sys.stderr)
         return 2

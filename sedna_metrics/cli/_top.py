@@ -22,6 +22,7 @@ from sedna_metrics.cli._workers import SORTABLE, Labels, Row, Samples, Unanswere
 
 TIMEOUT_SECONDS = 3.0
 MAX_ANSWER_BYTES = 32 << 20
+MAX_FILE_BYTES = 1 << 20
 _TARGET = re.compile(r"(?:[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}\Z")
 _CLEAR = "\x1b[H\x1b[J"
 
@@ -144,11 +145,12 @@ def targets(sources: Iterable[str]) -> List[str]:
 def _entries(folder: Path) -> Iterator[str]:
     for path in sorted(folder.glob("sedna-*.json")):
         try:
-            groups = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+            is_small = path.is_file() and path.stat().st_size < MAX_FILE_BYTES
+            groups = json.loads(path.read_text(encoding="utf-8")) if is_small else []
             for group in groups:
                 scheme = "https" if group.get("labels", {}).get("__scheme__") == "https" else "http"
                 yield from (f"{scheme}://{target}/metrics" for target in group["targets"] if _TARGET.match(target))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             continue  # one that is being written or removed just now, or not ours: the next look will tell
 
 

@@ -14,7 +14,6 @@ import json
 import logging
 import os
 import re
-import secrets
 import shutil
 import stat
 import tempfile
@@ -214,7 +213,7 @@ class Reporter:
         self._instruments = instruments
         self._boundary = boundary
         self._folder = Folder(variable.partition(" ")[2])
-        self._name = f"{os.getpid()}-{secrets.token_hex(4)}.json"
+        self._name = f"{os.getpid()}-{os.urandom(4).hex()}.json"
         self._before = snapshot(instruments)
         self._counts_before = (boundary.errors(), boundary.rejected())
         self._written = b""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import errno
-import hmac
 import socket
 import ssl
 import sys
@@ -199,9 +198,11 @@ class MetricsServer(ThreadingMixIn, HTTPServer):
 
     def is_authorized(self, header: str) -> bool:
         """Whether this Authorization header is the right one, compared in constant time."""
-        return self._authorization is None or hmac.compare_digest(
-            header.encode("utf-8", "replace"), self._authorization
-        )
+        if self._authorization is None:
+            return True
+        import hmac  # most workers need none
+
+        return hmac.compare_digest(header.encode("utf-8", "replace"), self._authorization)
 
     def _run(self) -> None:
         while not self._is_closing:
@@ -267,8 +268,8 @@ def serve(settings: Settings, renderer: Renderer, boundary: ErrorBoundary) -> Op
         RuntimeError: it has no thread to give.
     """
     host = settings.host
-    try:
-        found = socket.getaddrinfo(host or None, 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    try:  # bytes, because for a str Python imports its tables of IDNA
+        found = socket.getaddrinfo(host.encode("ascii") or None, 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError) as why:
         raise SettingError(f"host is {host!r}, which is no address ({why}); 0.0.0.0 or :: listens everywhere") from why
     family, address = found[0][0], found[0][4]

@@ -210,7 +210,7 @@ class Spool:
             if path.name != _name(header["group"]) + _SUFFIX or not isinstance(header["gateway"], str):
                 raise ValueError("the file of another group")
             return Entry(header["gateway"], header["group"], body)
-        except (ValueError, KeyError, TypeError, AttributeError, zlib.error) as why:
+        except Exception as why:  # whatever a damaged file can make of a parser
             _LOGGER.warning("%s is damaged (%s), and removed", path, why)
             _remove(path)
             return None

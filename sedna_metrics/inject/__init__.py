@@ -15,7 +15,7 @@ TARGETS = "/var/run/sedna-metrics/targets"
 PORT = 9470
 PUSHGATEWAY_URL = "http://pushgateway.monitoring:9091"
 OPT_OUT = "SEDNA_METRICS_EXPORT"
-"""A container with this variable set to ``off`` is left alone."""
+"""A pod with a container in which this variable is ``off`` is left alone."""
 
 Item = Dict[str, Any]
 
@@ -89,18 +89,23 @@ def additions(
 def inject(resource: Any, pushgateway_url: str = PUSHGATEWAY_URL) -> bool:
     """Add the bundle to every pod template of a resource, in place; returns whether anything has changed.
 
+    The worker is a pod's first container; others are sidecars, and left alone.
+
     Args:
         resource: one of Sedna's resources, a Pod, or anything with pod templates, as a dict.
         pushgateway_url: where jobs push.
     """
     has_changed = False
     for pod, added in _pods(resource, pushgateway_url):
-        for container in pod["containers"]:
-            if any(each.get("name") == OPT_OUT and each.get("value") == "off" for each in container.get("env") or []):
-                continue
-            for key, items in (("volumeMounts", added.mounts), ("env", added.env), ("ports", added.ports)):
-                has_changed |= _add(container, key, items)
-            has_changed |= _add(pod, "volumes", added.volumes)
+        if any(
+            each.get("name") == OPT_OUT and each.get("value") == "off"
+            for container in pod["containers"]
+            for each in container.get("env") or []
+        ):
+            continue
+        has_changed |= _add(pod, "volumes", added.volumes)
+        for key, items in _of_container(added):
+            has_changed |= _add(pod["containers"][0], key, items)
     return has_changed
 
 
@@ -110,9 +115,13 @@ def uninject(resource: Any, pushgateway_url: str = PUSHGATEWAY_URL) -> bool:
     for pod, added in _pods(resource, pushgateway_url):
         has_changed |= _remove(pod, "volumes", added.volumes)
         for container in pod["containers"]:
-            for key, items in (("volumeMounts", added.mounts), ("env", added.env), ("ports", added.ports)):
+            for key, items in _of_container(added):
                 has_changed |= _remove(container, key, items)
     return has_changed
+
+
+def _of_container(added: Additions) -> Tuple[Tuple[str, List[Item]], ...]:
+    return ("volumeMounts", added.mounts), ("env", added.env), ("ports", added.ports)
 
 
 def _pods(resource: Any, pushgateway_url: str) -> Iterator[Tuple[Any, Additions]]:
@@ -128,7 +137,7 @@ def _pods(resource: Any, pushgateway_url: str) -> Iterator[Tuple[Any, Additions]
 
 def _pod_specs(value: Any, keys: Tuple[str, ...]) -> Iterator[Tuple[Any, Tuple[str, ...]]]:
     if isinstance(value, Mapping):
-        if keys[-1:] == ("spec",) and isinstance(value.get("containers"), list):
+        if keys[-1:] == ("spec",) and isinstance(value.get("containers"), list) and value["containers"]:
             yield value, keys
             return
         for key, inner in value.items():

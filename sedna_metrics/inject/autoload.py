@@ -40,6 +40,7 @@ class Bundle:
 
 def start():
     """Start a worker and observe Sedna's classes, unless the image has sedna-metrics: then its script does so."""
+    import tempfile
     from importlib.util import find_spec
 
     if sys.version_info < (3, 6):
@@ -50,7 +51,11 @@ def start():
     if not os.path.isfile(bundle):
         raise RuntimeError("there is no " + bundle)
     own = "py38" if sys.version_info >= (3, 8) else "py36"
-    sys.meta_path.append(Bundle([os.path.join(bundle, own), os.path.join(bundle, "all")]))
+    sys.meta_path.append(Bundle([os.path.join(bundle, own), bundle]))
+    try:
+        tempfile.gettempdir()
+    except OSError:  # a read-only image: certifi unpacks its file there
+        tempfile.tempdir = "/dev/shm"
     import sedna_metrics
 
     sedna_metrics.observe_sedna()

@@ -21,7 +21,7 @@ from sedna_metrics._version import __version__
 from sedna_metrics.errors import SednaMetricsError
 
 PACKAGES: Dict[str, List[str]] = {
-    "all": [
+    "": [
         f"sedna-metrics=={__version__}",
         "prometheus-client==0.17.1",
         "python-json-logger==2.0.7",
@@ -36,7 +36,8 @@ PACKAGES: Dict[str, List[str]] = {
 }
 """Packages by folder in the bundle: for all Pythons, for 3.6 and 3.7, for 3.8 and later.
 
-The wheel of sedna-metrics for old Pythons runs on all. requests 2.27.1 is the last for Python 3.6.
+The wheel of sedna-metrics for old Pythons runs on all. requests 2.27.1 is the last for Python 3.6. certifi has to be at
+the top: Python 3.7 and 3.8 find no data files of packages in a folder of a zip file.
 """
 
 PYTHONS = tuple(range(6, 16))
@@ -70,15 +71,15 @@ def build(target: Path, wheels: Optional[Path] = None) -> int:
     manifest = {}
     with tempfile.TemporaryDirectory() as temporary:
         for folder, packages in PACKAGES.items():
-            downloads = Path(temporary) / folder
+            downloads = Path(temporary) / (folder or "all")
             _download(packages, downloads, wheels)
             for wheel in sorted(downloads.glob("*.whl")):
-                manifest[f"{folder}/{wheel.name}"] = hashlib.sha256(wheel.read_bytes()).hexdigest()
+                manifest[_inside(folder, wheel.name)] = hashlib.sha256(wheel.read_bytes()).hexdigest()
                 with zipfile.ZipFile(wheel) as archive:
                     names = [
                         name for name in archive.namelist() if not name.endswith("/") and not _LEFT_OUT.match(name)
                     ]
-                    content.update({f"{folder}/{name}": archive.read(name) for name in names})
+                    content.update({_inside(folder, name): archive.read(name) for name in names})
     content["MANIFEST.json"] = json.dumps(manifest, indent=2, sort_keys=True).encode()
     with zipfile.ZipFile(target, "w") as bundle:
         for name in sorted(content):
@@ -102,6 +103,10 @@ def config_map(bundle: bytes) -> str:
 def autoload() -> bytes:
     """The module that the interpreters import."""
     return Path(__file__).with_name("autoload.py").read_bytes()
+
+
+def _inside(folder: str, name: str) -> str:
+    return f"{folder}/{name}" if folder else name
 
 
 def _download(packages: List[str], folder: Path, wheels: Optional[Path]) -> None:

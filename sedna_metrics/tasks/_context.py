@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Callable, List, Optional
+from typing import TYPE_CHECKING, Any, Callable, List, NamedTuple, Optional
 
 from sedna_metrics._boundary import ErrorBoundary
 from sedna_metrics._clock import Clock
@@ -27,26 +26,25 @@ class Emit:
         """Add these fields to every record of the worker from now on; ``None`` removes one."""
 
 
-@dataclass(frozen=True)
-class TaskContext:
+class TaskContext(NamedTuple):
     """The parts of a worker that its tasks use."""
 
     instruments: Instruments
     clock: Clock
     boundary: ErrorBoundary
     emit: Emit
-    worker: str = "unknown"
+    worker: str
     """The worker's name: on a federated training worker the client id."""
-    worker_type: str = "unknown"
-    iteration: Optional[int] = None
+    worker_type: str
+    iteration: Optional[int]
     """The iteration in the worker's paths."""
-    on_success: Callable[[], None] = lambda: None
+    on_success: Callable[[], None]
     """Called when a stage of work has ended well."""
-    on_change: Callable[[], None] = lambda: None
+    on_change: Callable[[], None]
     """Called when a stage or status has changed."""
-    at_close: Callable[[Callable[[], None]], None] = lambda call: None
+    at_close: Callable[[Callable[[], None]], None]
     """Takes a function to call when the worker closes."""
-    active_runs: List[Any] = field(default_factory=list)
+    active_runs: List[Any]
     """Trainings and evaluations in progress, the latest last."""
 
 

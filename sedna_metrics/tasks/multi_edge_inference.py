@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Callable
 
 from sedna_metrics._compat import cached_property
-from sedna_metrics.catalogue import inference as metrics
 from sedna_metrics.decorators import Observation
 from sedna_metrics.tasks._context import TaskContext, lazy_instrument
-from sedna_metrics.tasks._inference import InferenceLocation
+from sedna_metrics.tasks._inference import InferenceLocation, count_samples
 
 
 class MultiEdgeInference:
@@ -27,8 +26,11 @@ class MultiEdgeInference:
 
     @lazy_instrument
     def sample(self) -> Callable[..., None]:
-        """``sample(n)`` counts ``n`` items (frames, detections) handed to the model; ``sample()`` counts one."""
-        return self._context.instruments.counter(metrics.SAMPLES).inc
+        """``sample(n)`` counts ``n`` items (frames, detections) handed to the model; ``sample()`` counts one.
+
+        While the script counts none, each call of ``inference`` is one item.
+        """
+        return count_samples(self._context, self._edge.calls)
 
     @cached_property
     def _edge(self) -> InferenceLocation:

@@ -78,5 +78,7 @@ for thread in threads:
     thread.start()
 for thread in threads:
     thread.join()
-with open(os.environ["TRUTH"], "w") as file:
+with open(os.environ["TRUTH"] + ".new", "w") as file:
     json.dump(truth, file)
+os.replace(os.environ["TRUTH"] + ".new", os.environ["TRUTH"])
+threading.Event().wait()  # for the next sample

@@ -1,9 +1,9 @@
-"""The admission policy that does in the cluster what ``sedna-metrics inject`` does in a file."""
+"""The policies that do in the cluster what ``sedna-metrics inject`` does in a file: Kubernetes' own, and Kyverno's."""
 
 from __future__ import annotations
 
 import json
-from typing import Any, Dict, List
+from typing import Any, Dict, Iterator, List, Tuple
 
 from sedna_metrics.inject import CONFIG_MAP, OPT_OUT, Item, additions
 from stackgen._yaml import dump_all
@@ -127,4 +127,85 @@ _COMMENT = (
     f"MutatingAdmissionPolicy. Namespaces with the label {OPT_OUT_LABEL}=disabled are left alone."
 )
 
-FILES: Dict[str, str] = {"inject/policy.yml": dump_all([_POLICY, _BINDING], _COMMENT)}
+# The same for Kyverno, for clusters older than 1.34.
+
+_POD_SPEC = "request.object.spec"
+_SERVICE_LABEL = 'request.object.metadata.labels."jointinferenceservice.sedna.io/name"'
+
+
+def _condition(key: str, operator: str, value: Any) -> Dict[str, Any]:
+    return {"key": key, "operator": operator, "value": value}
+
+
+_WHEN: Dict[str, List[Dict[str, Any]]] = {
+    "always": [],
+    "job": [_condition(f"{{{{ {_POD_SPEC}.restartPolicy || 'Always' }}}}", "NotEquals", "Always")],
+    "service": [_condition(f"{{{{ {_POD_SPEC}.restartPolicy || 'Always' }}}}", "Equals", "Always")],
+    "node": [_condition(f"{{{{ {_POD_SPEC}.hostNetwork || `false` }}}}", "Equals", True)],
+    "pod": [_condition(f"{{{{ {_POD_SPEC}.hostNetwork || `false` }}}}", "Equals", False)],
+    "joint inference": [_condition(f"{{{{ {_SERVICE_LABEL} || '' }}}}", "NotEquals", "")],
+}
+
+
+def _items() -> Iterator[Tuple[str, Item, List[Dict[str, Any]]]]:
+    """Each addition: its key in the pod or container, and the roles that get it."""
+    node, pod = [*_WHEN["service"], *_WHEN["node"]], [*_WHEN["service"], *_WHEN["pod"]]
+    for key in ("volumes", "mounts", "env", "ports"):
+        job_items, node_items, pod_items = (getattr(each, key) for each in (_JOB, _NODE, _POD))
+        for item in job_items:
+            yield key, item, [] if item in node_items else _WHEN["job"]
+        for items, role in ((node_items, node), (pod_items, pod)):
+            for item in _more(items, job_items):
+                yield key, item, role
+    yield "env", {"name": "JOB_NAME", "value": f"{{{{ {_SERVICE_LABEL} }}}}"}, _WHEN["joint inference"]
+
+
+def _foreach(key: str, item: Item, role: List[Dict[str, Any]]) -> Dict[str, Any]:
+    """Add the item to the worker, unless there is one of that name."""
+    name = {"mounts": "volumeMounts"}.get(key, key)
+    if key == "volumes":
+        present, patch = f"{_POD_SPEC}.volumes", {"volumes": [item]}
+    else:
+        present, patch = f"element.{name}", {"containers": [{"name": "{{ element.name }}", name: [item]}]}
+    return {
+        "list": f"{_POD_SPEC}.containers[:1]",
+        "preconditions": {"all": [*role, _condition(item["name"], "AnyNotIn", f"{{{{ {present}[].name || `[]` }}}}")]},
+        "patchStrategicMerge": {"spec": patch},
+    }
+
+
+_LABELS = "keys(request.object.metadata.labels || `{}`)"
+_OPTED_OUT = f"{_POD_SPEC}.containers[].env[?name=='{OPT_OUT}' && value=='off'][]"
+_KYVERNO: Dict[str, Any] = {
+    "apiVersion": "kyverno.io/v1",
+    "kind": "ClusterPolicy",
+    "metadata": {"name": _NAME},
+    "spec": {
+        "failurePolicy": "Ignore",
+        "background": False,
+        "rules": [
+            {
+                "name": "observe-sedna-workers",
+                "match": {"any": [{"resources": {"kinds": ["Pod"], "operations": ["CREATE"]}}]},
+                "exclude": {
+                    "any": [{"resources": {"namespaceSelector": {"matchLabels": {OPT_OUT_LABEL: "disabled"}}}}]
+                },
+                "preconditions": {
+                    "all": [
+                        _condition(
+                            f"{{{{ {_LABELS}[?ends_with(@, '.sedna.io/name')] | length(@) }}}}", "GreaterThan", 0
+                        ),
+                        _condition(f"{{{{ {_OPTED_OUT} | length(@) }}}}", "Equals", 0),
+                    ]
+                },
+                "mutate": {"foreach": [_foreach(*each) for each in _items()]},
+            }
+        ],
+    },
+}
+_KYVERNO_COMMENT = "The same as policy.yml, for Kyverno on a Kubernetes older than 1.34."
+
+FILES: Dict[str, str] = {
+    "inject/policy.yml": dump_all([_POLICY, _BINDING], _COMMENT),
+    "inject/kyverno.yml": dump_all([_KYVERNO], _KYVERNO_COMMENT),
+}

@@ -184,7 +184,8 @@ ALERTS: Tuple[Alert, ...] = (
         "SednaPushGroupStale",
         # The group of a batch worker that ended well, or has failed, stays until its next run replaces it. Services
         # remove theirs, and may be stopped at any time.
-        f'time() - push_time_seconds{{job="sedna-worker",worker_type=~"train|eval|aggregation|unknown"}} > 300 '
+        'time() - push_time_seconds{job="sedna-worker",'
+        'worker_type=~"train|eval|aggregation|reid|videoanalytics|unknown"} > 300 '
         f"unless on ({_GROUP}) ({worker.LAST_SUCCESS.name} > 0 unless on ({_GROUP}) ({_ACTIVE})) "
         f"unless on ({_GROUP}) ({_FAILED})",
         "1m",

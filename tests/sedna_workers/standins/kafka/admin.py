@@ -1,1 +1,2 @@
-NewTopic = dict
+class NewTopic:
+    pass

@@ -1,10 +1,7 @@
-"""What the three components have in common: each model is given the items."""
-
-
 class BaseService:
-    def __init__(self, models):
+    def __init__(self, consumer_topics=[], producer_topics=[], plugins=[], models=[], timeout=10):  # noqa: B006
         self.models = models
 
-    def distribute_data(self, data):
+    def put(self, data):
         for ai in self.models:
             self.process_data(ai, data)
