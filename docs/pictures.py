@@ -208,13 +208,13 @@ class Panel:
             axes.plot(moments, heights, color=NAMED["green"], linewidth=1)
             low = min(heights)
             span = max(heights) - low or 1
-            axes.set(xlim=(self.source.begin, self.source.end), ylim=(low - 0.1 * span, low + 3 * span))
+            axes.set(xlim=(self.source.begin, self.source.end), ylim=(low - 0.1 * span, low + 3.5 * span))
             axes.axis("off")
             big = 20 if len(found) == 1 else 13
             text = {"ha": "center", "va": "center", "transform": axes.transAxes}
-            axes.text(0.5, 0.62, shown(heights[-1], self.unit), fontsize=big, color=NAMED["green"], **text)
+            axes.text(0.5, 0.68, shown(heights[-1], self.unit), fontsize=big, color=NAMED["green"], **text)
             if len(found) > 1:
-                axes.text(0.5, 0.25, cut(name, int(wide * 12)), fontsize=8, **text)
+                axes.text(0.5, 0.4, cut(name, int(wide * 12)), fontsize=8, **text)
         return bool(found)
 
     def draw_piechart(self) -> bool:
@@ -316,7 +316,7 @@ class Panel:
             bars = axes.bar(places, heights, 0.38, color=COLORS[number], label=name)
             axes.bar_label(bars, fmt="%.3f", color=TEXT)
         axes.set_xticks(range(len(groups)), list(groups))
-        axes.margins(y=0.15)
+        axes.set_ylim(0, 1.3 * max(max(group.values()) for group in groups.values()))
         legend()
         return True
 

@@ -58,7 +58,7 @@ SECTIONS = (
     Section(
         "Joint inference",
         "A small model at the edge answers; images that it is unsure of are hard samples, and go to the big model in"
-        " the cloud. The cloud refuses every 40th.",
+        " the cloud. That fails until the cloud's model is ready, and for every 40th image.",
         "digits-joint-inference",
         (
             ("inferences at the edge", 'sedna_inferences_total{TASK,location="edge"}'),
