@@ -455,8 +455,13 @@ def test_the_completion_time_is_that_of_the_last_deployment(folder, kind):
 def test_recordings_keep_namespaces_and_locations_apart(folder):
     """A ratio of one namespace's samples must not be that of another's."""
     twice = {}
-    for namespace, rate in (("a", 60), ("b", 120)):
-        own = f'namespace="{namespace}",task="t",worker="w"'
+    for namespace, rate, instance in (
+        ("a", 30, "1"),
+        ("a", 30, "2"),
+        ("b", 60, "1"),
+        ("b", 60, "2"),
+    ):  # two replicas each
+        own = f'namespace="{namespace}",task="t",worker="w",instance="{instance}"'
         for location in ("edge", "cloud"):
             twice[f'sedna_inferences_total{{{own},location="{location}"}}'] = f"0+{rate // 2}x120"
             twice[f'sedna_inference_errors_total{{{own},location="{location}"}}'] = f"0+{rate // 2}x120"
@@ -464,13 +469,13 @@ def test_recordings_keep_namespaces_and_locations_apart(folder):
                 name = f'sedna_inference_duration_seconds_bucket{{{own},location="{location}",le="{bound}"}}'
                 twice[name] = f"0+{rate * factor}x120"
         twice[f"sedna_inference_samples_total{{{own}}}"] = f"0+{rate}x120"
-        twice[f"sedna_hard_samples_total{{{own}}}"] = f"0+{rate // 4}x120"
-        for model, score in (("new", 0.5 + rate / 1000), ("old", 0.5)):
+        twice[f"sedna_hard_samples_total{{{own}}}"] = f"0+{30 if instance == '1' else rate // 2 - 15}x120"
+        for model, score in (("new", 0.5 + rate / 500), ("old", 0.5)):
             twice[f'sedna_eval_score{{{own},model="{model}",metric="f1"}}'] = flat(score)
             twice[f'sedna_eval_score{{{own},model="{model}",metric="recall"}}'] = flat(score / 2)
     expected = {
         "sedna:inferences:rate5m": (4, {0.5, 1}), "sedna:inference_errors:rate5m": (4, {0.5, 1}),
-        "sedna:inference_samples:rate5m": (2, {1, 2}), "sedna:hard_samples:ratio_rate5m": (2, {0.25}),
+        "sedna:inference_samples:rate5m": (2, {1, 2}), "sedna:hard_samples:ratio_rate5m": (2, {0.5, 0.375}),
         "sedna:uploads:ratio_rate5m": (2, {0.5}), "sedna:inference_duration_seconds:p50_5m": (4, {1}),
         "sedna:inference_duration_seconds:p95_5m": (4, {1.9}), "sedna:eval_score:gain": (4, {0.06, 0.12, 0.03}),
         "sedna:eval_score:latest": (8, {0.56, 0.62, 0.5, 0.28, 0.31, 0.25}),

@@ -128,8 +128,8 @@ ALERTS: Tuple[Alert, ...] = (
         'up{job=~"sedna-workers|sedna-edge-workers"} == 0',
         "2m",
         "critical",
-        "A Sedna worker does not answer",
-        "{{ $labels.instance }} was discovered, and no scrape of it succeeded for two minutes.",
+        "A Sedna worker is down",
+        "No scrape of {{ $labels.instance }} has succeeded for two minutes.",
     ),
     Alert(
         "SednaLossNotFinite",
@@ -177,7 +177,7 @@ ALERTS: Tuple[Alert, ...] = (
         f'{federated.TRAIN_STATUS.name}{{status=~"waiting|running"}} == 1)',
         "5m",
         "warning",
-        "Nodes of a federated task are missing",
+        "A federated task lost nodes",
         "Task {{ $labels.task }}: {{ $value }} nodes take part, fewer than within the last hour.",
     ),
     Alert(
@@ -190,7 +190,7 @@ ALERTS: Tuple[Alert, ...] = (
         f"unless on ({_GROUP}) ({_FAILED})",
         "1m",
         "warning",
-        "A worker stopped pushing without having ended well",
+        "A worker stopped pushing before its work ended",
         "Task {{ $labels.task }}, {{ $labels.worker_type }} on {{ $labels.instance }}.",
     ),
     Alert(
@@ -208,7 +208,7 @@ ALERTS: Tuple[Alert, ...] = (
         f'label_replace({_READY}, "name", "$1", "task", "(.*)")',
         "1m",
         "warning",
-        "Sedna's controller says Failed",
+        "Sedna marked a resource as Failed",
         "{{ $labels.customresource_kind }} {{ $labels.namespace }}/{{ $labels.name }}: {{ $labels.task_stage }}.",
     ),
     Alert(
@@ -216,8 +216,8 @@ ALERTS: Tuple[Alert, ...] = (
         _alive(f"min_over_time({library.SPOOL_ENTRIES.name}[30m]) > 0"),
         "10m",
         "warning",
-        "Undelivered pushes wait on a node's disk",
-        "{{ $value }} wait where {{ $labels.worker }} runs: is the Pushgateway reachable? See sedna-metrics flush.",
+        "Undelivered pushes are on a node's disk",
+        "{{ $value }} on the node of {{ $labels.worker }}: is the Pushgateway reachable? See sedna-metrics flush.",
     ),
 )
 

@@ -11,47 +11,45 @@ from stackgen.dashboards._queries import buckets, increase, of, quantile, rate, 
 
 
 def counts() -> Dict[str, Sequence[Built]]:
-    """What was counted since the workers started, and how fast."""
+    """Counts since the workers started, rates and durations."""
     return {
         "Inference": [
             numbers(
                 "EdgeInferenceCount",
-                "Inferences that finished at the edge, since the workers started.",
+                "Finished inferences at the edge since the workers started.",
                 {"edge": total(inference.INFERENCES, location="edge")},
             ),
             numbers(
                 "CloudInferenceCount",
-                "Inferences that finished in the cloud, since the workers started.",
+                "Finished inferences in the cloud since the workers started.",
                 {"cloud": total(inference.INFERENCES, location="cloud")},
             ),
             numbers(
                 "HardSampleNum",
-                "Samples that the hard-example miner called hard, since the workers started.",
+                "Samples that the hard-example miner called hard since the workers started.",
                 {"hard": total(inference.HARD_SAMPLES)},
             ),
-            numbers(
-                "Samples", "Samples put to the task, since the workers started.", {"samples": total(inference.SAMPLES)}
-            ),
+            numbers("Samples", "Samples since the workers started.", {"samples": total(inference.SAMPLES)}),
             numbers(
                 "Errors",
-                "Inferences that raised, since the workers started; they are in none of the other counts.",
+                "Failed inferences since the workers started; the other counts exclude them.",
                 {"{{location}}": total(inference.ERRORS, "location")},
             ),
             numbers(
-                "Under way",
-                "Inferences under way now. One that hangs stays here.",
+                "In progress",
+                "Inferences in progress now. One that hangs stays here.",
                 {"{{location}}": total(inference.IN_PROGRESS, "location")},
             ),
             lines(
                 "Inferences",
-                "Inferences that finish, a second, by worker and where.",
+                "Finished inferences per second, by worker and location.",
                 {"{{worker}} {{location}}": rate(inference.INFERENCES, "task, worker, location")},
                 "reqps",
             ),
             lines(
                 "Hard and uploaded samples",
-                "Part of the samples that is called hard, and that the cloud answers. Hard samples above uploads: the "
-                "cloud does not answer them all.",
+                "Ratio of hard samples, and of samples that the cloud answered. If hard is above uploaded, the cloud "
+                "does not answer all of them.",
                 {
                     "{{task}} hard": ratio(inference.HARD_SAMPLES, inference.SAMPLES, "task"),
                     "{{task}} uploaded": ratio(inference.INFERENCES, inference.SAMPLES, "task", location="cloud"),
@@ -61,34 +59,37 @@ def counts() -> Dict[str, Sequence[Built]]:
             ),
             share(
                 "Edge and cloud",
-                "Where the inferences of the time shown finished.",
+                "Finished inferences by location, in the time range of the dashboard.",
                 {"{{location}}": increase(inference.INFERENCES, "location")},
             ),
         ],
         "Latency": [
             lines(
-                "Duration of inferences",
-                "Half of the inferences, and 95 and 99 of 100, took no longer than this.",
-                {f"{{{{location}}}} p{q}": quantile(q / 100, inference.DURATION, "location") for q in (50, 95, 99)},
+                "Inference duration",
+                "50th, 95th and 99th percentile, by task and location.",
+                {
+                    f"{{{{task}}}} {{{{location}}}} p{q}": quantile(q / 100, inference.DURATION, "task, location")
+                    for q in (50, 95, 99)
+                },
                 "s",
             ),
             lines(
                 "Errors",
-                "Inferences that raise, a second.",
+                "Failed inferences per second.",
                 {"{{worker}} {{location}}": rate(inference.ERRORS, "task, worker, location")},
                 "reqps",
                 span=6,
             ),
             lines(
-                "Under way",
-                "Inferences under way, by where.",
+                "In progress",
+                "Inferences in progress, by worker and location.",
                 {"{{worker}} {{location}}": of(inference.IN_PROGRESS)},
                 span=6,
             ),
             *(
                 spread(
-                    f"Spread: {location}",
-                    f"How long inferences take whose location is {location}.",
+                    f"Duration distribution: {location}",
+                    f"Number of {location} inferences by duration.",
                     buckets(inference.DURATION, location=location),
                 )
                 for location in LOCATIONS

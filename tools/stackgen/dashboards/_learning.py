@@ -11,24 +11,24 @@ from stackgen.dashboards._resource import condition
 
 
 def stages(camel: str) -> Dict[str, Sequence[Built]]:
-    """Where the task is."""
+    """Stage, status and condition of the task."""
     return {
         "Stages": [
             states(
                 "TaskStage",
-                "The stage that each worker is in.",
+                "Stage of each worker.",
                 {"{{worker}}": state(learning.TASK_STAGE, "task, worker")},
                 learning.TASK_STAGE.states,
             ),
             states(
                 "CurrentStatus",
-                "The status of each stage that a worker has entered.",
+                "Status of each stage that a worker has entered.",
                 {"{{worker}} {{task_stage}}": state(learning.STAGE_STATUS, "task, worker, task_stage")},
                 learning.STAGE_STATUS.states,
             ),
             states(
                 "DeployStatus",
-                "Whether the latest deployment went well.",
+                "Result of the latest deployment.",
                 {"{{worker}}": state(learning.DEPLOY_STATUS, "task, worker")},
                 learning.DEPLOY_STATUS.states,
             ),
@@ -40,20 +40,20 @@ def stages(camel: str) -> Dict[str, Sequence[Built]]:
 def iterations() -> List[Built]:
     """The iteration and what it counted."""
     return [
-        numbers("IterationNo", "Number of the iteration under way.", {"{{task}}": highest(learning.ITERATION, "task")}),
+        numbers("IterationNo", "Current iteration.", {"{{task}}": highest(learning.ITERATION, "task")}),
         numbers(
             "IterationInferenceCount",
-            "Inferences since the iteration began.",
+            "Inferences in the current iteration.",
             {"{{task}}": total(learning.ITERATION_INFERENCES, "task")},
         ),
         numbers(
             "IterationHardSampleNum",
-            "Hard samples since the iteration began: what the next training has to learn from.",
+            "Hard samples in the current iteration, for the next training.",
             {"{{task}}": total(learning.ITERATION_HARD_SAMPLES, "task")},
         ),
         lines(
             "Within the iteration",
-            "Inferences and hard samples since the iteration began; both begin again at 0 with the next one.",
+            "Inferences and hard samples in the current iteration; both start at 0 in each.",
             {
                 "{{worker}} inferences": of(learning.ITERATION_INFERENCES),
                 "{{worker}} hard": of(learning.ITERATION_HARD_SAMPLES),
@@ -63,50 +63,54 @@ def iterations() -> List[Built]:
 
 
 def training() -> Dict[str, Sequence[Built]]:
-    """How training goes on."""
+    """Progress of training."""
     return {
         "Training": [
-            numbers("TrainSampleNum", "Samples that are trained on.", {"{{worker}}": of(learning.TRAINING_SAMPLES)}),
+            numbers("TrainSampleNum", "Number of training samples.", {"{{worker}}": of(learning.TRAINING_SAMPLES)}),
             numbers(
                 "TrainRemainingTime",
-                "Time that training will still take, as estimated at its last progress.",
+                "Estimated remaining time of training, as of its last progress.",
                 {"{{worker}}": of(learning.TRAINING_REMAINING)},
                 "s",
             ),
             numbers(
-                "Ends",
-                "When training should end. A time that lies in the past gives a worker away that hangs.",
+                "Estimated end",
+                "When training should end. If this time is in the past, the worker hangs.",
                 {"{{worker}}": f"{of(learning.TRAINING_COMPLETION)} * 1000"},
                 "dateTimeFromNow",
             ),
             bars(
                 "Epochs",
-                "Part of the planned epochs that is done or under way.",
+                "Current epoch as a share of the planned epochs.",
                 {"{{worker}}": f"{of(learning.TRAINING_EPOCH)} / ({of(learning.TRAINING_EPOCHS)} > 0)"},
                 "percentunit",
                 span=8,
             ),
             numbers(
-                "Losses that are no number",
-                "Losses that were NaN or infinite, in the time shown.",
+                "Non-finite losses",
+                "Losses that were NaN or infinite, in the time range of the dashboard.",
                 {"{{worker}}": increase(learning.NONFINITE_LOSSES, "task, worker")},
             ),
-            lines("TrainLoss", "The latest loss of each worker.", {"{{worker}}": of(learning.TRAINING_LOSS)}, "short"),
+            lines(
+                "TrainLoss", "Latest training loss of each worker.", {"{{worker}}": of(learning.TRAINING_LOSS)}, "short"
+            ),
             lines(
                 "Epoch",
-                "The epoch under way, of those planned.",
+                "Current epoch and planned epochs.",
                 {"{{worker}}": of(learning.TRAINING_EPOCH), "{{worker}} planned": of(learning.TRAINING_EPOCHS)},
             ),
             lines(
-                "Duration of steps",
-                "Half of the training steps, and 95 and 99 of 100, took no longer than this.",
+                "Step duration",
+                "50th, 95th and 99th percentile of training steps.",
                 {
                     f"{{{{worker}}}} p{q}": quantile(q / 100, learning.STEP_DURATION, "task, worker")
                     for q in (50, 95, 99)
                 },
                 "s",
             ),
-            spread("Spread of steps", "How long training steps take.", buckets(learning.STEP_DURATION)),
+            spread(
+                "Step duration distribution", "Number of training steps by duration.", buckets(learning.STEP_DURATION)
+            ),
         ]
     }
 
@@ -116,16 +120,16 @@ def evaluation() -> Dict[str, Sequence[Built]]:
     new, old = (latest_score("metric", model) for model in ("new", "old"))
     return {
         "Evaluation": [
-            numbers("EvalSampleNum", "Samples that are evaluated on.", {"{{worker}}": of(learning.EVAL_SAMPLES)}),
+            numbers("EvalSampleNum", "Number of evaluation samples.", {"{{worker}}": of(learning.EVAL_SAMPLES)}),
             numbers(
                 "EvalRemainingTime",
-                "Time that evaluation will still take, as estimated at its last progress.",
+                "Estimated remaining time of evaluation, as of its last progress.",
                 {"{{worker}}": of(learning.EVAL_REMAINING)},
                 "s",
             ),
             numbers(
-                "Ends",
-                "When evaluation should end. A time that lies in the past gives a worker away that hangs.",
+                "Estimated end",
+                "When evaluation should end. If this time is in the past, the worker hangs.",
                 {"{{worker}}": f"{of(learning.EVAL_COMPLETION)} * 1000"},
                 "dateTimeFromNow",
             ),
@@ -137,7 +141,7 @@ def evaluation() -> Dict[str, Sequence[Built]]:
             ),
             lines(
                 "Gain of the new model",
-                "Score of the new model less that of the old one. Below 0 it is worse.",
+                "Score of the new model minus that of the old one. Below 0 the new model is worse.",
                 {
                     "{{task}} {{metric}}": f"{latest_score('task, metric', 'new')} - "
                     f"{latest_score('task, metric', 'old')}"
@@ -155,14 +159,14 @@ _MODELS: Dict[str, Metric] = {
 
 
 def models(span: int = 12) -> Built:
-    """Where the models are."""
+    """URLs of the models."""
     named = (
         f'label_replace({highest(metric, "task, worker, url")}, "model", "{name}", "", "")'
         for name, metric in _MODELS.items()
     )
     return rows(
         "TrainOutputModelUrl, EvalNewModelUrl, DeployModelUrl",
-        "The model that was trained, evaluated and deployed last.",
+        "URL of the model that was last trained, evaluated and deployed.",
         {"models": " or ".join(named)},
         {"task": "Task", "worker": "Worker", "model": "Model", "url": "URL"},
         span,
@@ -170,19 +174,17 @@ def models(span: int = 12) -> Built:
 
 
 def unseen() -> List[Built]:
-    """What lifelong learning knows, and does not know."""
+    """Known tasks and unseen samples."""
     return [
-        numbers(
-            "Known tasks", "Tasks that the knowledge base knows.", {"{{task}}": highest(learning.KNOWN_TASKS, "task")}
-        ),
+        numbers("Known tasks", "Tasks in the knowledge base.", {"{{task}}": highest(learning.KNOWN_TASKS, "task")}),
         numbers(
             "Samples of known tasks",
-            "Samples that the knowledge base's tasks rest on.",
+            "Samples of the tasks in the knowledge base.",
             {"{{task}}": highest(learning.TASK_SAMPLES, "task")},
         ),
         numbers(
             "Unseen samples",
-            "Samples of tasks that the knowledge base has not seen, since the workers started.",
+            "Samples of tasks that are not in the knowledge base, since the workers started.",
             {"{{task}}": total(inference.UNSEEN_SAMPLES, "task")},
         ),
     ]

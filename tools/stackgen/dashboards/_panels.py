@@ -167,9 +167,7 @@ def bars(title: str, description: str, queries: Queries, unit: str = "short", sp
 
 def log_panels() -> List[Built]:
     """The lines of what is chosen, and their number over time by level."""
-    volume = _placed(
-        timeseries.Panel(), "Log lines by level", "How many lines the workers wrote, by level.", span=24, height=5
-    )
+    volume = _placed(timeseries.Panel(), "Log lines by level", "Number of log lines by level.", span=24, height=5)
     return [
         volume.datasource(LOKI)
         .with_target(_logql(_queries.lines_by_level()).legend_format("{{level}}"))
@@ -178,7 +176,7 @@ def log_panels() -> List[Built]:
         .fill_opacity(60)
         .stacking(common.StackingConfig().mode(looks.StackingMode.NORMAL))
         .legend(_LEGEND),
-        written("Log lines", "Lines of the chosen tasks and workers, the newest first.", _queries.lines()),
+        written("Log lines", "Log lines of the selected tasks and workers, newest first.", _queries.lines()),
     ]
 
 

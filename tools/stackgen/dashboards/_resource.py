@@ -20,7 +20,7 @@ def condition(camel: str, span: int = 12) -> Built:
     query = resource_state(f"sedna_{kind.snake}_condition", "condition", kind.conditions, by)
     return states(
         f"StageConditionStatus: {camel}" if kind.has_stages else f"Condition: {camel}",
-        "The newest condition that Sedna's controller wrote into the resource's status.",
+        "Newest condition in the status of the custom resource.",
         {legend: query},
         kind.conditions,
         span,

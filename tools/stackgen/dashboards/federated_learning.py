@@ -10,7 +10,7 @@ from stackgen.dashboards._queries import buckets, highest, of, quantile, rate, s
 from stackgen.dashboards._resource import condition
 
 _ROUNDS = [
-    numbers("TrainNodes", "Nodes that take part now.", {"{{task}}": highest(federated.TRAIN_NODES, "task")}),
+    numbers("TrainNodes", "Nodes in training now.", {"{{task}}": highest(federated.TRAIN_NODES, "task")}),
     numbers(
         "AggregationNo",
         "Number of the last finished aggregation.",
@@ -18,31 +18,31 @@ _ROUNDS = [
     ),
     numbers(
         "IterationNo",
-        "Local round of each training worker; one that stays behind slows all.",
+        "Local round of each training worker; a slow one delays all.",
         {"{{worker}}": of(learning.ITERATION)},
         span=8,
     ),
     numbers(
         "Aggregations",
-        "Aggregations that finished, since the aggregator started.",
+        "Finished aggregations since the aggregator started.",
         {"{{task}}": total(federated.AGGREGATIONS, "task")},
     ),
     states(
         "TrainStatus",
-        "What each training worker is at; waiting is for the aggregate.",
+        "Status of each worker; waiting means waiting for the aggregate.",
         {"{{worker}}": state(federated.TRAIN_STATUS, "task, worker")},
         federated.TRAIN_STATUS.states,
     ),
     condition("FederatedLearningJob"),
     lines(
         "Rounds",
-        "Local rounds of the training workers, and the aggregator's.",
+        "Local round of each training worker, and the aggregator's round.",
         {"{{worker}}": of(learning.ITERATION), "{{worker}} aggregated": of(federated.AGGREGATION_ROUND)},
     ),
-    lines("Nodes", "Nodes that take part.", {"{{task}}": highest(federated.TRAIN_NODES, "task")}, span=6),
+    lines("Nodes", "Nodes in training.", {"{{task}}": highest(federated.TRAIN_NODES, "task")}, span=6),
     rows(
-        "Nodes that take part",
-        "As the aggregator knows them.",
+        "Participating nodes",
+        "Clients that the aggregator knows.",
         {"nodes": highest(federated.TRAIN_NODE, "task, client")},
         {"task": "Task", "client": "Client"},
         span=6,
@@ -51,29 +51,34 @@ _ROUNDS = [
 _AGGREGATION = [
     bars(
         "NodeSampleNum",
-        "Samples of each node: the weight of its update.",
-        {"{{client}}": highest(federated.NODE_SAMPLES, "client")},
+        "Samples of each client: the weight of its update.",
+        {"{{client}}": highest(federated.NODE_SAMPLES, "task, client")},
     ),
     lines(
-        "Aggregations an hour",
-        "How often an aggregate is made.",
+        "Aggregations per hour",
+        "Finished aggregations per hour.",
         {"{{task}}": f"{rate(federated.AGGREGATIONS, 'task')} * 3600"},
         span=6,
     ),
     lines(
-        "Duration of aggregations",
-        "From the first update received to the aggregate sent: what the slowest node costs.",
-        {f"p{q}": quantile(q / 100, federated.AGGREGATION_DURATION) for q in (50, 95)},
+        "Aggregation duration",
+        "From the first update received to the aggregate sent. The slowest node sets it.",
+        {f"{{{{task}}}} p{q}": quantile(q / 100, federated.AGGREGATION_DURATION, "task") for q in (50, 95)},
         "s",
         span=6,
     ),
-    spread("Spread of aggregations", "How long aggregations take.", buckets(federated.AGGREGATION_DURATION), span=6),
+    spread(
+        "Aggregation duration distribution",
+        "Number of aggregations by duration.",
+        buckets(federated.AGGREGATION_DURATION),
+        span=6,
+    ),
 ]
 
 BOARD = board(
     "sedna-federated-learning",
     "Federated learning",
-    "Nodes and their samples, rounds, aggregations, what each worker is at, loss.",
+    "Nodes and their samples, rounds, aggregations, status of each worker, loss.",
     {"Rounds": _ROUNDS, "Aggregation": _AGGREGATION, **_learning.training()},
     tasks_from=f'{federated.TRAIN_STATUS.name}{{namespace=~"$namespace"}}',
 )

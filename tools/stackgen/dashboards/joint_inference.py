@@ -11,21 +11,21 @@ from stackgen.dashboards._resource import condition
 
 _SERVING = [
     numbers(
-        "Served",
-        "Inferences that cloud workers did for edge workers, since they started.",
+        "Served inferences",
+        "Inferences that cloud workers finished for edge workers since they started.",
         {"served": total(inference.SERVED)},
     ),
     numbers(
-        "Failed while serving",
-        "Inferences for others that raised, since the cloud workers started.",
+        "Serving errors",
+        "Failed inferences for edge workers since the cloud workers started.",
         {"failed": total(inference.SERVED_ERRORS)},
     ),
     lines(
-        "Asked and served",
-        "What edge workers got from the cloud, and what cloud workers did. More of the second: answers are lost "
-        "on their way, or asked for again.",
+        "Answered and served",
+        "Cloud inferences that edge workers got, and those that cloud workers finished. If served is higher, answers "
+        "are lost or requested again.",
         {
-            "asked": rate(inference.INFERENCES, location="cloud"),
+            "answered": rate(inference.INFERENCES, location="cloud"),
             "served": rate(inference.SERVED),
             "failed": rate(inference.SERVED_ERRORS),
         },
@@ -33,17 +33,19 @@ _SERVING = [
         span=8,
     ),
     lines(
-        "Duration in the cloud worker",
-        "Without the network: subtract it from the cloud's duration above to see the link.",
-        {f"p{q}": quantile(q / 100, inference.SERVED_DURATION) for q in (50, 95, 99)},
+        "Serving duration",
+        "Duration in the cloud worker, without the network.",
+        {f"{{{{task}}}} p{q}": quantile(q / 100, inference.SERVED_DURATION, "task") for q in (50, 95, 99)},
         "s",
         span=8,
     ),
-    spread("Spread in the cloud worker", "How long served inferences take.", buckets(inference.SERVED_DURATION)),
+    spread(
+        "Serving duration distribution", "Number of served inferences by duration.", buckets(inference.SERVED_DURATION)
+    ),
     condition("JointInferenceService", span=12),
     lines(
         "Reported by the Local Controller",
-        "Sedna's own numbers of the service. They count a hard sample twice: compare, do not rely on them.",
+        "Sedna's own numbers of the service. They count a hard sample twice.",
         {"{{name}} {{metric}}": f"sedna_joint_inference_service_reported{{{RESOURCE}}}"},
     ),
 ]
@@ -51,7 +53,7 @@ _SERVING = [
 BOARD = board(
     "sedna-joint-inference",
     "Joint inference",
-    "Edge and cloud inferences, hard samples, latency, and what the cloud workers serve.",
+    "Edge and cloud inferences, hard samples, latency, cloud workers.",
     {**_inference.counts(), "Cloud worker and service": _SERVING},
     tasks_from=f'{inference.SAMPLES.name}{{namespace=~"$namespace"}}',
 )

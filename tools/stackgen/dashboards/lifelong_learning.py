@@ -12,18 +12,18 @@ _KNOWLEDGE = [
     *_learning.unseen(),
     lines(
         "Samples of unseen tasks",
-        "Samples that belong to no known task, a second.",
+        "Samples of unknown tasks per second.",
         {"{{worker}}": rate(inference.UNSEEN_SAMPLES, "task, worker")},
         "reqps",
     ),
     lines(
         "Knowledge base",
-        "Tasks that it knows, and the samples that they rest on.",
+        "Known tasks and their samples.",
         {"{{worker}} tasks": of(learning.KNOWN_TASKS), "{{worker}} samples": of(learning.TASK_SAMPLES)},
     ),
     lines(
-        "Knowledge base, as the resource tells",
-        "What Sedna's controller wrote into the resource's status.",
+        "Knowledge base (custom resource)",
+        "From the status of the custom resource.",
         {
             f"{{{{name}}}} {name.replace('_', ' ')}": f"sedna_lifelong_learning_job_{name}{{{RESOURCE}}}"
             for name in ("ai_classes", "ai_models", "unseen_samples", "labeled_unseen_samples")

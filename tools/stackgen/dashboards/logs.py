@@ -5,4 +5,4 @@ from __future__ import annotations
 from stackgen.dashboards._board import board
 from stackgen.dashboards._panels import LOGS_UID
 
-BOARD = board(LOGS_UID, "Logs", "The chosen workers' log lines, and their number by level.", {})
+BOARD = board(LOGS_UID, "Logs", "Log lines of the selected workers, and their number by level.", {})

@@ -10,29 +10,29 @@ from stackgen.dashboards._queries import highest, of, quantile, rate, ratio, sta
 _WORKERS = of(worker.WORKER_INFO)
 
 _NOW = [
-    numbers("Tasks", "Tasks whose workers are seen.", {"tasks": f"count(count by (namespace, task) ({_WORKERS}))"}),
-    numbers("Workers", "Workers that are seen.", {"workers": f"count({_WORKERS})"}),
+    numbers("Tasks", "Tasks with workers in Prometheus.", {"tasks": f"count(count by (namespace, task) ({_WORKERS}))"}),
+    numbers("Workers", "Workers in Prometheus.", {"workers": f"count({_WORKERS})"}),
     numbers(
         "Alerts",
-        "Alerts of sedna-metrics that fire.",
+        "Firing alerts of sedna-metrics.",
         {"firing": 'count(ALERTS{alertname=~"Sedna.+",alertstate="firing"}) or vector(0)'},
     ),
-    numbers("Inferences", "Inferences that finish, a second.", {"rate": rate(inference.INFERENCES)}, "reqps"),
+    numbers("Inferences", "Finished inferences per second.", {"rate": rate(inference.INFERENCES)}, "reqps"),
     numbers(
         "Hard samples",
-        "Part of the samples.",
+        "Ratio of hard samples to all samples.",
         {"ratio": ratio(inference.HARD_SAMPLES, inference.SAMPLES)},
         "percentunit",
     ),
     numbers(
-        "Training ends",
-        "The longest time that a training will still take.",
+        "Longest remaining training",
+        "The longest estimated remaining time of all trainings.",
         {"remaining": highest(learning.TRAINING_REMAINING)},
         "s",
     ),
     rows(
         "Tasks",
-        "What is seen of each task.",
+        "Latest values of each task.",
         {
             "workers": f"count by (namespace, task, kind) ({_WORKERS})",
             "samples": total(inference.SAMPLES, "namespace, task"),
@@ -50,16 +50,14 @@ _NOW = [
             "Value #hard": "Hard",
             "Value #iteration": "Iteration",
             "Value #loss": "Loss",
-            "Value #remaining": "Seconds left",
+            "Value #remaining": "Remaining (s)",
         },
         span=18,
     ),
-    share(
-        "Workers by kind", "Kinds of the tasks that workers belong to.", {"{{kind}}": f"count by (kind) ({_WORKERS})"}
-    ),
+    share("Workers by kind", "Number of workers by kind of task.", {"{{kind}}": f"count by (kind) ({_WORKERS})"}),
     rows(
-        "Alerts that fire",
-        "What each means is in the operator's guide.",
+        "Firing alerts",
+        "The operator's guide explains each.",
         {"alerts": 'ALERTS{alertname=~"Sedna.+",alertstate="firing"}'},
         {"alertname": "Alert", "severity": "Severity", "task": "Task", "worker": "Worker", "instance": "Instance"},
         span=24,
@@ -68,25 +66,25 @@ _NOW = [
 _INFERENCE = [
     lines(
         "Inferences",
-        "Inferences that finish, a second, by task and where.",
+        "Finished inferences per second, by task and location.",
         {"{{task}} {{location}}": rate(inference.INFERENCES, "task, location")},
         "reqps",
     ),
     lines(
-        "Duration of inferences",
-        "95 of 100 took no longer than this.",
+        "Inference duration",
+        "95th percentile, by task and location.",
         {"{{task}} {{location}}": quantile(0.95, inference.DURATION, "task, location")},
         "s",
     ),
     lines(
         "Hard samples",
-        "Part of the samples that is called hard, by task.",
+        "Ratio of hard samples to all samples, by task.",
         {"{{task}}": ratio(inference.HARD_SAMPLES, inference.SAMPLES, "task")},
         "percentunit",
     ),
     lines(
         "Errors",
-        "Inferences that raise, a second, by task and where.",
+        "Failed inferences per second, by task and location.",
         {"{{task}} {{location}}": rate(inference.ERRORS, "task, location")},
         "reqps",
     ),
@@ -94,18 +92,23 @@ _INFERENCE = [
 _LEARNING = [
     states(
         "Stages",
-        "The stage that each worker is in.",
+        "Stage of each worker.",
         {"{{task}} {{worker}}": state(learning.TASK_STAGE, "task, worker")},
         learning.TASK_STAGE.states,
     ),
     states(
         "Federated workers",
-        "What each training worker is at; waiting is for the aggregate.",
+        "Status of each worker; waiting means waiting for the aggregate.",
         {"{{task}} {{worker}}": state(federated.TRAIN_STATUS, "task, worker")},
         federated.TRAIN_STATUS.states,
     ),
-    lines("Loss", "The latest loss of each worker.", {"{{task}} {{worker}}": of(learning.TRAINING_LOSS)}),
-    lines("Time left", "Of the trainings under way.", {"{{task}} {{worker}}": of(learning.TRAINING_REMAINING)}, "s"),
+    lines("Loss", "Latest training loss of each worker.", {"{{task}} {{worker}}": of(learning.TRAINING_LOSS)}),
+    lines(
+        "Remaining time",
+        "Estimated remaining time of each training.",
+        {"{{task}} {{worker}}": of(learning.TRAINING_REMAINING)},
+        "s",
+    ),
 ]
 
 BOARD = board(

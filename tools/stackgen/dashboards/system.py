@@ -26,8 +26,8 @@ def _of_resources(suffix: str) -> str:
 
 _TIMES = rows(
     "StartTime and CompletionTime",
-    "When each task began, and when it was completed. That of incremental and lifelong learning, which no controller "
-    "tells, is when the newest round's deployment was completed.",
+    "When each task started and completed. For incremental and lifelong learning, whose controllers set no completion "
+    "time, it is when the latest deployment completed.",
     {
         "start": f"max by (namespace, name) ({_of_resources('start_time_seconds')}) * 1000",
         "completion": f"max by (namespace, name) ({_of_resources('completion_time_seconds')}) * 1000",
@@ -38,10 +38,14 @@ _TIMES = rows(
 _RESOURCES = [
     *(condition(kind.camel) for kind in KINDS if kind.snake.split("_")[1] in ("inference", "learning")),
     times(_TIMES, "Start", "Completion"),
-    lines("SampleNum", "Samples of each dataset.", {"{{name}}": 'sedna_dataset_samples{namespace=~"$namespace"}'}),
+    lines(
+        "SampleNum",
+        "Number of samples of each dataset.",
+        {"{{name}}": 'sedna_dataset_samples{namespace=~"$namespace"}'},
+    ),
     states(
         "Phase of federated tasks",
-        "The phase that Sedna's controller wrote into the resource's status.",
+        "Phase in the status of the custom resource.",
         {
             "{{name}}": numbered(
                 (f'sedna_federated_learning_job_phase{{{RESOURCE},phase="{phase}"}}' for phase in _PHASES[:4]),
@@ -51,12 +55,12 @@ _RESOURCES = [
         _PHASES[:4],
     ),
     lines(
-        "Pods by the controllers' count",
+        "Pods counted by the controllers",
         "Active, succeeded and failed pods of each task.",
         {"{{name}} active": _of_resources("active_pods"), "{{name}} failed": _of_resources("failed_pods")},
     ),
     bars(
-        "Other kinds that have failed",
+        "Other failed resources",
         "Resources of object search, tracking, feature extraction, reid and video analytics whose newest condition is "
         "Failed.",
         {"{{customresource_kind}}": f"sum by (customresource_kind) ({_FAILED})"},
@@ -65,30 +69,30 @@ _RESOURCES = [
 ]
 
 _POD_PANELS = [
-    numbers("Pods", "Pods of the chosen tasks.", {"pods": f"count({_PODS})"}),
+    numbers("Pods", "Pods of the selected tasks.", {"pods": f"count({_PODS})"}),
     numbers(
         "Restarts",
-        "Restarts of their containers, in the time shown.",
+        "Container restarts in the time range of the dashboard.",
         {"restarts": f"sum(increase(kube_pod_container_status_restarts_total[$__range]) {_OF_TASK})"},
     ),
     numbers(
         "Nodes not ready",
-        "Nodes that do not say that they are ready. An edge node behind a broken link is one.",
+        "Nodes that are not ready, such as an edge node behind a broken link.",
         {"nodes": 'sum(kube_node_status_condition{condition="Ready",status="true"} == bool 0)'},
     ),
     numbers(
         "Jobs succeeded",
-        "K8sJobStatus: pods of Kubernetes jobs that ended well. Sedna itself makes none; yours do.",
+        "K8sJobStatus: succeeded pods of Kubernetes Jobs. Sedna creates no Jobs; yours are shown.",
         {"succeeded": 'sum(kube_job_status_succeeded{namespace=~"$namespace"})'},
     ),
     numbers(
         "Jobs failed",
-        "K8sJobStatus: pods of Kubernetes jobs that failed.",
+        "K8sJobStatus: failed pods of Kubernetes Jobs.",
         {"failed": 'sum(kube_job_status_failed{namespace=~"$namespace"})'},
     ),
     states(
         "PodStatus",
-        "Phase of each pod of the chosen tasks.",
+        "Phase of each pod.",
         {
             "{{pod}}": numbered(
                 (_of_pods(f'kube_pod_status_phase{{phase="{phase}"}}') for phase in _PHASES), "namespace, pod"
@@ -98,7 +102,7 @@ _POD_PANELS = [
     ),
     states(
         "ContainerStatus",
-        "State of each container of the chosen tasks.",
+        "State of each container.",
         {
             "{{pod}} {{container}}": numbered(
                 (_of_pods(f"kube_pod_container_status_{state}") for state in _CONTAINER),
@@ -108,20 +112,16 @@ _POD_PANELS = [
         },
         _CONTAINER,
     ),
-    lines(
-        "CPU",
-        "Cores that the pods of the chosen tasks use.",
-        {"{{pod}}": f"sum by (namespace, pod) ({_CPU}) {_OF_TASK}"},
-    ),
+    lines("CPU", "CPU cores used by each pod.", {"{{pod}}": f"sum by (namespace, pod) ({_CPU}) {_OF_TASK}"}),
     lines(
         "Memory",
-        "Working set of the pods of the chosen tasks.",
+        "Working set of each pod.",
         {"{{pod}}": f'sum by (namespace, pod) (container_memory_working_set_bytes{{container!=""}}) {_OF_TASK}'},
         "bytes",
     ),
     rows(
         "Pods",
-        "Whose they are, and where they run.",
+        "Task, node and address of each pod.",
         {"pods": f"kube_pod_info {_OF_TASK}"},
         {"task": "Task", "worker_type": "Worker type", "pod": "Pod", "node": "Node", "pod_ip": "Address"},
     ),
@@ -132,8 +132,8 @@ _POD_PANELS = [
         "bytes",
     ),
     written(
-        "Lines of Sedna's controllers",
-        "What the Global Manager, the Local Controllers and the knowledge base wrote, the newest first.",
+        "Logs of Sedna's controllers",
+        "Log lines of the Global Manager, the Local Controllers and the knowledge base, newest first.",
         controllers_lines(),
     ),
 ]
