@@ -37,8 +37,8 @@ GATEWAY_UNUSED = (
     "Set SEDNA_METRICS_EXPORT to push or both if it is a job, to pull if it is not"
 )
 OWN_PORT = (
-    "this process was started by one that has not called start(), so it has a port or a group of its own. "
-    "For one page of all processes, call start() in the parent before it starts others (gunicorn: --preload)"
+    "the parent process has not called start(), so this process has its own port or group. "
+    "To export all processes together, call start() in the parent first (gunicorn: --preload)"
 )
 
 
@@ -168,7 +168,7 @@ class Exporters:
         try:
             return Reporter(variable, self._instruments, self._boundary)
         except OSError as why:
-            _LOGGER.warning("what this child process counts is not added to its parent's metrics: %s", why)
+            _LOGGER.warning("the counts of this child process are not added to its parent's metrics: %s", why)
             return None
 
     def _serve(self) -> None:
@@ -191,7 +191,7 @@ class Exporters:
             discovery.sweep(folder)
             self._target = discovery.Target(folder, address, _target_labels(self._identity), server.is_tls)
         except OSError as why:
-            _LOGGER.warning("sd_dir %s cannot be used (%s): agents do not find this worker there", folder, why)
+            _LOGGER.warning("sd_dir %s cannot be used (%s), so agents do not find this worker", folder, why)
 
     def _push(self) -> Pusher:
         # requests takes longer to import than all the rest, and most workers do not push.

@@ -241,7 +241,7 @@ def test_a_train_worker_of_version_2(sedna, start, ends, caplog, status, end):
     assert (value(worker, "sedna_worker_last_success_timestamp_seconds") is not None) == (status == 0)
     assert worker._closed, "its last state is pushed before the process is gone"
     (warning,) = caplog.records
-    assert warning.getMessage().startswith("FederatedLearningV2: rounds, losses and clients are Plato's")
+    assert warning.getMessage().startswith("FederatedLearningV2: Plato's rounds, losses and clients")
 
 
 def test_a_train_worker_of_version_2_on_data_of_platos(sedna, start):

@@ -90,10 +90,10 @@ def test_no_hook_is_skipped_on_the_shapes_that_are_known(sedna, start, caplog):
 @pytest.mark.parametrize(
     ("change", "difference"),
     [
-        ("del JointInference.inference", "is not there"),
-        ("def inference(self, sample): return 'x'", "takes (self, sample), not the (self, data, post_process)"),
+        ("del JointInference.inference", "does not exist"),
+        ("def inference(self, sample): return 'x'", "takes (self, sample) instead of (self, data, post_process)"),
         ("async def inference(self, data=None, post_process=None): return 'x'", "is asynchronous"),
-        ("del JointInference", "is not there"),
+        ("del JointInference", "does not exist"),
     ],
 )
 def test_a_method_of_another_shape_is_skipped_with_one_warning_that_names_it(sedna, start, caplog, change, difference):

@@ -550,7 +550,7 @@ def test_version_2_of_federated_learning(run, argument, name, port, samples):
     assert metrics.state("sedna_train_status", "status") == ["completed"]
     assert metrics("sedna_training_samples") == samples
     assert metrics("sedna_worker_last_success_timestamp_seconds")
-    assert worker.output().count("rounds, losses and clients are Plato's and not observed") == 1
+    assert worker.output().count("Plato's rounds, losses and clients are not observed") == 1
 
 
 @pytest.fixture

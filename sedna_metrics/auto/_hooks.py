@@ -52,7 +52,7 @@ class Hook(NamedTuple):
         original = vars(owner).get(self.method) if isinstance(owner, type) else None
         difference = self._difference(original)
         if difference:
-            _LOGGER.warning("%s %s: it is not observed, and the worker runs on", self.name, difference)
+            _LOGGER.warning("%s %s, so it is not observed; the worker continues", self.name, difference)
             return None
         assert isinstance(owner, type)
         assert original is not None
@@ -63,19 +63,19 @@ class Hook(NamedTuple):
             if vars(owner).get(self.method) is wrapper:
                 setattr(owner, self.method, original)
             else:
-                _LOGGER.warning("%s was patched again by somebody else: ours stays in place below", self.name)
+                _LOGGER.warning("%s was patched by another library meanwhile; the observation stays", self.name)
 
         return undo
 
     def _difference(self, method: Any) -> str:
         if not inspect.isfunction(method):
-            return "is not there"
+            return "does not exist"
         if inspect.iscoroutinefunction(method) != self.asynchronous:
             return "is asynchronous" if not self.asynchronous else "is not asynchronous"
         known = ("self", *self.arguments)
         found = tuple(inspect.getfullargspec(method).args)
         if found[: len(known)] != known:
-            return f"takes ({', '.join(found)}), not the ({', '.join(known)}) that is known"
+            return f"takes ({', '.join(found)}) instead of ({', '.join(known)})"
         return ""
 
 

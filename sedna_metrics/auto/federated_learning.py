@@ -53,7 +53,7 @@ def _until_plato_exits(worker: Worker, wrap: Wrap) -> Wrap:
 
         def wrapper(job: Any, *arguments: Any, **keywords: Any) -> Any:
             _LOGGER.warning(
-                "%s: rounds, losses and clients are Plato's and not observed; docs/run.md says how to add them",
+                "%s: Plato's rounds, losses and clients are not observed; docs/run.md says how to record them",
                 type(job).__name__,
             )
             leave, process = os._exit, os.getpid()

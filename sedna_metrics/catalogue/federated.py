@@ -8,10 +8,10 @@ TRAIN_STATUSES = ("waiting", "running", "completed", "failed")
 
 # fmt: off
 TRAIN_NODES = Metric(
-    "sedna_train_nodes", "gauge", "Number of nodes that take part in training now.",
+    "sedna_train_nodes", "gauge", "Number of nodes in training now.",
     proposal=("TrainNodes",), minimum=0)
 TRAIN_NODE = Metric(
-    "sedna_train_node_info", "info", "One series for each client that takes part in training now.", labels=("client",))
+    "sedna_train_node_info", "info", "One series for each client in training now.", labels=("client",))
 TRAIN_STATUS = Metric(
     "sedna_train_status", "state", "Status of training; waiting means waiting for the aggregate.",
     labels=("status",), proposal=("TrainStatus",), states=TRAIN_STATUSES, state_label="status")

@@ -16,10 +16,10 @@ HARD_SAMPLES = Metric(
     proposal=("HardSampleNum",))
 SAMPLES = Metric(
     "sedna_inference_samples_total", "counter",
-    "Samples put to the task: the denominator of the hard and upload ratios.")
+    "Samples of the task: the denominator of the hard and upload ratios.")
 ERRORS = Metric(
     "sedna_inference_errors_total", "counter",
-    "Inferences that raised, by location; they are not in sedna_inferences_total.", labels=("location",))
+    "Failed inferences by location; sedna_inferences_total excludes them.", labels=("location",))
 DURATION = Metric(
     "sedna_inference_duration_seconds", "histogram", "Duration of finished inferences by location.",
     labels=("location",), unit="seconds")
@@ -28,9 +28,9 @@ IN_PROGRESS = Metric(
 UNSEEN_SAMPLES = Metric(
     "sedna_unseen_samples_total", "counter", "Samples of tasks that are not in the knowledge base (lifelong learning).")
 SERVED = Metric(
-    "sedna_served_inferences_total", "counter", "Inferences that this worker has finished for other workers.")
+    "sedna_served_inferences_total", "counter", "Finished inferences for other workers.")
 SERVED_ERRORS = Metric(
-    "sedna_served_inference_errors_total", "counter", "Inferences for other workers that raised.")
+    "sedna_served_inference_errors_total", "counter", "Failed inferences for other workers.")
 SERVED_DURATION = Metric(
     "sedna_served_inference_duration_seconds", "histogram", "Duration of finished inferences for other workers.",
     unit="seconds")

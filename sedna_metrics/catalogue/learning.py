@@ -31,11 +31,11 @@ TRAINING_LOSS = Metric(
     proposal=("TrainLoss",), reduce="last")
 NONFINITE_LOSSES = Metric("sedna_training_nonfinite_losses_total", "counter", "Losses that were NaN or infinite.")
 TRAINING_REMAINING = Metric(
-    "sedna_training_remaining_seconds", "gauge", "Estimated time left of training, as of its last progress.",
+    "sedna_training_remaining_seconds", "gauge", "Estimated remaining time of training, as of its last progress.",
     unit="seconds", proposal=("TrainRemainingTime",), minimum=0)
 TRAINING_COMPLETION = Metric(
     "sedna_training_estimated_completion_timestamp_seconds", "gauge",
-    "Unix time when training should end; a worker that hangs leaves it in the past.", unit="seconds", minimum=0)
+    "Unix time when training should end; if it is in the past, the worker hangs.", unit="seconds", minimum=0)
 TRAINING_EPOCH = Metric(
     "sedna_training_epoch", "gauge", "Current epoch, or the last finished one, counted from 1.", minimum=0)
 TRAINING_EPOCHS = Metric("sedna_training_epochs", "gauge", "Number of epochs planned.", minimum=0)
@@ -48,11 +48,11 @@ TRAINING_OUTPUT_MODEL = Metric(
 EVAL_SAMPLES = Metric(
     "sedna_eval_samples", "gauge", "Number of evaluation samples.", proposal=("EvalSampleNum",), minimum=0)
 EVAL_REMAINING = Metric(
-    "sedna_eval_remaining_seconds", "gauge", "Estimated time left of evaluation, as of its last progress.",
+    "sedna_eval_remaining_seconds", "gauge", "Estimated remaining time of evaluation, as of its last progress.",
     unit="seconds", proposal=("EvalRemainingTime",), minimum=0)
 EVAL_COMPLETION = Metric(
     "sedna_eval_estimated_completion_timestamp_seconds", "gauge",
-    "Unix time when evaluation should end; a worker that hangs leaves it in the past.", unit="seconds", minimum=0)
+    "Unix time when evaluation should end; if it is in the past, the worker hangs.", unit="seconds", minimum=0)
 EVAL_NEW_MODEL = Metric(
     "sedna_eval_new_model_info", "info", "URL of the latest evaluated new model, without credentials and query.",
     labels=("url",), proposal=("EvalNewModelUrl",))

@@ -63,7 +63,7 @@ def add_to(commands: Any) -> None:
         description="Check the environment of a worker; run it in the worker's container or on its node. It pushes a "
         "test group to the Pushgateway and deletes it again. Exits with 1 if something is wrong.",
     )
-    parser.add_argument("--format", choices=["text", "json"], default="text")
+    parser.add_argument("--format", choices=["text", "json"], default="text", help="default: text")
     parser.set_defaults(run=run)
 
 

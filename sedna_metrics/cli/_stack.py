@@ -16,14 +16,18 @@ def add_to(commands: Any) -> None:
     actions = parser.add_subparsers(metavar="ACTION", dest="action")
     actions.required = True  # an argument only since Python 3.7
     writing = actions.add_parser("export", help="write the files into a folder")
-    writing.add_argument("folder", type=Path, metavar="DIR")
+    writing.add_argument("folder", type=Path, metavar="DIR", help="the folder to write; made if it is missing")
     for server, address in ADDRESSES.items():
         kind = "URL" if "://" in address else "HOST:PORT"
-        writing.add_argument(f"--{server.replace('_', '-')}", metavar=kind, help=f"default: {address}")
+        writing.add_argument(
+            f"--{server.replace('_', '-')}",
+            metavar=kind,
+            help=f"address of {server.replace('_', ' ')}; default: {address}",
+        )
     writing.add_argument("--force", action="store_true", help="overwrite files that this command did not write")
     writing.set_defaults(run=run_export)
-    looking = actions.add_parser("check", help="look whether an exported folder is whole, valid and up to date")
-    looking.add_argument("folder", type=Path, metavar="DIR")
+    looking = actions.add_parser("check", help="check whether an exported folder is complete, valid and up to date")
+    looking.add_argument("folder", type=Path, metavar="DIR", help="a folder that export has written")
     looking.set_defaults(run=run_check)
 
 

@@ -44,7 +44,7 @@ def add_to(commands: Any) -> None:
     parser = commands.add_parser(
         "top",
         help="watch workers live",
-        description="Watch workers; Ctrl-C ends it. Without a terminal the table is printed once, after two looks. "
+        description="Watch workers; Ctrl-C ends it. Without a terminal it prints the table once, after two looks. "
         "Ends with 1 if no source answers.",
     )
     parser.add_argument(

@@ -257,7 +257,7 @@ class Reporter:
                 self._boundary.record(error)
 
     def _warn(self, why: OSError) -> None:
-        _LOGGER.warning("what this child process counts is not added to its parent's metrics any more: %s", why)
+        _LOGGER.warning("the counts of this child process are no longer added to its parent's metrics: %s", why)
 
 
 def is_child(variable: str, identity: Mapping[str, str]) -> bool:

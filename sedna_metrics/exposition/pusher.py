@@ -207,7 +207,7 @@ class Pusher:
         try:
             self._gateway.delete(self._group, min(self._timeout, self._deadline))
         except PushError as error:
-            _LOGGER.warning("the worker's group stays on the Pushgateway: %s", error)
+            _LOGGER.warning("the worker's group could not be deleted from the Pushgateway: %s", error)
         if self._spool is not None:
             self._spool.discard(self._group)
         return None

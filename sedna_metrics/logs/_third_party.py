@@ -29,7 +29,7 @@ def redirect_third_party() -> Undo:
                 undos.extend(redirect(module))
             except Exception:
                 # Another module of this name: its import must succeed all the same.
-                _LOGGER.warning("the loggers of %s are left as they are", module.__name__, exc_info=True)
+                _LOGGER.warning("the loggers of %s could not be redirected", module.__name__, exc_info=True)
 
         return imported
 
