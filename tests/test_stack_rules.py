@@ -452,6 +452,18 @@ def test_the_completion_time_is_that_of_the_last_deployment(folder, kind):
     assert promtool_finds(folder, {"series": series, "promql_expr_test": [check]})
 
 
+def test_a_pod_of_each_kind_has_its_task(folder):
+    series, expected = {}, []
+    for kind in KINDS:
+        for namespace in ("a", "b"):
+            labels = f'namespace="{namespace}",pod="{kind.lower}",label_{kind.label}_name="t"'
+            series[f'kube_pod_labels{{{labels},label_{kind.label}_worker_type="x"}}'] = flat(1)
+            own = f'namespace="{namespace}",pod="{kind.lower}",kind="{kind.lower}",task="t",worker_type="x"'
+            expected.append({"labels": f"sedna:pods:info{{{own}}}", "value": 1})
+    check = {"expr": "sedna:pods:info", "eval_time": "100m", "exp_samples": expected}
+    assert promtool_finds(folder, {"series": series, "promql_expr_test": [check]})
+
+
 def test_recordings_keep_namespaces_and_locations_apart(folder):
     """A ratio of one namespace's samples must not be that of another's."""
     twice = {}
