@@ -96,6 +96,9 @@ class ControlPlane:
         )
         if done.status_code == 404:
             return None
+        if done.status_code == 429:  # the store of a new kind is not ready
+            time.sleep(1)
+            return self.call(method, path, body)
         if not done.ok:
             raise requests.HTTPError(f"{method} {path}: {done.text}", response=done)
         return done.json()

@@ -233,12 +233,7 @@ class Kubelet:
 
     def _tell(self, pod: Pod) -> None:
         ready = [pod.is_ready(each) for each in pod.containers]
-        conditions = [
-            ("PodScheduled", True),
-            ("Initialized", True),
-            ("ContainersReady", all(ready)),
-            ("Ready", all(ready)),
-        ]
+        conditions = {"PodScheduled": True, "Initialized": True, "ContainersReady": all(ready), "Ready": all(ready)}
         status = {
             "phase": pod.phase(), "hostIP": pod.node.address, "podIP": pod.address,
             "podIPs": [{"ip": pod.address}], "hostIPs": [{"ip": pod.node.address}],
