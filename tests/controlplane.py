@@ -121,6 +121,19 @@ class ControlPlane:
         environ = {"PATH": os.environ["PATH"], "HOME": str(self._folder), "KUBECONFIG": "/dev/null"}
         return subprocess.run([*command, *arguments], env=environ, input=text, capture_output=True, text=True)
 
+    def config(self, path: Path, token: str = "admin") -> Path:
+        """Write a configuration for clients."""
+        config = {
+            "clusters": [
+                {"name": "x", "cluster": {"server": self.url, "certificate-authority": str(self.certificate)}}
+            ],
+            "users": [{"name": "x", "user": {"token": token}}],
+            "contexts": [{"name": "x", "context": {"cluster": "x", "user": "x"}}],
+            "current-context": "x",
+        }
+        path.write_text(json.dumps(config))
+        return path
+
     def get(self, *arguments: str) -> Any:
         """An object, as JSON has it."""
         return json.loads(self.kubectl("get", "--output", "json", *arguments))
@@ -130,7 +143,7 @@ class ControlPlane:
 def running(folder: Path, address: str = "127.0.0.1", with_controllers: bool = False) -> Iterator[ControlPlane]:
     """A control plane in the body, with its files in ``folder``; the API server listens on ``address``."""
     client, peer, secure, *others = _free_ports(5)
-    (folder / "tokens.csv").write_text('admin,admin,1,"system:masters"\n')
+    (folder / "tokens.csv").write_text('admin,admin,1,"system:masters"\nnobody,nobody,2\n')
     key = folder / "key.pem"
     subprocess.run(["openssl", "genrsa", "-out", str(key), "2048"], check=True, capture_output=True)
     etcd_url = f"http://127.0.0.1:{client}"
@@ -169,16 +182,8 @@ def running(folder: Path, address: str = "127.0.0.1", with_controllers: bool = F
                 raise RuntimeError((folder / "kube-apiserver.log").read_text()[-2000:])
             time.sleep(0.5)
         if with_controllers:
-            config = {
-                "clusters": [
-                    {"name": "x", "cluster": {"server": plane.url, "certificate-authority": str(plane.certificate)}}
-                ],
-                "users": [{"name": "x", "user": {"token": "admin"}}],
-                "contexts": [{"name": "x", "context": {"cluster": "x", "user": "x"}}],
-                "current-context": "x",
-            }
-            (folder / "kubeconfig").write_text(json.dumps(config))
-            common = [f"--kubeconfig={folder / 'kubeconfig'}", "--leader-elect=false", "--bind-address=127.0.0.1"]
+            config = plane.config(folder / "kubeconfig")
+            common = [f"--kubeconfig={config}", "--leader-elect=false", "--bind-address=127.0.0.1"]
             start("kube-scheduler", [*common, f"--secure-port={others[0]}"])
             start("kube-controller-manager", [
                 *common, f"--secure-port={others[1]}", f"--service-account-private-key-file={key}",

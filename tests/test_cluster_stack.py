@@ -5,13 +5,17 @@ Grafana, Loki and Alloy are in no package that the tests could take: their pods 
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
+import time
 from pathlib import Path
 
 import controlplane
 import global_manager
 import kubelet
 import pytest
+import requests
 import servers
 from stack import query
 from stackgen._kinds import KINDS
@@ -216,3 +220,189 @@ def until_equal(check, wanted, seconds=60):
         eventually(lambda: check() == wanted, seconds)
     except AssertionError:
         assert check() == wanted
+
+
+def test_each_documented_series_of_a_resource_is_there_and_right(workers):
+    """With docs/operator.md, "Custom resources", and docs/kubernetes.md for what stays empty."""
+    for kind, status in (
+        ("Dataset", {"numberOfSamples": 1200, "updateTime": "2026-01-02T03:04:05Z"}),
+        ("Model", {"updateTime": "2026-01-02T03:04:05Z"}),
+    ):
+        create(workers.plane, kind, "the-data", {"nodeName": "edge-1", "format": "txt", "url": "/data"})
+        set_status(workers.plane, kind, "the-data", status)
+    knowledge = {
+        "AIClasses": {"numberOfAIClasses": 4}, "AIModels": {"numberOfAIModels": 3},
+        "samples": {"numberOfUnseenSample": 20, "numberOfLabeledUnseenSample": 12},
+    }  # fmt: skip
+    set_status(workers.plane, "LifelongLearningJob", task("LifelongLearningJob"), {"knowledgeBase": knowledge})
+    reported = {"metrics": [{"key": "inferenceNumber", "value": "7"}]}
+    set_status(workers.plane, "JointInferenceService", task("JointInferenceService"), reported)
+
+    def states():
+        found = workers.query('{__name__=~"sedna_.+_(condition|phase)"} == 1')
+        return {
+            (labels["name"], labels.get("condition") or labels["phase"], labels.get("task_stage", ""))
+            for labels, _ in found
+        }
+
+    learning = [task(f"{each}LearningJob") for each in LEARNINGS]
+    until_equal(states, {
+        # Global Manager looked before the pods ran, and never again.
+        (task("JointInferenceService"), "Failed", ""),
+        *((name, "Waiting", "train") for name in learning), *((name, "Completed", "deploy") for name in learning),
+        (task("FederatedLearningJob"), "Succeeded", ""), (task("FederatedLearningJob"), "Complete", ""),
+        (task("FeatureExtractionService"), "Running", ""), (task("ReidJob"), "Running", ""),
+        (task("VideoAnalyticsJob"), "Succeeded", ""), (task("VideoAnalyticsJob"), "Completed", ""),
+    })  # fmt: skip
+
+    def numbers():
+        names = "_pods|_samples|_ai_classes|_ai_models|_reported"
+        return {
+            labels["__name__"]: value
+            for labels, value in workers.query(f'{{__name__=~"sedna_.+({names})",name=~"the-.+"}}')
+        }
+
+    services = {"joint_inference_service": (0, 2), "feature_extraction_service": (1, 0)}
+    jobs = {"federated_learning_job": (0, 2, 0), "reid_job": (1, 0, 0), "video_analytics_job": (0, 1, 0)}
+    until_equal(numbers, {
+        **{f"sedna_{kind}_{what}_pods": count
+           for kind, counts in services.items() for what, count in zip(("active", "failed"), counts)},
+        **{f"sedna_{kind}_{what}_pods": count
+           for kind, counts in jobs.items() for what, count in zip(("active", "succeeded", "failed"), counts)},
+        "sedna_dataset_samples": 1200,
+        "sedna_joint_inference_service_reported": 7,
+        "sedna_lifelong_learning_job_ai_classes": 4, "sedna_lifelong_learning_job_ai_models": 3,
+        "sedna_lifelong_learning_job_unseen_samples": 20, "sedna_lifelong_learning_job_labeled_unseen_samples": 12,
+    })  # fmt: skip
+    now = time.time()
+    times = {
+        "start": {*RESOURCES} - {"ObjectSearchService"},
+        "completion": {"FederatedLearningJob", "VideoAnalyticsJob", "IncrementalLearningJob", "LifelongLearningJob"},
+    }
+    for which, kinds in times.items():
+        found = workers.query(f'{{__name__=~"sedna_.+_{which}_time_seconds"}}')
+        assert {labels["name"] for labels, _ in found} == {task(kind) for kind in kinds}
+        assert all(now - 300 < value <= now for _, value in found)
+    info = workers.query("sedna_dataset_info")[0][0]
+    assert (info["node"], info["format"]) == ("edge-1", "txt")
+    assert {value for _, value in workers.query('{__name__=~"sedna_(dataset|model)_update_time_seconds"}')} == {
+        1767323045
+    }
+    whose = {labels["kind"] for labels, _ in workers.query("sedna:pods:info")}
+    assert whose == {kind.lower() for kind in RESOURCES}
+
+
+def set_status(plane, kind, name, status):
+    path = f"/apis/sedna.io/v1alpha1/namespaces/default/{kind.lower()}s/{name}/status"
+    assert plane.call("PATCH", path, {"status": status})
+
+
+def alerts(cluster, name, state="pending|firing"):
+    """Whose alerts of that name are on, by state."""
+    found = cluster.query(f'ALERTS{{alertname="{name}",alertstate=~"{state}"}}')
+    return {
+        (labels.get("task") or labels.get("name") or labels.get("pod"), labels["alertstate"]) for labels, _ in found
+    }
+
+
+def scraped(cluster, kind):
+    """Pods of the kind that answer."""
+    return {labels["pod"] for labels, value in cluster.query(f'up{{job="sedna-workers",kind="{kind}"}}') if value}
+
+
+@at_length
+def test_a_service_that_is_marked_failed_while_its_pods_run_gives_no_alert(workers):
+    assert workers.query('sedna_joint_inference_service_condition{condition="Failed"} == 1')
+    until_equal(lambda: alerts(workers, "SednaResourceFailed"), set())
+
+
+@at_length
+def test_a_job_that_fails_gives_alerts(workers):
+    fails = worker("federated_learning", "train", "3", "fail", restartPolicy="Never")
+    create(workers.plane, "FederatedLearningJob", "fails", {
+        "aggregationWorker": fails, "trainingWorkers": [{"dataset": {"name": "edge-1-data"}, **fails}],
+    })  # fmt: skip
+    until_equal(lambda: alerts(workers, "SednaStageFailed"), {("fails", "firing")})
+    until_equal(lambda: alerts(workers, "SednaResourceFailed"), {("fails", "pending")})
+    until_equal(lambda: alerts(workers, "SednaResourceFailed"), {("fails", "firing")}, 120)
+    # Those that ended well have not stopped pushing without having ended well.
+    assert alerts(workers, "SednaPushGroupStale") == set()
+    workers.plane.kubectl("delete", "federatedlearningjob", "fails")
+    until_equal(lambda: alerts(workers, "SednaResourceFailed"), set())
+
+
+@at_length
+def test_a_worker_whose_image_is_pulled_is_not_gone(workers):
+    create(
+        workers.plane, "FeatureExtractionService", "slow", {"replicas": 1, **worker(*SERVE, image="example/slow:v1")}
+    )
+    eventually(lambda: workers.pod("slow-", "default").address)
+    time.sleep(35)  # two scrapes and evaluations
+    assert len(scraped(workers, "featureextractionservice")) == 1
+    assert alerts(workers, "SednaWorkerGone") == set()
+    workers.kubelet.programs["example/slow"] = workers.kubelet.programs["example/worker"]
+    eventually(lambda: len(scraped(workers, "featureextractionservice")) == 2, 60)
+    workers.plane.kubectl("delete", "featureextractionservice", "slow")
+    eventually(lambda: len(scraped(workers, "featureextractionservice")) == 1, 60)
+
+
+@at_length
+def test_scaling_up_and_down_is_followed_without_an_alert(workers):
+    name = f"{task('JointInferenceService')}-deployment-edge"
+    for replicas in (3, 1):
+        workers.plane.kubectl("scale", "deployment", name, f"--replicas={replicas}")
+        eventually(lambda: len(scraped(workers, "jointinferenceservice")) == replicas + 1, 60)  # noqa: B023
+        assert alerts(workers, "SednaWorkerGone", "firing") == set()
+    until_equal(lambda: alerts(workers, "SednaWorkerGone"), set())
+
+
+@at_length
+def test_a_worker_that_hangs_is_gone(workers):
+    pod = workers.pod(task("FeatureExtractionService"), "default")
+    process = pod.containers[0].process
+    os.killpg(process.pid, signal.SIGSTOP)
+    try:
+        until_equal(lambda: alerts(workers, "SednaWorkerGone"), {(pod.metadata["name"], "pending")})
+    finally:
+        os.killpg(process.pid, signal.SIGCONT)
+    until_equal(lambda: alerts(workers, "SednaWorkerGone"), set())
+
+
+@at_length
+def test_a_resource_that_is_deleted_and_made_anew(workers):
+    kind = "JointInferenceService"
+    before = scraped(workers, kind.lower())
+    workers.plane.kubectl("delete", kind.lower(), task(kind))
+    series = f'{{__name__=~"sedna_.+_condition",name="{task(kind)}"}}'
+    eventually(lambda: not scraped(workers, kind.lower()) and not workers.query(series), 90)
+    assert alerts(workers, "SednaWorkerGone", "firing") == set()
+    create(workers.plane, kind, task(kind), RESOURCES[kind])
+    eventually(lambda: len(scraped(workers, kind.lower())) == 2 and workers.query(series), 60)
+    assert not before & scraped(workers, kind.lower())
+
+
+@at_length
+def test_what_the_edge_saw_while_the_cloud_was_away_arrives(workers):
+    path = "/apis/apps/v1/namespaces/monitoring/statefulsets/prometheus"
+    workers.plane.call("PATCH", path, {"spec": {"replicas": 0}})
+    eventually(lambda: not any(pod.metadata["name"] == "prometheus-0" for pod in workers.kubelet.pods.values()), 60)
+    began = time.time()
+    time.sleep(45)
+    workers.plane.call("PATCH", path, {"spec": {"replicas": 1}})
+    eventually(lambda: workers.pod("prometheus-").phase() == "Running", 60)
+    back = time.time()
+    samples = f'sedna_hard_samples_total{{job="sedna-edge-workers",task="{task("IncrementalLearningJob")}"}}[10m]'
+
+    def seen():
+        url = f"http://{workers.pod('prometheus-').address}:9090/api/v1/query"
+        try:
+            answer = requests.get(url, params={"query": samples}, timeout=5).json()
+        except requests.RequestException:
+            return None
+        times = [at for each in answer["data"]["result"] for at, _ in each["values"]]
+        return times if times and times[-1] > back + 15 else None
+
+    times = eventually(seen, 120)
+    assert times[0] < began
+    gaps = [later - earlier for earlier, later in zip(times, times[1:])]
+    assert max(gaps) < 17, "a sample every 15 s, while the cloud was away too"
