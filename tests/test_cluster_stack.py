@@ -62,12 +62,14 @@ class Cluster:
         self.plane, self.kubelet, self.folder = plane, running, folder
 
     def pod(self, prefix, namespace="monitoring"):
-        """The stand-in's pod with that beginning of its name."""
-        return next(
-            pod
-            for pod in list(self.kubelet.pods.values())
-            if pod.metadata["name"].startswith(prefix) and pod.metadata["namespace"] == namespace
-        )
+        """The stand-in's pod with that beginning of its name, as soon as it is there."""
+
+        def found():
+            pods = list(self.kubelet.pods.values())
+            names = ((pod.metadata["namespace"], pod.metadata["name"], pod) for pod in pods)
+            return next((pod for space, name, pod in names if space == namespace and name.startswith(prefix)), None)
+
+        return eventually(found, 60)
 
     def query(self, expression):
         """What the Prometheus in the cluster answers."""
@@ -336,7 +338,7 @@ def test_a_worker_whose_image_is_pulled_is_not_gone(workers):
     create(
         workers.plane, "FeatureExtractionService", "slow", {"replicas": 1, **worker(*SERVE, image="example/slow:v1")}
     )
-    eventually(lambda: workers.pod("slow-", "default").address)
+    assert workers.pod("slow-", "default").address
     time.sleep(35)  # two scrapes and evaluations
     assert len(scraped(workers, "featureextractionservice")) == 1
     assert alerts(workers, "SednaWorkerGone") == set()
