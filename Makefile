@@ -15,7 +15,7 @@ help:
 	@echo "make test-sedna SEDNA_LIB=.../lib  real Sedna workers, of a checkout of kubeedge/sedna"
 	@echo "make test-sedna-old SEDNA_LIB=... OLD_PYTHON=python3.7  the same beside Sedna's own pins, with the wheel for old Pythons"
 	@echo "make test-frameworks  the callbacks with the real Keras, Lightning, ... (downloads 3 GB)"
-	@echo "make test-cluster  the exported configuration on a real Kubernetes API server"
+	@echo "make test-cluster  the exported stack on a real Kubernetes control plane (root for the stand-in kubelet)"
 	@echo "make coverage  lines and branches that the tests reach"
 	@echo "make lint      linters and types alone"
 	@echo "make bench     the cost of everything, beside the peers' (ten minutes)"
@@ -76,11 +76,12 @@ test-frameworks:
 	FRAMEWORKS=required .venv-frameworks/bin/python -m pytest tests/test_frameworks.py tests/test_loops.py \
 		tests/test_docs.py
 
-# A real API server: built once from the Go module proxy, which takes some ten minutes.
+# A real control plane: built once from the Go module proxy, which takes some twelve minutes.
 test-cluster: servers
 	$(BIN)/python tests/controlplane.py
 	$(BIN)/python tests/kyverno.py
-	$(BIN)/python -m pytest tests/test_cluster.py tests/test_cluster_injection.py tests/test_inject.py
+	AT_LENGTH=1 $(BIN)/python -m pytest tests/test_cluster.py tests/test_cluster_stack.py tests/test_cluster_injection.py \
+		tests/test_inject.py
 
 versions: $(STAMP)
 	$(BIN)/python tests/versions.py all

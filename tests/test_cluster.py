@@ -8,11 +8,13 @@ import time
 from typing import Any
 
 import controlplane
+import global_manager
 import pytest
 import yaml
 
 from sedna_metrics import inject
 from sedna_metrics.cli import main
+from sedna_metrics.stack import check_cluster
 
 pytestmark = [pytest.mark.skipif(bool(controlplane.missing()), reason="make test-cluster builds a control plane")]
 
@@ -86,6 +88,53 @@ def test_a_strangers_first_apply_works_and_a_second_changes_nothing(applied):
     changed = [line for line in again.splitlines() if not line.endswith("unchanged")]
     assert all(line.startswith("statefulset.apps/") for line in changed), changed
     assert generations(applied) == before
+
+
+def test_the_trial_has_no_disks(applied, tmp_path):
+    assert main(["stack", "export", str(tmp_path)]) == 0
+    kustomization = tmp_path / "kustomization.yml"
+    kustomization.write_text(kustomization.read_text().replace("# components: [trial]", "components: [trial]"))
+    applied.kubectl("delete", "statefulsets", "--all", "--namespace", "monitoring")  # claims cannot be changed
+    applied.kubectl("apply", "--validate=strict", "-k", str(tmp_path))
+    for each in applied.get("statefulsets", "--namespace", "monitoring")["items"]:
+        assert "volumeClaimTemplates" not in each["spec"]
+        assert {"name": "data", "emptyDir": {}} in each["spec"]["template"]["spec"]["volumes"]
+
+
+def test_what_a_cluster_lacks_is_said(plane, monkeypatch, tmp_path):
+    def said(token):
+        config = plane.config(tmp_path / token, token)
+        monkeypatch.setenv("KUBECONFIG", str(config))
+        return {finding.subject.split()[0]: finding for finding in check_cluster()}
+
+    monkeypatch.setenv("PATH", str(controlplane.CACHE), prepend=":")
+    found = said("admin")
+    assert "components: [trial]" in found["StorageClass"].problem
+    assert "install Sedna first" in found["Sedna"].problem
+    assert found["rights"].problem == found["Kubernetes"].note == found["Kubernetes"].problem == ""
+    storage = {"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "provisioner": "x", "metadata": {"name": "x"}}
+    storage["metadata"]["annotations"] = {"storageclass.kubernetes.io/is-default-class": "true"}
+    plane.kubectl("apply", "-f", "-", text=json.dumps(storage))
+    definition = json.dumps(global_manager.definition("FederatedLearningJob"))
+    plane.kubectl("apply", "-f", "-", text=definition)
+    plane.kubectl("wait", "--for=condition=Established", "crd", "--all")
+    assert not any(finding.problem for finding in said("admin").values())
+    assert "create namespaces, clusterroles" in said("nobody")["rights"].problem
+    plane.kubectl("delete", "-f", "-", text=definition)
+    assert "Unauthorized" in said("stranger")["cluster"].problem
+
+
+@pytest.mark.parametrize(("version", "gate"), [("1.31.0", ""), ("1.34.4", ""), ("1.34.4", "mutatingadmissionpolicies")])
+def test_an_api_without_admission_policies_is_said(version, gate, monkeypatch, tmp_path):
+    kubectl = tmp_path / "kubectl"
+    answer = json.dumps({"gitVersion": f"v{version}"})
+    cases = f"/version) echo '{answer}';; /apis*) echo '{gate}';; *) exit 1;;"
+    kubectl.write_text(f"#!/bin/sh\ncase $3 in {cases} esac\n")
+    kubectl.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    finding = next(check_cluster())
+    assert finding.subject == f"Kubernetes v{version}"
+    assert ("use sedna-metrics inject" in finding.note) == (not gate)
 
 
 def generations(plane):

@@ -197,15 +197,18 @@ def test_injecting_twice_changes_nothing_more_and_it_can_be_taken_back(path):
     assert resource == original
 
 
+_PUSHES = {"SEDNA_METRICS_PUSHGATEWAY_URL", "SEDNA_METRICS_EXPORT"}
+
+
 @pytest.mark.parametrize(
     ("kind", "key", "variables", "has_port"),
     [
         ("JointInferenceService", "edgeWorker", {"JOB_NAME", "SEDNA_METRICS_PORT"}, True),
-        ("IncrementalLearningJob", "trainSpec", {"SEDNA_METRICS_PUSHGATEWAY_URL"}, False),
+        ("IncrementalLearningJob", "trainSpec", _PUSHES, False),
         ("IncrementalLearningJob", "deploySpec", {"SEDNA_METRICS_SD_DIR"}, False),
-        ("LifelongLearningJob", "evalSpec", {"SEDNA_METRICS_PUSHGATEWAY_URL"}, False),
-        ("FederatedLearningJob", "aggregationWorker", {"SEDNA_METRICS_PUSHGATEWAY_URL"}, False),
-        ("FederatedLearningJob", "trainingWorkers", {"SEDNA_METRICS_PUSHGATEWAY_URL"}, False),
+        ("LifelongLearningJob", "evalSpec", _PUSHES, False),
+        ("FederatedLearningJob", "aggregationWorker", _PUSHES, False),
+        ("FederatedLearningJob", "trainingWorkers", _PUSHES, False),
         ("FeatureExtractionService", "spec", {"SEDNA_METRICS_PORT"}, True),
     ],
 )

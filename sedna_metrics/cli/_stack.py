@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from sedna_metrics.stack import ADDRESSES, ForeignFiles, check, export
+from sedna_metrics.stack import ADDRESSES, ForeignFiles, check, check_cluster, export
 
 
 def add_to(commands: Any) -> None:
@@ -28,6 +28,9 @@ def add_to(commands: Any) -> None:
     writing.set_defaults(run=run_export)
     looking = actions.add_parser("check", help="check whether an exported folder is complete, valid and up to date")
     looking.add_argument("folder", type=Path, metavar="DIR", help="a folder that export has written")
+    looking.add_argument(
+        "--cluster", action="store_true", help="also check the cluster of kubectl: can the folder be applied to it?"
+    )
     looking.set_defaults(run=run_check)
 
 
@@ -49,7 +52,7 @@ def run_export(arguments: argparse.Namespace) -> int:
 def run_check(arguments: argparse.Namespace) -> int:
     """Print what was found; 1 where something is wrong."""
     try:
-        findings = list(check(arguments.folder))
+        findings = [*check(arguments.folder), *(check_cluster() if arguments.cluster else ())]
     except OSError as problem:
         print(f"sedna-metrics stack check: {problem}", file=sys.stderr)
         return 1

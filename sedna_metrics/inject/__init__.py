@@ -74,6 +74,8 @@ def additions(
         result.env.append({"name": "JOB_NAME", "value": service})
     if is_job:
         result.env.append({"name": "SEDNA_METRICS_PUSHGATEWAY_URL", "value": pushgateway_url})
+        # Of ReID and video analytics jobs WORKER_NAME does not tell that they are jobs.
+        result.env.append({"name": OPT_OUT, "value": "push"})
     elif is_on_node_network:
         result.volumes.append(
             {"name": "sedna-metrics-targets", "hostPath": {"path": TARGETS, "type": "DirectoryOrCreate"}}

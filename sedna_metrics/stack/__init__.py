@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from sedna_metrics.stack._check import Finding, check
+from sedna_metrics.stack._cluster import check_cluster
 from sedna_metrics.stack._export import ADDRESSES, ForeignFiles, export
 
-__all__ = ["ADDRESSES", "Finding", "ForeignFiles", "check", "export"]
+__all__ = ["ADDRESSES", "Finding", "ForeignFiles", "check", "check_cluster", "export"]
