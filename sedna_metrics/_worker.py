@@ -6,9 +6,8 @@ import atexit
 import os
 import sys
 import threading
-from importlib import import_module
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, Tuple, Type
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, Type
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.registry import Collector
@@ -25,22 +24,22 @@ from sedna_metrics.identity import UNKNOWN, WorkerIdentity
 from sedna_metrics.metrics import Instruments
 from sedna_metrics.settings import Settings
 from sedna_metrics.tasks._context import Emit, TaskContext, reason
+from sedna_metrics.tasks.federated_learning import FederatedLearning
+from sedna_metrics.tasks.incremental_learning import IncrementalLearning
+from sedna_metrics.tasks.joint_inference import JointInference
+from sedna_metrics.tasks.lifelong_learning import LifelongLearning
+from sedna_metrics.tasks.multi_edge_inference import MultiEdgeInference
 
 if TYPE_CHECKING:
     from sedna_metrics.logs import Log
-    from sedna_metrics.tasks.federated_learning import FederatedLearning
-    from sedna_metrics.tasks.incremental_learning import IncrementalLearning
-    from sedna_metrics.tasks.joint_inference import JointInference
-    from sedna_metrics.tasks.lifelong_learning import LifelongLearning
-    from sedna_metrics.tasks.multi_edge_inference import MultiEdgeInference
 
-#: Module and class of each kind's task, imported when it is used: a worker has one of them.
-_TASKS: Dict[str, Tuple[str, str]] = {
-    "jointinferenceservice": ("joint_inference", "JointInference"),
-    "incrementallearningjob": ("incremental_learning", "IncrementalLearning"),
-    "federatedlearningjob": ("federated_learning", "FederatedLearning"),
-    "lifelonglearningjob": ("lifelong_learning", "LifelongLearning"),
-    "multiedgeinference": ("multi_edge_inference", "MultiEdgeInference"),
+#: Imported with this module, not at the first use: a process that forks meanwhile has a child that waits for ever.
+_TASKS: Dict[str, Any] = {
+    "jointinferenceservice": JointInference,
+    "incrementallearningjob": IncrementalLearning,
+    "federatedlearningjob": FederatedLearning,
+    "lifelonglearningjob": LifelongLearning,
+    "multiedgeinference": MultiEdgeInference,
 }
 
 
@@ -301,9 +300,7 @@ class Worker:
                 if self.identity.kind == UNKNOWN and is_kind:
                     self.identity = self.identity._replace(kind=kind)
                     self._show_identity()
-                module, name = _TASKS[kind]
-                class_ = getattr(import_module(f"sedna_metrics.tasks.{module}"), name)
-                task = self._tasks.setdefault(kind, class_(self._task_context()))
+                task = self._tasks.setdefault(kind, _TASKS[kind](self._task_context()))
         return task
 
     def _task_context(self) -> TaskContext:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import errno
+import hmac
 import socket
 import ssl
 import sys
@@ -200,8 +201,6 @@ class MetricsServer(ThreadingMixIn, HTTPServer):
         """Whether this Authorization header is the right one, compared in constant time."""
         if self._authorization is None:
             return True
-        import hmac  # most workers need none
-
         return hmac.compare_digest(header.encode("utf-8", "replace"), self._authorization)
 
     def _run(self) -> None:
