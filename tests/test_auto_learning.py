@@ -87,6 +87,16 @@ def test_a_length_that_counts_batches_is_no_number_of_samples(observe, sedna, at
     assert value(worker, "sedna_eval_samples") is None
 
 
+def test_a_dataset_that_raises_when_it_is_looked_at_is_trained_on_all_the_same(observe, sedna):
+    def broken(self):
+        raise RuntimeError("not parsed yet")
+
+    worker = observe()
+    incremental(sedna).train(type("Data", (list,), {"batch_size": property(broken)})(range(3)))
+    assert value(worker, "sedna_training_samples") is None
+    assert state(worker, "sedna_stage_status", "status") == ["completed"]
+
+
 def test_an_estimator_may_tell_the_number_of_samples(observe, sedna):
     worker = observe()
     job = incremental(sedna)

@@ -94,12 +94,12 @@ def length(data: Any) -> Optional[int]:
     """
     if isinstance(data, (str, bytes, dict)):
         return None  # a path, or a batch by field: its length counts something else
-    if any(hasattr(each, name) for each in (data, getattr(data, "x", None)) for name in _OF_BATCHES):
-        return None
     try:
+        if any(hasattr(each, name) for each in (data, getattr(data, "x", None)) for name in _OF_BATCHES):
+            return None
         return len(data)
     except Exception:
-        # The user's own __len__ may raise anything; then the number is not known, and that is not our failure.
+        # The user's own __len__ or property may raise anything; then the number is not known, which is not our failure.
         return None
 
 
