@@ -22,7 +22,7 @@ help:
 	@echo "make scale     VictoriaMetrics in Prometheus' place: the same answers, and no gap when it was away"
 	@echo "make prometheus3  what rests on Prometheus, with Prometheus 3"
 	@echo "make trust     faults, load and soak at length, with figures for docs/reliability.md"
-	@echo "make fuzz      coverage-guided fuzzing of the parsers, three minutes"
+	@echo "make fuzz      coverage-guided fuzzing of the parsers, four minutes"
 	@echo "make pictures  draw the dashboards for the docs, from ten minutes of the examples"
 	@echo "make docs      the documentation as HTML, in build/docs"
 	@echo "make dist      both wheels (Python 3.6 and 3.7; 3.8 and later) and sdist in dist/, checked"

@@ -1,4 +1,4 @@
-"""Time, as a thing that can be handed in: tests use a clock that stands still until it is told otherwise."""
+"""A clock that can be replaced: the tests' clock moves only when they advance it."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING or sys.version_info >= (3, 8):
         return metadata.version(package)
 
     def is_cancellation(error: Exception) -> bool:
-        """Whether an ``Exception`` is asyncio's CancelledError: since Python 3.8 that is none."""
+        """Whether the error is asyncio's CancelledError; since Python 3.8 that is not an ``Exception``."""
         return False
 else:
     Protocol = object

@@ -10,8 +10,8 @@ MAX_URL_LENGTH = 1000
 def strip_secrets(url: object) -> str:
     """The URL (or plain path) without user info, query and fragment, cut to :data:`MAX_URL_LENGTH` characters.
 
-    A presigned URL is a secret, and labels are read by everybody. What is not text is taken as ``str()`` has it,
-    ``None`` as no URL; what cannot be read as a URL at all becomes "unreadable".
+    A presigned URL is a secret, and everybody can read labels. ``str()`` converts values that are not text; ``None``
+    becomes an empty text, and a value that cannot be parsed becomes "unreadable".
     """
     if url is None:
         return ""

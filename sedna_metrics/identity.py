@@ -40,13 +40,13 @@ _PREFIXES: Tuple[Tuple[str, str, str], ...] = (
 )
 #: A pod's name gives them where WORKER_NAME has no prefix: that of multi-edge inference is five random characters, and
 #: the ReID workers of ObjectSearchService get no variables at all.
-_POD = r"(.+)-(reid|videoanalytics|deployment-(?:fe|reidworker)-[a-z0-9]+)-[a-z0-9]{5}"
-_PODS: Tuple[Tuple[str, str, str], ...] = (
-    ("reid", "reidjob", "reid"),
-    ("videoanalytics", "videoanalyticsjob", "videoanalytics"),
-    ("deployment-fe-", "featureextractionservice", "fe"),
-    ("deployment-reidworker-", "objectsearchservice", "reidworker"),
-)
+_POD = r"(.+)-(?:(reid|videoanalytics)|deployment-(fe|reidworker)-[a-z0-9]+)-[a-z0-9]{5}"
+_POD_KINDS: Dict[str, str] = {
+    "reid": "reidjob",
+    "videoanalytics": "videoanalyticsjob",
+    "fe": "featureextractionservice",
+    "reidworker": "objectsearchservice",
+}
 #: These kinds run on their node's network, so that their host name is the node's.
 _HOST_NETWORK = {
     ("incrementallearningjob", "train"),
@@ -204,11 +204,10 @@ def _kind_and_type(environ: Mapping[str, str], worker: str) -> Tuple[str, str]:
 
 def _from_pod_name(host: str, task: str) -> Tuple[str, str, str]:
     match = re.fullmatch(_POD, host)
-    if match and task in ("", match.group(1)):
-        for start, kind, worker_type in _PODS:
-            if match.group(2).startswith(start):
-                return match.group(1), kind, worker_type
-    return task, UNKNOWN, UNKNOWN
+    if match is None or task not in ("", match.group(1)):
+        return task, UNKNOWN, UNKNOWN
+    worker_type = match.group(2) or match.group(3)
+    return match.group(1), _POD_KINDS[worker_type], worker_type
 
 
 def _iteration(environ: Mapping[str, str]) -> Optional[int]:

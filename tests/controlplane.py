@@ -32,6 +32,21 @@ def missing(names: Sequence[str] = PROGRAMS) -> List[str]:
     return [name for name in names if not (CACHE / name).exists()]
 
 
+def go(module: Path, *arguments: str) -> str:
+    """Output of a command of Go's in a module, at low priority.
+
+    Raises:
+        RuntimeError: there is no Go.
+        subprocess.CalledProcessError: it fails.
+    """
+    program = shutil.which("go") or shutil.which("go", path="/usr/local/go/bin")
+    if program is None:
+        raise RuntimeError("there is no Go to build programs with")
+    environ = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=mod -trimpath"}
+    command = ["nice", "-n", "19", program, *arguments]
+    return subprocess.run(command, cwd=module, env=environ, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
 def build() -> None:
     """Build what is missing.
 
@@ -39,10 +54,6 @@ def build() -> None:
         RuntimeError: there is no Go.
         subprocess.CalledProcessError: it does not build.
     """
-    go = shutil.which("go") or shutil.which("go", path="/usr/local/go/bin")
-    if go is None:
-        raise RuntimeError("there is no Go to build the control plane with")
-    environ = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=mod -trimpath"}
     for name in missing(ALL):
         module = CACHE / "modules" / (name if name in ("etcd", "prometheus") else "kubernetes")
         module.mkdir(parents=True, exist_ok=True)
@@ -57,15 +68,13 @@ def build() -> None:
         else:
             package = f"k8s.io/kubernetes/cmd/{name}"
             lines.append(f"require k8s.io/kubernetes v{KUBERNETES}")
-            command = [go, "mod", "download", "-json", f"k8s.io/kubernetes@v{KUBERNETES}"]
             (module / "go.mod").write_text("module x\n")
-            found = json.loads(subprocess.run(command, cwd=module, env=environ, check=True, capture_output=True).stdout)
+            found = json.loads(go(module, "mod", "download", "-json", f"k8s.io/kubernetes@v{KUBERNETES}"))
             staged = re.findall(r"^\s*(k8s\.io/\S+) => \./staging", Path(found["GoMod"]).read_text(), re.MULTILINE)
             staging = KUBERNETES.replace("1.", "0.", 1)
             lines += [f"replace {each} => {each} v{staging}" for each in staged]
         (module / "go.mod").write_text("\n".join(lines) + "\n")
-        command = ["nice", "-n", "19", go, "build", "-tags", tags, "-o", str(CACHE / name), package]
-        subprocess.run(command, cwd=module, env=environ, check=True)
+        go(module, "build", "-tags", tags, "-o", str(CACHE / name), package)
 
 
 class ControlPlane:
@@ -102,6 +111,24 @@ class ControlPlane:
         if not done.ok:
             raise requests.HTTPError(f"{method} {path}: {done.text}", response=done)
         return done.json()
+
+    def create(self, resource: Any) -> Any:
+        """Create a resource by kubectl; returns what the API server made of it."""
+        return json.loads(self.kubectl("create", "-f", "-", "-o", "json", text=json.dumps(resource)))
+
+    def apply_policy(self, path: Path) -> None:
+        """Apply the injection's admission policy, and wait until the API server obeys it."""
+        self.kubectl("apply", "--validate=strict", "-f", str(path))
+        probe = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"generateName": "probe-", "labels": {"jointinferenceservice.sedna.io/name": "helmet"}},
+            "spec": {"containers": [{"name": "w", "image": "x"}]},
+        }
+        deadline = time.monotonic() + 60
+        while "volumes" not in self.create(probe)["spec"]:
+            assert time.monotonic() < deadline, "the policy does nothing"
+            time.sleep(0.5)
 
     def kubectl(self, *arguments: str, token: str = "admin", text: Optional[str] = None) -> str:
         """Output of a kubectl command.

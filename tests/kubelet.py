@@ -8,7 +8,6 @@ the waiting between restarts. It needs root.
 
 from __future__ import annotations
 
-import base64
 import os
 import shlex
 import shutil
@@ -21,6 +20,7 @@ from typing import Any, Dict, List, Optional, Tuple
 
 import requests
 from controlplane import ControlPlane
+from pods import config_map_files, write_files
 
 Resource = Dict[str, Any]
 SECONDS = 0.3
@@ -334,10 +334,7 @@ class Kubelet:
             found = self._plane.call("GET", f"{space}/configmaps/{wanted['name']}")
             if found is None:
                 return bool(wanted.get("optional"))
-            files = {key: text.encode() for key, text in found.get("data", {}).items()}
-            files.update((key, base64.b64decode(text)) for key, text in found.get("binaryData", {}).items())
-            if "items" in wanted:
-                files = {each["path"]: files[each["key"]] for each in wanted["items"]}
+            files = config_map_files(found, wanted.get("items"))
         elif "serviceAccountToken" in source:
             account = pod.spec["serviceAccountName"]
             bound = {"kind": "Pod", "apiVersion": "v1", "name": pod.metadata["name"], "uid": pod.metadata["uid"]}
@@ -350,8 +347,5 @@ class Kubelet:
             }
         else:
             return False
-        for name, content in files.items():
-            path = folder / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
+        write_files(files, folder)
         return True

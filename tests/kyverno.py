@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import Optional
+
+from controlplane import go
 
 CACHE = Path(__file__).resolve().parent.parent / ".cache" / "kyverno"
 VERSION = "1.13.4"
@@ -29,17 +29,15 @@ def find() -> Optional[str]:
 
 
 def build() -> None:
-    """Build it with Go, which is built for the control plane as well.
+    """Build it.
 
     Raises:
-        OSError: there is no Go.
+        RuntimeError: there is no Go.
         subprocess.CalledProcessError: it does not build.
     """
     CACHE.mkdir(parents=True, exist_ok=True)
     (CACHE / "go.mod").write_text(MODULE)
-    environ = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=mod -trimpath"}
-    go = shutil.which("go") or "/usr/local/go/bin/go"
-    subprocess.run(["nice", "-n", "19", go, "build", "-o", "kyverno", PROGRAM], cwd=CACHE, env=environ, check=True)
+    go(CACHE, "build", "-o", "kyverno", PROGRAM)
 
 
 if __name__ == "__main__":

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import copy
 import json
-import time
 from typing import Any
 
 import controlplane
 import global_manager
 import pytest
 import yaml
+from pods import without_order
 
 from sedna_metrics import inject
 from sedna_metrics.cli import main
@@ -36,16 +36,8 @@ def applied(plane):
 
 @pytest.fixture(scope="module")
 def policy(plane):
-    plane.kubectl("apply", "--validate=strict", "-f", str(plane.stack / "inject" / "policy.yml"))
-    # The API server takes up a policy some time after it was made.
-    deadline = time.monotonic() + 60
-    for number in range(1000):
-        made = create(plane, worker(f"probe-{number}", "jointinferenceservice", "helmet"))
-        if "volumes" in made["spec"]:
-            return plane
-        assert time.monotonic() < deadline, "the policy does nothing"
-        time.sleep(0.5)
-    return None
+    plane.apply_policy(plane.stack / "inject" / "policy.yml")
+    return plane
 
 
 def worker(name: str, kind: str, task: str, **spec: Any) -> Any:
@@ -55,30 +47,6 @@ def worker(name: str, kind: str, task: str, **spec: Any) -> Any:
         "metadata": {"name": name, "namespace": "default", "labels": {f"{kind}.sedna.io/name": task}},
         "spec": {"containers": [{"name": "w", "image": "x"}], **spec},
     }
-
-
-def create(plane, pod):
-    made = plane.kubectl("create", "-f", "-", "-o", "json", text=json.dumps(pod))
-    return json.loads(made)
-
-
-def as_sets(pod):
-    """What injection changes, without the order that the API server chooses."""
-    container = pod["spec"]["containers"][0]
-    found = {}
-    for holder, key in (
-        (pod["spec"], "volumes"),
-        (container, "volumeMounts"),
-        (container, "env"),
-        (container, "ports"),
-    ):
-        items = copy.deepcopy(holder.get(key) or [])
-        for item in items:
-            item.pop("protocol", None)
-            item.get("configMap", {}).pop("defaultMode", None)
-            item.get("valueFrom", {}).get("fieldRef", {}).pop("apiVersion", None)
-        found[key] = sorted(json.dumps(item, sort_keys=True) for item in items)
-    return found
 
 
 def test_a_strangers_first_apply_works_and_a_second_changes_nothing(applied):
@@ -196,7 +164,7 @@ def test_the_policy_and_the_command_give_the_same_pod(policy, kind, spec):
         (container, "env", added.env), (container, "ports", added.ports),
     ):  # fmt: skip
         inject._add(holder, key, items)
-    assert as_sets(create(policy, pod)) == as_sets(wanted)
+    assert without_order(policy.create(pod)["spec"]) == without_order(wanted["spec"])
 
 
 def test_other_pods_and_those_that_opt_out_are_left_alone(policy):
@@ -209,7 +177,7 @@ def test_other_pods_and_those_that_opt_out_are_left_alone(policy):
     quiet = worker("quiet", "jointinferenceservice", "helmet")
     quiet["metadata"]["namespace"] = "quiet"
     for pod in (other, out, quiet):
-        assert "volumes" not in create(policy, pod)["spec"], pod["metadata"]["name"]
+        assert "volumes" not in policy.create(pod)["spec"], pod["metadata"]["name"]
 
 
 def test_a_config_map_of_the_bundles_size_is_accepted(plane):

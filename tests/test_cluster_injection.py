@@ -12,7 +12,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import controlplane
@@ -21,6 +20,7 @@ import pytest
 import pythons
 import servers
 import yaml
+from pods import config_map_files, write_files
 
 from sedna_metrics.cli import main
 
@@ -74,11 +74,7 @@ def plane(tmp_path_factory):
     folder = tmp_path_factory.mktemp("cluster")
     assert main(["stack", "export", str(folder / "stack")]) == 0
     with controlplane.running(folder) as running:
-        running.kubectl("apply", "--validate=strict", "-f", str(folder / "stack" / "inject" / "policy.yml"))
-        deadline = time.monotonic() + 60
-        while "volumes" not in created(running, pod("probe", "jointinferenceservice", "edge", {}))["spec"]:
-            assert time.monotonic() < deadline, "the policy does nothing"
-            time.sleep(0.5)
+        running.apply_policy(folder / "stack" / "inject" / "policy.yml")
         yield running
 
 
@@ -100,20 +96,11 @@ def pod(name, kind, worker_type, env, **spec):
     }  # fmt: skip
 
 
-def created(plane, body):
-    return json.loads(plane.kubectl("create", "-f", "-", "-o", "json", text=json.dumps(body)))
-
-
 def folder_of(volume, config_map, folder):
     """The volume's content, as the kubelet writes it."""
     folder.mkdir()
-    for item in volume.get("configMap", {}).get("items", []):
-        path = folder / item["path"]
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if item["key"] in config_map["data"]:
-            path.write_text(config_map["data"][item["key"]])
-        else:
-            path.write_bytes(yaml.safe_load("!!binary " + config_map["binaryData"][item["key"]]))
+    if "configMap" in volume:
+        write_files(config_map_files(config_map, volume["configMap"]["items"]), folder)
     return str(folder)
 
 
@@ -125,7 +112,7 @@ def test_an_unchanged_image_is_observed_in_the_pod_that_the_cluster_makes(plane,
     python = os.environ.get("OLD_PYTHON") or pythons.find("3.7") if version == "3.7" else python
     if python is None:
         pytest.skip(f"no Python {version}")
-    made = created(plane, pod("w", kind, worker_type, env, **spec))["spec"]
+    made = plane.create(pod("w", kind, worker_type, env, **spec))["spec"]
     (container,) = made["containers"]
     volumes = {each["name"]: each for each in made["volumes"]}
     mounts = {
@@ -185,9 +172,9 @@ def test_a_tenant_changes_only_its_own_pods(plane):
     assert not may("update", "mutatingadmissionpolicies.admissionregistration.k8s.io")
     theirs = pod("w", "incrementallearningjob", "train", {"PYTHONUSERBASE": "/evil"}, restartPolicy="OnFailure")
     theirs["metadata"].update(namespace="one", labels={**theirs["metadata"]["labels"], "sedna-metrics/inject": "evil"})
-    assert {"name": "PYTHONUSERBASE", "value": "/evil"} in created(plane, theirs)["spec"]["containers"][0]["env"]
+    assert {"name": "PYTHONUSERBASE", "value": "/evil"} in plane.create(theirs)["spec"]["containers"][0]["env"]
     ours = pod("w", "incrementallearningjob", "train", {"JOB_NAME": "x"}, restartPolicy="OnFailure")
     ours["metadata"]["namespace"] = "two"
-    env = created(plane, ours)["spec"]["containers"][0]["env"]
+    env = plane.create(ours)["spec"]["containers"][0]["env"]
     assert {"name": "PYTHONUSERBASE", "value": "/opt/sedna-metrics"} in env
     assert "evil" not in json.dumps(env)

@@ -17,6 +17,7 @@ import oldwheel
 import pytest
 import versions
 import yaml
+from pods import config_map_files, without_order, write_files
 
 from sedna_metrics import inject
 from sedna_metrics.cli import main
@@ -55,14 +56,9 @@ def base(wheels, tmp_path_factory):
     folder = tmp_path_factory.mktemp("base")
     assert main(["bundle", str(folder / "map.yaml"), "--wheels", str(wheels)]) == 0
     config_map = yaml.safe_load((folder / "map.yaml").read_text())
-    content = {**config_map["data"], "bundle.zip": yaml.safe_load("!!binary " + config_map["binaryData"]["bundle.zip"])}
     (volume,) = inject.additions(True, False).volumes
     assert volume["configMap"]["name"] == config_map["metadata"]["name"]
-    for item in volume["configMap"]["items"]:
-        path = folder / "root" / item["path"]
-        path.parent.mkdir(parents=True, exist_ok=True)
-        value = content[item["key"]]
-        path.write_bytes(value if isinstance(value, bytes) else value.encode())
+    write_files(config_map_files(config_map, volume["configMap"]["items"]), folder / "root")
     return folder / "root"
 
 
@@ -263,7 +259,9 @@ def test_kyvernos_policy_and_the_command_give_the_same_pod(tmp_path, kind, resta
         "spec": {"w": {"template": {"spec": copy.deepcopy(spec)}}},
     }
     assert inject.inject(resource)
-    assert as_sets(apply_kyverno(tmp_path, kind, spec)) == as_sets(resource["spec"]["w"]["template"]["spec"])
+    assert without_order(apply_kyverno(tmp_path, kind, spec)) == without_order(
+        resource["spec"]["w"]["template"]["spec"]
+    )
 
 
 @pytest.mark.skipif(kyverno.find() is None, reason="make test-cluster builds Kyverno's command")
@@ -273,7 +271,7 @@ def test_kyvernos_policy_and_the_command_give_the_same_pod(tmp_path, kind, resta
 def test_kyvernos_policy_leaves_other_pods_alone(tmp_path, label, value):
     spec = copy.deepcopy(POD)
     spec["containers"][1]["env"] = [{"name": inject.OPT_OUT, "value": value}]
-    assert as_sets(apply_kyverno(tmp_path, "JointInferenceService", spec, label)) == as_sets(spec)
+    assert without_order(apply_kyverno(tmp_path, "JointInferenceService", spec, label)) == without_order(spec)
 
 
 def apply_kyverno(folder, kind, spec, label="sedna.io/name"):
@@ -288,14 +286,6 @@ def apply_kyverno(folder, kind, spec, label="sedna.io/name"):
     assert done.returncode == 0, done.stdout + done.stderr
     made = folder / "out" / "x-mutated.yaml"
     return next(yaml.safe_load_all(made.read_text()))["spec"] if made.exists() else spec
-
-
-def as_sets(spec):
-    """A pod's specification, without the order of what has names."""
-    found = {"volumes": spec["volumes"]}
-    for container in spec["containers"]:
-        found.update({(container["name"], key): container.get(key, []) for key in ("volumeMounts", "env", "ports")})
-    return {key: sorted(json.dumps(item, sort_keys=True) for item in items) for key, items in found.items()}
 
 
 def test_the_command_keeps_comments_and_order(tmp_path, capsys, monkeypatch):

@@ -193,6 +193,18 @@ class Worker:
         """What a scrape finds now."""
         return self._good(Metrics(requests.get(self.url, timeout=5).text))
 
+    def until_up(self, url: str) -> None:
+        """Wait until the worker's own server answers."""
+
+        def is_up() -> bool:
+            try:
+                return requests.get(url, timeout=2).ok
+            except requests.ConnectionError:
+                assert self.process.poll() is None, self.output()
+                return False
+
+        assert eventually(is_up, 30), self.output()
+
     def truth(self) -> dict:
         assert eventually(lambda: self.truth_file.exists() or self.process.poll() is not None, 60)
         assert self.truth_file.exists(), self.output()
@@ -292,14 +304,7 @@ def cloud(run, model):
     )
     worker.cloud_port = port
 
-    def is_up():
-        try:
-            return requests.get(f"http://127.0.0.1:{port}/sedna", timeout=2).ok
-        except requests.ConnectionError:
-            assert worker.process.poll() is None, worker.output()
-            return False
-
-    eventually(is_up, 30)
+    worker.until_up(f"http://127.0.0.1:{port}/sedna")
     return worker
 
 
@@ -571,14 +576,7 @@ def feature_extraction(run, model):
         KAFKA_ENABLED="true",
     )
 
-    def is_up():
-        try:
-            return requests.get(f"http://127.0.0.1:{port}/feature_extraction/status", timeout=2).ok
-        except requests.ConnectionError:
-            assert worker.process.poll() is None, worker.output()
-            return False
-
-    assert eventually(is_up, 30), worker.output()
+    worker.until_up(f"http://127.0.0.1:{port}/feature_extraction/status")
     worker.feature_port = str(port)
     return worker
 

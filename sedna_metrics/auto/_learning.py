@@ -42,7 +42,7 @@ class LearningWorker:
     def _deployed(self, url: Any, is_update: bool = False) -> None:
         task = self._prepare()
         if is_update:
-            # An inference worker is told no iteration: its updates are counted.
+            # Sedna does not tell an inference worker its iteration, so its updates are counted.
             self._updates += 1
             task.iteration((self._worker.identity.iteration or 0) + self._updates)
         with task.deployment(url):

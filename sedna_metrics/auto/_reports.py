@@ -17,7 +17,7 @@ _LOSS_NAMES = ("loss", "train_loss", "training_loss", "total_loss")
 
 
 class Reports:
-    """Which runs wait for a report, and who is told of a deployment.
+    """The runs that wait for a report, and the callbacks for deployments.
 
     Attributes:
         trainings: the training under way, by job.
@@ -96,7 +96,7 @@ def loss_of(trained: Any) -> Optional[Any]:
 
 
 def scores_of(evaluated: Any) -> Dict[str, Any]:
-    """The scores in what the user's ``evaluate`` returned; what is no number is left out.
+    """The scores in what the user's ``evaluate`` returned, without values that are not numbers.
 
     A bare number is called ``score``.
     """
@@ -113,6 +113,6 @@ def _is_number(value: Any) -> bool:
     try:
         float(value)
     except Exception:
-        # A foreign object's __float__ may raise anything; whatever it is, there is no number.
+        # A foreign object's __float__ may raise anything; then it is not a number.
         return False
     return True

@@ -59,7 +59,7 @@ def samples_by_worker(text: str) -> Dict[Labels, Samples]:
 
 
 class Row:
-    """One worker's figures; ``None`` for what is not known or does not apply.
+    """One worker's figures; ``None`` if a figure is unknown or does not apply.
 
     Args:
         who: the labels that tell it apart.

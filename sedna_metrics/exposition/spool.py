@@ -185,7 +185,7 @@ class Spool:
         return [path for _, path in sorted(found)]
 
     def _read(self, path: Path) -> Optional[Entry]:
-        """The entry in a file. A damaged file is removed, with a warning; what is not a file of ours is left alone."""
+        """The entry in a file. A damaged file is removed, with a warning; other files are left alone."""
         try:
             descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
             with os.fdopen(descriptor, "rb") as file:

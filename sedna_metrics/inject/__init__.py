@@ -74,7 +74,7 @@ def additions(
         result.env.append({"name": "JOB_NAME", "value": service})
     if is_job:
         result.env.append({"name": "SEDNA_METRICS_PUSHGATEWAY_URL", "value": pushgateway_url})
-        # Of ReID and video analytics jobs WORKER_NAME does not tell that they are jobs.
+        # "auto" knows jobs by WORKER_NAME or the pod's name; other pods that run to completion have neither.
         result.env.append({"name": OPT_OUT, "value": "push"})
     elif is_on_node_network:
         result.volumes.append(

@@ -138,7 +138,6 @@ def _condition(key: str, operator: str, value: Any) -> Dict[str, Any]:
 
 
 _WHEN: Dict[str, List[Dict[str, Any]]] = {
-    "always": [],
     "job": [_condition(f"{{{{ {_POD_SPEC}.restartPolicy || 'Always' }}}}", "NotEquals", "Always")],
     "service": [_condition(f"{{{{ {_POD_SPEC}.restartPolicy || 'Always' }}}}", "Equals", "Always")],
     "node": [_condition(f"{{{{ {_POD_SPEC}.hostNetwork || `false` }}}}", "Equals", True)],
