@@ -1,16 +1,21 @@
-"""A stand-in for Sedna's Global Manager: it makes the workers of resources as that does, and reports as that does.
+"""Sedna's Global Manager: the real one, if the environment names it, else a stand-in that does what it does.
 
-Names, labels, variables, networks and restart policies are those of Sedna 0.7 (``pkg/globalmanager``). Models and
-datasets, which need storage, are left out; so is the Local Controller: a stage begins as the one before has ended.
+``SEDNA_GM`` names the binary (``go build ./cmd/sedna-gm`` in kubeedge/sedna) and ``SEDNA_CRDS`` the folder of its
+definitions (``build/crds``). Incremental and lifelong learning also need a Local Controller, so they have the stand-in
+only. Its names, labels, variables, networks and restart policies are those of Sedna 0.7 (``pkg/globalmanager``). It
+leaves out models and datasets, which need storage; a stage begins when the one before has ended.
 """
 
 from __future__ import annotations
 
 import copy
+import os
 import random
 import string
+import subprocess
 import threading
 import time
+from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
 
 from controlplane import ControlPlane
@@ -18,7 +23,38 @@ from stackgen._kinds import GROUP, KINDS, VERSION
 
 Resource = Dict[str, Any]
 SECONDS = 0.5
-LOWER = {kind.camel: kind.lower for kind in KINDS}
+BINARY, DEFINITIONS = os.environ.get("SEDNA_GM", ""), os.environ.get("SEDNA_CRDS", "")
+
+
+def define(plane: ControlPlane) -> None:
+    """Add Sedna's kinds to the cluster."""
+    if BINARY:
+        plane.kubectl("create", "-f", DEFINITIONS)
+    else:
+        for kind in ("Dataset", "Model", *(kind.camel for kind in KINDS)):
+            plane.call("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", definition(kind))
+    plane.kubectl("wait", "--for=condition=Established", "crd", "--all")
+
+
+class RealGlobalManager:
+    """A process of the real one, until it is closed."""
+
+    def __init__(self, plane: ControlPlane, folder: Path) -> None:
+        config = folder / "global-manager.yml"
+        # It asks for a web socket's port; no Local Controller calls it.
+        config.write_text(
+            f"kubeConfig: {plane.config(folder / 'global-manager.kubeconfig')}\n"
+            "namespace: default\nwebsocket: {address: 127.0.0.1, port: 9000}\n"
+            "localController: {server: http://127.0.0.1:9100}\n"
+        )
+        with (folder / "global-manager.log").open("w") as log:
+            self._process = subprocess.Popen([BINARY, f"--config={config}"], stdout=log, stderr=log)
+
+    def close(self) -> None:
+        ended = self._process.poll()
+        self._process.kill()
+        self._process.wait()
+        assert ended is None, f"the Global Manager ended with {ended}"
 
 
 def definition(kind: str) -> Resource:
