@@ -34,7 +34,7 @@ GUARDED = (
     "threading.excepthook",
 )
 """Newer parts of the standard library that the source asks for before it uses them."""
-LOWEST = ("prometheus-client==0.17.0", "python-json-logger==2.0.0", "requests==2.25.0")
+LOWEST = ("prometheus-client==0.17.0", "python-json-logger==2.0.0", "requests==2.32.4")
 Version = Tuple[int, int]
 
 

@@ -18,6 +18,12 @@ from pathlib import Path
 from typing import Iterator, List
 
 ROOT = Path(__file__).resolve().parent.parent
+#: The newest requests of each; on 3.8 and later a newer one is needed.
+_NEWEST = (
+    'dataclasses; python_version < "3.7"',
+    'requests>=2.27.1; python_version < "3.7"',
+    'requests>=2.31; python_version >= "3.7"',
+)
 _FUTURE = "from __future__ import annotations"
 
 
@@ -65,7 +71,9 @@ def _write_settings(path: Path) -> None:
     settings = ConfigParser(interpolation=None)
     settings.read(ROOT / "setup.cfg", encoding="utf-8")
     settings["options"]["python_requires"] = ">=3.6,<3.8"
-    settings["options"]["install_requires"] += '\ndataclasses; python_version < "3.7"'
+    needed = settings["options"]["install_requires"].splitlines()
+    needed = [line for line in needed if not line.startswith("requests")]
+    settings["options"]["install_requires"] = "\n".join([*needed, *_NEWEST])
     kept = [line for line in settings["metadata"]["classifiers"].splitlines() if not re.search(r":: 3\.\d+$", line)]
     own: List[str] = [f"Programming Language :: Python :: 3.{minor}" for minor in (6, 7)]
     settings["metadata"]["classifiers"] = "\n".join([*kept, *own])
