@@ -30,7 +30,7 @@ def problem() -> str:
     """Why it cannot run here, or nothing."""
     if os.geteuid() != 0:
         return "only root may make the namespaces in which the stand-in for the kubelet runs containers"
-    missing = [name for name in ("ip", "unshare", "mount", "chroot") if not shutil.which(name)]
+    missing = [name for name in ("ip", "unshare", "hostname", "mount", "chroot") if not shutil.which(name)]
     return f"{', '.join(missing)} missing" if missing else ""
 
 
@@ -269,7 +269,8 @@ class Kubelet:
             container.restarts += 1
         folder = pod.folder / spec["name"]
         folder.mkdir(parents=True, exist_ok=True)
-        lines = ["set -e", "mount -t tmpfs tmpfs .", "cd $PWD", "mkdir upper work root"]
+        name = pod.node.name if pod.spec.get("hostNetwork") else pod.metadata["name"]
+        lines = ["set -e", f"hostname {name}", "mount -t tmpfs tmpfs .", "cd $PWD", "mkdir upper work root"]
         lines.append("mount -t overlay overlay -o lowerdir=/,upperdir=$PWD/upper,workdir=$PWD/work root")
         lines += [f"mount --rbind /{each} root/{each}" for each in ("proc", "dev", "sys")]
         lines.append(f"mount --bind {shlex.quote(str(self._hosts))} root/etc/hosts")
@@ -292,7 +293,7 @@ class Kubelet:
         host, _, port = self._plane.url[8:].partition(":")
         environ = {"PATH": os.environ["PATH"], "KUBERNETES_SERVICE_HOST": host, "KUBERNETES_SERVICE_PORT": port}
         environ.update((each["name"], self._value(pod, each)) for each in spec.get("env", []))
-        enter = ["ip", "netns", "exec", pod.namespace, "unshare", "--mount", "--propagation", "private"]
+        enter = ["ip", "netns", "exec", pod.namespace, "unshare", "--mount", "--uts", "--propagation", "private"]
         with (folder.with_suffix(".log")).open("ab") as log:
             container.process = subprocess.Popen(
                 [*enter, "sh", "-c", "\n".join(lines)], cwd=folder, env=environ, stdout=log, stderr=log,

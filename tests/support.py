@@ -39,6 +39,12 @@ def samples(worker: Worker) -> Dict[Tuple[str, Labels], float]:
     }
 
 
+def exposition(worker: Worker) -> str:
+    """What a scrape of the worker reads."""
+    assert worker.url
+    return requests.get(worker.url, timeout=10).content.decode()
+
+
 def values(worker: Worker, name: str) -> Dict[Labels, float]:
     """Samples of one name by their labels."""
     return {labels: value for (each, labels), value in samples(worker).items() if each == name}

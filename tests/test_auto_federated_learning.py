@@ -239,7 +239,7 @@ def test_a_train_worker_of_version_2(sedna, start, ends, caplog, status, end):
     assert ends.seen == [([end], status)]
     assert value(worker, "sedna_node_samples", client="trainworker-x") == 7
     assert (value(worker, "sedna_worker_last_success_timestamp_seconds") is not None) == (status == 0)
-    assert worker._closed, "its last state is pushed before the process is gone"
+    assert sedna_metrics.running() is None, "its last state is pushed before the process is gone"
     (warning,) = caplog.records
     assert warning.getMessage().startswith("FederatedLearningV2: Plato's rounds, losses and clients")
 
@@ -264,7 +264,7 @@ def test_a_child_that_plato_forks_ends_nothing(sedna, start, ends, mocker):
     with sedna_metrics.observe_sedna(worker):
         with pytest.raises(ExitError):
             sedna("core.federated_learning.federated_learning").FederatedLearningV2(None, plato).train()
-        assert not worker._closed
+        assert sedna_metrics.running() is worker
 
 
 def test_an_aggregation_worker_of_version_2(sedna, start, ends, caplog):

@@ -168,8 +168,8 @@ def workers(stack):
     global_manager.define(plane)
     plane.kubectl("apply", "--validate=strict", "-f", str(stack.folder / "stack" / "inject" / "policy.yml"))
     eventually(lambda: is_injected(plane), 60)
-    for kind in ("Dataset", "Model"):
-        create(plane, kind, "the-data", {"nodeName": "edge-1", "format": "txt", "url": "/data"})
+    create(plane, "Dataset", "the-data", {"nodeName": "edge-1", "format": "txt", "url": "/data/data.txt"})
+    create(plane, "Model", "the-data", {"format": "pb", "url": "/model/model.pb"})
     real = global_manager.BINARY
     manager = global_manager.RealGlobalManager(plane, stack.folder) if real else global_manager.GlobalManager(plane)
     for kind, spec in RESOURCES.items():
@@ -216,7 +216,7 @@ def test_workers_of_every_kind_are_discovered(workers):
         {
             *((task(f"{each}LearningJob"), stage) for each in LEARNINGS for stage in ("train", "eval")),
             (task("FederatedLearningJob"), "train"), (task("FederatedLearningJob"), "aggregation"),
-            (task("VideoAnalyticsJob"), "unknown"),
+            (task("VideoAnalyticsJob"), "videoanalytics"),
         },
     )  # fmt: skip
 

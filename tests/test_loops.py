@@ -209,10 +209,10 @@ def test_the_last_push_says_that_an_unfinished_loop_has_completed(gateway, start
 
 def test_in_another_rank_of_the_job_loops_only_pass_things_on(worker, monkeypatch):
     monkeypatch.setenv("LOCAL_RANK", "1")
-    before = worker._instruments.samples()
+    before = samples(worker)
     assert [list(sedna_metrics.track("ab")) for _ in sedna_metrics.epochs(2)] == [["a", "b"]] * 2
     sedna_metrics.progress(1, 2, loss=3.0)
-    assert worker._instruments.samples() == before
+    assert samples(worker) == before
 
 
 def test_the_end_of_another_rank_is_not_the_end_of_the_first(tmp_path):

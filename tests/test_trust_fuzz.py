@@ -11,7 +11,7 @@ import pytest
 import requests
 from hypothesis import HealthCheck, given, settings as hypothesis_settings, strategies as st
 from prometheus_client.parser import text_string_to_metric_families as parse_text
-from support import program, samples
+from support import exposition, program, samples
 
 import sedna_metrics
 from sedna_metrics import settings as settings_module
@@ -71,9 +71,9 @@ def test_whoever_the_worker_is_its_names_are_labels_and_a_path(environ, hostname
 
 @fuzz
 @given(st.lists(st.tuples(st.sampled_from(["edge", "new", "old"]), anything), max_size=6), anything)
-def test_whatever_is_exposed_is_read_back(tmp_path, pairs, url):
+def test_whatever_is_exposed_is_read_back(pairs, url):
     environ = {"JOB_NAME": "a", "WORKER_NAME": "b"}
-    with sedna_metrics.start(environ=environ, export="off", log="off", spool_dir=tmp_path / "spool") as worker:
+    with sedna_metrics.start(environ=environ, host="127.0.0.1", port=0, log="off", process_metrics="off") as worker:
         il, fl = worker.incremental_learning, worker.federated_learning
         with il.training() as training:
             training.output_model(url)
@@ -81,7 +81,7 @@ def test_whatever_is_exposed_is_read_back(tmp_path, pairs, url):
             evaluation.new_model(url, {name: number for number, (_, name) in enumerate(pairs)})
         for number, (_, node) in enumerate(pairs):
             fl.node_samples(number, client=node)
-        text = worker._instruments.render()
+        text = exposition(worker)
         read = {
             (sample.name, tuple(sorted(sample.labels.items()))): sample.value
             for family in parse_text(text)
@@ -95,12 +95,13 @@ def test_whatever_is_exposed_is_read_back(tmp_path, pairs, url):
 @pytest.mark.parametrize(
     "text", ["plain", 'q"uo\\te', "new\nline", "\u4f60\u597d", "\ud800", "x" * 5000, "\x00\x1b{}"], ids=repr
 )
-def test_promtool_accepts_what_is_exposed(worker, text):
+def test_promtool_accepts_what_is_exposed(start, text):
+    worker = start(export="pull", host="127.0.0.1", port=0)
     with worker.incremental_learning.training() as training:
         training.output_model(text)
         training.loss(float("nan"))
     worker.federated_learning.node_samples(3, client=text)
-    exposed = worker._instruments.render()
+    exposed = exposition(worker)
     done = subprocess.run([program("promtool"), "check", "metrics"], input=exposed.encode(), capture_output=True)
     assert b"error while linting" not in done.stderr, done.stderr
     assert done.returncode in (0, 3), done.stderr  # 3: it would have named a metric otherwise
@@ -122,7 +123,7 @@ def test_no_file_in_the_spool_does_harm(tmp_path_factory, rubbish, place, change
     for group, body in groups.items():
         assert group == GROUP
         assert body == b"x 1\n" * 30, "changed, and not noticed"
-    spool._expire()
+    spool.deliver("http://another", None, lambda group, body: None)
 
 
 HTTP = [b"GET ", b"/metrics", b" HTTP/1.1\r\n", b"\r\n", b"Content-Length: 9\r\n", b"Transfer-Encoding: chunked\r\n"]
