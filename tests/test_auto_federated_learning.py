@@ -265,6 +265,7 @@ def test_a_child_that_plato_forks_ends_nothing(sedna, start, ends, mocker):
         with pytest.raises(ExitError):
             sedna("core.federated_learning.federated_learning").FederatedLearningV2(None, plato).train()
         assert sedna_metrics.running() is worker
+        assert value(worker, "sedna_worker_last_success_timestamp_seconds") is None
 
 
 def test_an_aggregation_worker_of_version_2(sedna, start, ends, caplog):

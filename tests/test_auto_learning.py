@@ -230,6 +230,18 @@ def test_inference_with_hot_updates(observe, sedna, tmp_path, monkeypatch):
     assert value(worker, "sedna_hard_samples_total") == 3
 
 
+def test_a_hot_update_before_the_first_inference_stays_the_deployed_model(observe, sedna, tmp_path, monkeypatch):
+    config = tmp_path / "model_config.json"
+    monkeypatch.setenv("MODEL_HOT_UPDATE_CONFIG", str(config))
+    worker = observe(WORKER_NAME="inferworker-x")
+    job = incremental(sedna)
+    config.write_text(json.dumps({"model_config": {"model_path": "/models/second.pb"}}))
+    job.report_task_info(task_info=None, status="completed", kind="deploy")
+    job.inference(1)
+    assert value(worker, "sedna_iteration") == 1
+    assert values(worker, "sedna_deploy_model_info") == {(("url", "/models/second.pb"),): 1}
+
+
 def test_a_worker_whose_name_tells_no_role_counts_from_its_first_inference(observe, sedna):
     worker = observe(WORKER_NAME="plain")
     job = incremental(sedna)

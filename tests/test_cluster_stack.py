@@ -252,10 +252,10 @@ def test_each_documented_series_of_a_resource_is_there_and_right(workers):
         }
 
     learning = [task(f"{each}LearningJob") for each in LEARNINGS]
-    services = {kind: status(workers.plane, kind) for kind in ("JointInferenceService", "FeatureExtractionService")}
+    services = {kind: status_of(workers.plane, kind) for kind in ("JointInferenceService", "FeatureExtractionService")}
     until_equal(states, {
         # Global Manager looks at them once, perhaps before the pods run.
-        *((task(kind), status["conditions"][-1]["type"], "") for kind, status in services.items()),
+        *((task(kind), each["conditions"][-1]["type"], "") for kind, each in services.items()),
         *((name, "Waiting", "train") for name in learning), *((name, "Completed", "deploy") for name in learning),
         (task("FederatedLearningJob"), "Succeeded", ""), (task("FederatedLearningJob"), "Complete", ""),
         (task("ReidJob"), "Running", ""),
@@ -270,8 +270,8 @@ def test_each_documented_series_of_a_resource_is_there_and_right(workers):
         }
 
     counts = {
-        kind: (status["active"], status["failed"])
-        for kind, status in zip(("joint_inference_service", "feature_extraction_service"), services.values())
+        kind: (each["active"], each["failed"])
+        for kind, each in zip(("joint_inference_service", "feature_extraction_service"), services.values())
     }
     jobs = {"federated_learning_job": (0, 2, 0), "reid_job": (1, 0, 0), "video_analytics_job": (0, 1, 0)}
     until_equal(numbers, {
@@ -309,7 +309,7 @@ def test_each_documented_series_of_a_resource_is_there_and_right(workers):
     assert whose == {kind.lower() for kind in RESOURCES}
 
 
-def status(plane, kind):
+def status_of(plane, kind):
     """The status that the Global Manager has written."""
     path = f"/apis/sedna.io/v1alpha1/namespaces/default/{kind.lower()}s/{task(kind)}"
     return {"active": 0, "failed": 0, **plane.call("GET", path)["status"]}
