@@ -11,24 +11,22 @@ import os
 import sys
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, Iterator, Mapping, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Mapping, Optional, Tuple
 
 from prometheus_client import CollectorRegistry
 
 from sedna_metrics._boundary import ErrorBoundary
 from sedna_metrics._urls import strip_secrets
-from sedna_metrics.catalogue import library
 from sedna_metrics.errors import SettingError
 from sedna_metrics.exposition import discovery, http
 from sedna_metrics.exposition._render import Renderer
 from sedna_metrics.exposition.children import Children, Reporter, is_child
-from sedna_metrics.identity import COPY_JOB, UNKNOWN, WorkerIdentity
+from sedna_metrics.identity import UNKNOWN, WorkerIdentity
 from sedna_metrics.metrics import Instruments
 from sedna_metrics.settings import PARENT_VARIABLE, Settings
 
 if TYPE_CHECKING:
     from sedna_metrics.exposition.pusher import Pusher
-    from sedna_metrics.exposition.spool import Spool
 
 _LOGGER = logging.getLogger("sedna_metrics")
 
@@ -43,15 +41,7 @@ OWN_PORT = (
 
 
 class Exporters:
-    """The exporters of one process.
-
-    Args:
-        settings: of the worker.
-        identity: of the worker.
-        registry: what is exposed.
-        instruments: ours in it.
-        boundary: takes failures.
-    """
+    """The exporters of one process."""
 
     def __init__(
         self,
@@ -114,7 +104,12 @@ class Exporters:
         if push:
             self._lacks_pusher = True
             with _or_without("nothing is pushed"):
-                self._pusher = self._push()
+                # requests takes longer to import than all the rest, and most workers do not push.
+                from sedna_metrics.exposition.pusher import Pusher
+
+                self._pusher = Pusher(
+                    self._settings, self._identity, self._renderer.text, self._instruments, self._boundary
+                )
 
     def destinations(self) -> Dict[str, Optional[str]]:
         """Where the metrics are: URLs of /metrics and of the Pushgateway, without secrets."""
@@ -134,22 +129,24 @@ class Exporters:
 
     def close(self) -> None:
         """Push the last state, and close everything."""
-        for part in (self._pusher, self._server, self._target, self._children, self._reporter):
-            if part is not None:
-                with self._boundary:  # one that fails must not keep the others open
-                    part.close()
+        for part in self._parts():
+            with self._boundary:  # one that fails must not keep the others open
+                part.close()
         if self._children is not None and os.environ.get(PARENT_VARIABLE) == self._children.variable:
             del os.environ[PARENT_VARIABLE]
 
     def after_fork_in_child(self) -> None:
         """In a forked child: leave everything to the parent, and report to it from now on."""
-        variable = next((part.variable for part in (self._children, self._reporter) if part is not None), "")
-        for part in (self._pusher, self._server, self._target, self._children, self._reporter):
-            if part is not None:
-                part.after_fork_in_child()
+        parent = self._children or self._reporter
+        for part in self._parts():
+            part.after_fork_in_child()
         self._pusher = self._server = self._target = self._children = None
         self._lacks_pusher = False
-        self._reporter = self._report(variable) if variable else None
+        self._reporter = self._report(parent.variable) if parent is not None else None
+
+    def _parts(self) -> List[Any]:
+        parts = (self._pusher, self._server, self._target, self._children, self._reporter)
+        return [part for part in parts if part is not None]
 
     def identify(self, identity: WorkerIdentity) -> None:
         """The identity has changed."""
@@ -193,36 +190,6 @@ class Exporters:
         except OSError as why:
             _LOGGER.warning("sd_dir %s cannot be used (%s), so agents do not find this worker", folder, why)
 
-    def _push(self) -> Pusher:
-        # requests takes longer to import than all the rest, and most workers do not push.
-        from sedna_metrics.exposition.pusher import Counters, Pusher
-        from sedna_metrics.exposition.pushgateway import Pushgateway
-
-        settings, instruments = self._settings, self._instruments
-        counters = Counters(
-            instruments.counter(library.PUSH_ATTEMPTS),
-            instruments.counter(library.PUSH_FAILURES),
-            instruments.gauge(library.LAST_PUSH),
-            instruments.counter(library.SPOOLED),
-            instruments.counter(library.SPOOL_DROPPED),
-        )
-        spool = open_spool(settings)
-        pusher = Pusher(
-            Pushgateway(settings),
-            {**self._identity.grouping_key(), **({"job": COPY_JOB} if settings.export == "both" else {})},
-            self._renderer.text,
-            spool,
-            settings.push_interval,
-            settings.push_timeout,
-            settings.push_deadline,
-            counters,
-            self._boundary,
-            self._identity.is_replicated,
-        )
-        if spool is not None:
-            instruments.callback(library.SPOOL_ENTRIES, pusher.entries_left)
-        return pusher
-
 
 @contextmanager
 def _or_without(what: str) -> Iterator[None]:
@@ -254,34 +221,6 @@ def leaves_gateway_unused(settings: Settings, identity: WorkerIdentity) -> bool:
     return settings.export == "auto" and bool(settings.pushgateway_url) and identity.worker_type == UNKNOWN
 
 
-def open_spool(settings: Settings) -> Optional[Spool]:
-    """The spool of the settings; ``None``, with a warning, if it cannot be used."""
-    from sedna_metrics.exposition.spool import Spool
-
-    problem: Optional[OSError] = None
-    for folder in spool_folders(settings):
-        try:
-            return Spool(folder, settings.spool_max_bytes, settings.spool_max_age)
-        except OSError as why:
-            problem = problem or why
-    if problem is not None:
-        message = "spool_dir %s cannot be used (%s): the last state is lost if it cannot be pushed"
-        _LOGGER.warning(message, spool_folders(settings)[0], problem)
-    return None
-
-
-def spool_folders(settings: Settings) -> Tuple[Path, ...]:
-    """The folders to try for the spool; none if it is off."""
-    if settings.spool_dir.lower() == "off":
-        return ()
-    if settings.spool_dir.lower() not in ("", "auto"):
-        return (Path(settings.spool_dir),)
-    name = f"sedna-metrics-{os.getuid()}"
-    # Anybody can make the first one before us, to keep us from using it. (tempfile raises if it finds no folder.)
-    folders = (Path(os.environ.get("TMPDIR") or "/tmp", name), Path(os.path.expanduser("~/.cache"), name))
-    return tuple(folder for folder in folders if folder.is_absolute())  # a user may have no home
-
-
 def _is_child_process() -> bool:
     """Whether multiprocessing has started this process, or gunicorn has, without --preload."""
     module: Any = sys.modules.get("multiprocessing.process")
@@ -294,9 +233,4 @@ def _is_child_process() -> bool:
 
 
 def _target_labels(identity: WorkerIdentity) -> Dict[str, str]:
-    return {
-        "namespace": identity.namespace,
-        "node": identity.node,
-        "kind": identity.kind,
-        "worker_type": identity.worker_type,
-    }
+    return {name: getattr(identity, name) for name in ("namespace", "node", "kind", "worker_type")}

@@ -17,10 +17,9 @@ from gateways import Gateway, answer
 from support import eventually, free_port, value
 from trustme import CA
 
-from sedna_metrics._exporters import open_spool, spool_folders
 from sedna_metrics.cli import main
 from sedna_metrics.exposition.pushgateway import group_path
-from sedna_metrics.exposition.spool import Spool
+from sedna_metrics.exposition.spool import Spool, open_spool, spool_folders
 from sedna_metrics.settings import load
 
 

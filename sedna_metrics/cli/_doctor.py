@@ -18,13 +18,14 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional
 
 from sedna_metrics import settings as settings_module
 from sedna_metrics._compat import version
-from sedna_metrics._exporters import GATEWAY_UNUSED, exports, leaves_gateway_unused, open_spool, spool_folders
+from sedna_metrics._exporters import GATEWAY_UNUSED, exports, leaves_gateway_unused
 from sedna_metrics._http import Session, printable
 from sedna_metrics._urls import strip_secrets
 from sedna_metrics._version import __version__
 from sedna_metrics.auto import is_kubeedge_sedna
 from sedna_metrics.errors import SettingError
 from sedna_metrics.exposition.pushgateway import PushError, Pushgateway, group_path
+from sedna_metrics.exposition.spool import open_spool, spool_folders
 from sedna_metrics.identity import UNKNOWN, WorkerIdentity
 from sedna_metrics.settings import Settings
 

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional
 
 from sedna_metrics import settings as settings_module
-from sedna_metrics._exporters import open_spool
 from sedna_metrics._http import printable
 from sedna_metrics.cli._options import add_settings, given
 from sedna_metrics.errors import SettingError
 from sedna_metrics.exposition import discovery
 from sedna_metrics.exposition.pushgateway import PushError, Pushgateway, group_path
+from sedna_metrics.exposition.spool import open_spool
 from sedna_metrics.identity import COPY_JOB, PUSH_JOB
 from sedna_metrics.settings import Settings
 

@@ -1,34 +1,31 @@
 """Files that several processes of a node share: written atomically, and owned by the process that holds their lock.
 
 A lock is ``flock`` on an open file. The kernel releases it when the owner dies, and it works between containers that
-share a host directory, where process ids mean nothing.
+share a host directory, where process ids mean nothing. Links and special files are never opened.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
+import stat
 from pathlib import Path
-from typing import Optional
+from typing import Optional, Tuple
+
+_SAFELY = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 def atomic_write(path: Path, content: bytes, mode: int = 0o600, lock: bool = False) -> Optional[int]:
     """Write a file so that readers see the old content or the new one, also after a power cut.
 
-    Args:
-        path: the file.
-        content: its content.
-        mode: its permissions.
-        lock: hold the new file's lock before it is visible.
-
     Returns:
-        the locked file's descriptor, which the caller keeps open; ``None`` without ``lock``.
+        the descriptor of the new file, which holds its lock until the caller closes it; ``None`` without ``lock``.
 
     Raises:
         OSError: the disk is full, or the folder is missing or cannot be written.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK, mode)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _SAFELY, mode)
     keep = False
     try:
         if lock:
@@ -40,10 +37,7 @@ def atomic_write(path: Path, content: bytes, mode: int = 0o600, lock: bool = Fal
         os.replace(temporary, path)
         keep = lock
     except BaseException:
-        try:
-            os.unlink(temporary)
-        except OSError:
-            pass  # the first error is the one to report
+        remove(temporary)
         raise
     finally:
         if not keep:
@@ -51,19 +45,39 @@ def atomic_write(path: Path, content: bytes, mode: int = 0o600, lock: bool = Fal
     return descriptor if keep else None
 
 
+def read_own(path: str, limit: int, folder: Optional[int] = None) -> Tuple[os.stat_result, bytes]:
+    """Status and content of a file in the folder with this descriptor.
+
+    Raises:
+        OSError: it is gone, not a regular file, another user's, or longer than ``limit`` bytes.
+    """
+    descriptor = os.open(path, os.O_RDONLY | _SAFELY, dir_fd=folder)
+    with os.fdopen(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or status.st_size > limit:
+            raise OSError(f"{path} is not a file of this user of at most {limit} bytes")
+        return status, file.read(limit)
+
+
+def remove(path: Path) -> bool:
+    """Remove a file; returns whether it was there and could be removed."""
+    try:
+        os.unlink(path)
+    except OSError:
+        return False
+    return True
+
+
 def remove_if_abandoned(path: Path) -> bool:
     """Remove a file whose lock nobody holds; returns whether it was removed."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        descriptor = os.open(path, os.O_RDONLY | _SAFELY)
     except OSError:
         return False
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         # Its owner may have restarted in between, and put a new file in its place.
-        if not _is_at(descriptor, path):
-            return False
-        os.unlink(path)
-        return True
+        return _is_at(descriptor, path) and remove(path)
     except OSError:
         return False  # its owner lives
     finally:
@@ -71,11 +85,7 @@ def remove_if_abandoned(path: Path) -> bool:
 
 
 class Lock:
-    """A lock file that exists only while somebody holds it.
-
-    Args:
-        path: the lock file.
-    """
+    """A lock file that exists only while somebody holds it."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -88,7 +98,7 @@ class Lock:
             OSError: the folder is missing or cannot be written.
         """
         while True:
-            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | _SAFELY, 0o600)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
@@ -101,13 +111,9 @@ class Lock:
 
     def release(self) -> None:
         """Remove the file and release the lock."""
-        if self._descriptor is None:
-            return
-        try:
-            os.unlink(self._path)
-        except OSError:
-            pass  # the folder is gone or read-only; the lock goes with the descriptor
-        self.forget()
+        if self._descriptor is not None:
+            remove(self._path)
+            self.forget()
 
     def forget(self) -> None:
         """Only close the descriptor: in a forked child the lock stays the parent's."""

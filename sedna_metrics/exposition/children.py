@@ -1,9 +1,9 @@
 """Child processes: each writes what it has counted to a file; the main process adds the files to its own metrics.
 
 The files are in a private folder of the main process. Children inherit its path in an environment variable
-(:data:`sedna_metrics.settings.PARENT_VARIABLE`). A child writes its file every :data:`INTERVAL_SECONDS` and when it
-ends, so at most that much is lost if it is killed. The main process reads the files before each scrape and push. No
-process waits for another.
+(:data:`sedna_metrics.settings.PARENT_VARIABLE`). A child writes its file every :data:`INTERVAL_SECONDS` and at its end,
+so a killed child loses at most that much. The main process reads the files before each scrape and push. No process
+waits for another.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Mapping, NamedTuple, Tuple
 
 from sedna_metrics._boundary import ErrorBoundary
+from sedna_metrics.exposition._files import read_own
 from sedna_metrics.metrics import Instruments, Snapshot, end_calls, merge, parse, snapshot, subtract, to_rows
 
 INTERVAL_SECONDS = 0.5
@@ -52,20 +53,13 @@ class Folder:
 
     @classmethod
     def create(cls) -> Folder:
-        """Make one in the folder for temporary files, or in shared memory if that cannot be written.
-
-        Raises:
-            OSError: neither can be written.
-        """
+        """Make one in the folder for temporary files, or in shared memory if that cannot be written."""
         try:
-            parent = tempfile.gettempdir()
-            path = tempfile.mkdtemp(prefix=_PREFIX, dir=parent)
+            folder = cls(tempfile.mkdtemp(prefix=_PREFIX))
         except OSError:
-            parent = _SHARED_MEMORY
-            path = tempfile.mkdtemp(prefix=_PREFIX, dir=parent)
-        folder = cls(path)
+            folder = cls(tempfile.mkdtemp(prefix=_PREFIX, dir=_SHARED_MEMORY))
         fcntl.flock(folder._descriptor, fcntl.LOCK_EX)  # free as soon as this process is gone
-        for left in list(Path(parent).glob(f"{_PREFIX}*"))[:MAX_FILES]:
+        for left in list(Path(folder.path).parent.glob(f"{_PREFIX}*"))[:MAX_FILES]:
             _remove_if_abandoned(str(left))
         return folder
 
@@ -75,17 +69,9 @@ class Folder:
         return os.listdir(self._descriptor)[:MAX_FILES]
 
     def read(self, name: str) -> Tuple[Tuple[int, ...], bytes]:
-        """A file's version and content; only a regular file of ours of limited size is read.
-
-        Raises:
-            OSError: it is gone, or not such a file.
-        """
-        descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self._descriptor)
-        with os.fdopen(descriptor, "rb") as file:
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or status.st_size > MAX_FILE_BYTES:
-                raise OSError(f"{name} is not a snapshot")
-            return _version(status), file.read(MAX_FILE_BYTES)
+        """A file's version and content."""
+        status, content = read_own(name, MAX_FILE_BYTES, self._descriptor)
+        return _version(status), content
 
     def version(self, name: str) -> Tuple[int, ...]:
         """Changes whenever the file does; empty if it is gone."""
@@ -118,7 +104,7 @@ class Folder:
 
 
 class _Child(NamedTuple):
-    """What the main process knows of one child's file."""
+    """One child's file, as it was last read."""
 
     version: Tuple[int, ...] = ()
     values: Snapshot = {}  # noqa: RUF012 - never changed
@@ -127,12 +113,7 @@ class _Child(NamedTuple):
 
 
 class Children:
-    """The main process's side.
-
-    Args:
-        instruments: where the children's values are added.
-        boundary: its counts are added, too.
-        identity: namespace, task and worker.
+    """The main process's side: adds the children's values to its instruments and to the counts of its boundary.
 
     Raises:
         OSError: no folder can be made.
@@ -197,12 +178,7 @@ class Children:
 
 
 class Reporter:
-    """A child's side.
-
-    Args:
-        variable: as the main process has set it.
-        instruments: what they hold now is the main process's already.
-        boundary: its counts are reported, too.
+    """A child's side: reports what it counts from now on.
 
     Raises:
         OSError: the main process is gone, or its folder is not a private one of this user.
@@ -237,27 +213,25 @@ class Reporter:
     def close(self) -> None:
         """Write the rest, and stop."""
         self._ending.set()
-        try:
-            self.write()
-        except OSError as why:
-            self._warn(why)
+        self._try_to_write()
 
     def after_fork_in_child(self) -> None:
         """In a child's own forked child, which reports for itself."""
         self._folder.close()
 
     def _run(self) -> None:
-        while not self._ending.wait(INTERVAL_SECONDS):
+        while not self._ending.wait(INTERVAL_SECONDS) and self._try_to_write():
+            pass
+
+    def _try_to_write(self) -> bool:
+        with self._boundary:
             try:
                 self.write()
             except OSError as why:
-                self._warn(why)
-                return
-            except Exception as error:
-                self._boundary.record(error)
-
-    def _warn(self, why: OSError) -> None:
-        _LOGGER.warning("the counts of this child process are no longer added to its parent's metrics: %s", why)
+                message = "the counts of this child process are no longer added to its parent's metrics: %s"
+                _LOGGER.warning(message, why)
+                return False
+        return True
 
 
 def is_child(variable: str, identity: Mapping[str, str]) -> bool:

@@ -11,22 +11,16 @@ import json
 import os
 import re
 from pathlib import Path
-from typing import Dict, Mapping, Optional
+from typing import Mapping, Optional
 
 from sedna_metrics.errors import SettingError
-from sedna_metrics.exposition._files import atomic_write, remove_if_abandoned
+from sedna_metrics.exposition._files import atomic_write, remove, remove_if_abandoned
 
 _OURS = re.compile(r"sedna-[0-9a-f]{16}\.json\Z")
 
 
 class Target:
-    """One worker's file.
-
-    Args:
-        folder: the folder of ``file_sd_configs`` (``<folder>/sedna-*.json``).
-        address: ``host:port`` of /metrics, as the agent reaches it.
-        labels: target labels.
-        tls: whether it is served over https.
+    """One worker's file ``<folder>/sedna-<hash>.json``, with its address ``host:port`` as the agent reaches it.
 
     Raises:
         OSError: the folder cannot be written.
@@ -40,13 +34,9 @@ class Target:
         self.publish(labels)
 
     def publish(self, labels: Mapping[str, str]) -> None:
-        """Write the file, or replace it.
-
-        Raises:
-            OSError: the folder cannot be written.
-        """
-        known: Dict[str, str] = {**labels, "__scheme__": self._scheme}
-        content = json.dumps([{"targets": [self._address], "labels": known}], indent=2).encode()
+        """Write the file, or replace it."""
+        group = {"targets": [self._address], "labels": {**labels, "__scheme__": self._scheme}}
+        content = json.dumps([group], indent=2).encode()
         # 0644: the agent runs as another user.
         before, self._descriptor = self._descriptor, atomic_write(self.path, content, 0o644, lock=True)
         if before is not None:
@@ -54,10 +44,7 @@ class Target:
 
     def close(self) -> None:
         """Remove the file."""
-        try:
-            os.unlink(self.path)
-        except OSError:
-            pass  # removed by somebody else, or the folder is read-only by now: a sweep will find it
+        remove(self.path)  # or the folder is read-only by now: a sweep will find it
         self.after_fork_in_child()
 
     def after_fork_in_child(self) -> None:

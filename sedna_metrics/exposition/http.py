@@ -1,6 +1,6 @@
 """The ``/metrics`` endpoint: a small HTTP server that a slow or hostile client cannot stop or fill.
 
-At most :data:`MAX_CONNECTIONS` at a time. Each has a time limit; when more come, the one whose time is up first is
+There are at most :data:`MAX_CONNECTIONS`, each with a time limit. When more come, the one with the least time left is
 closed. A request's head is bounded, a body is never read.
 """
 
@@ -17,11 +17,11 @@ import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from socketserver import ThreadingMixIn
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, Mapping, Optional, Tuple
 
 from sedna_metrics._boundary import ErrorBoundary
 from sedna_metrics.errors import SettingError
-from sedna_metrics.exposition._render import Renderer
+from sedna_metrics.exposition._render import TEXT_TYPE, Renderer, accepts_gzip, gzip
 from sedna_metrics.settings import Settings
 
 MAX_CONNECTIONS = 64
@@ -35,7 +35,7 @@ _TICK_SECONDS = 0.5
 
 
 class _Head:
-    """A connection's input, of which one request's head may take no more than :data:`MAX_HEAD`."""
+    """A connection's input; the head of one request takes at most :data:`MAX_HEAD`."""
 
     def __init__(self, inner: Any) -> None:
         self._inner = inner
@@ -105,27 +105,23 @@ class _Handler(BaseHTTPRequestHandler):
     do_HEAD = do_GET
 
     def _metrics(self) -> None:
+        headers = {"Vary": "Accept-Encoding"}
         try:
-            body, content_type, encoding = self.server.renderer.negotiate(
-                self.headers.get("Accept", ""), self.headers.get("Accept-Encoding", "")
-            )
+            body = self.server.renderer.text()
         except Exception as error:
             self.server.boundary.record(error)
             return self._answer(500, b"The metrics cannot be shown; the worker's log says why.\n")
-        headers = {"Content-Encoding": encoding} if encoding else {}
-        return self._answer(200, body, content_type, {**headers, "Vary": "Accept, Accept-Encoding"})
+        if accepts_gzip(self.headers.get("Accept-Encoding", "")):
+            body, headers["Content-Encoding"] = gzip(body), "gzip"
+        return self._answer(200, body, TEXT_TYPE, headers)
 
     def _answer(
-        self,
-        status: int,
-        body: bytes,
-        content_type: str = "text/plain; charset=utf-8",
-        headers: Optional[Dict[str, str]] = None,
+        self, status: int, body: bytes, content_type: str = "text/plain; charset=utf-8", headers: Mapping[str, str] = {}
     ) -> None:
         self.send_response(status)
         self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(body)))
-        for name, value in (headers or {}).items():
+        for name, value in headers.items():
             self.send_header(name, value)
         if self.close_connection:
             self.send_header("Connection", "close")
@@ -141,13 +137,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 class MetricsServer(ThreadingMixIn, HTTPServer):
-    """Answers scrapes in threads of its own.
-
-    Attributes:
-        port: where it listens.
-        address: host and port.
-        url: of /metrics.
-    """
+    """Answers scrapes in threads of its own, on ``port``; ``address`` is host and port, ``url`` that of /metrics."""
 
     daemon_threads = True
     block_on_close = False
@@ -256,15 +246,11 @@ class MetricsServer(ThreadingMixIn, HTTPServer):
 
 
 def serve(settings: Settings, renderer: Renderer, boundary: ErrorBoundary) -> Optional[MetricsServer]:
-    """Listen on the first free port of the settings' range.
-
-    Returns:
-        the server, or ``None`` if no port of the range is free.
+    """Listen on the first free port of the settings' range; ``None`` if none is free.
 
     Raises:
         SettingError: the host is no address of this machine, or TLS or basic auth cannot be set up.
-        OSError: the machine has no socket to give.
-        RuntimeError: it has no thread to give.
+        OSError, RuntimeError: the machine has no socket or thread left.
     """
     host = settings.host
     try:  # bytes, because for a str Python imports its tables of IDNA
@@ -284,11 +270,7 @@ def serve(settings: Settings, renderer: Renderer, boundary: ErrorBoundary) -> Op
 
 
 def tls_context(settings: Settings) -> Optional[ssl.SSLContext]:
-    """TLS as configured; ``None`` for plain HTTP.
-
-    Raises:
-        SettingError: a file cannot be used, or they do not go together.
-    """
+    """TLS as configured; ``None`` for plain HTTP. A file that cannot be used raises SettingError."""
     if not settings.tls_cert_file:
         return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

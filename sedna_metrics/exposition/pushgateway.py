@@ -26,21 +26,19 @@ _MAX_RETRY_AFTER = 300.0
 
 
 class PushError(Exception):
-    """A push did not arrive.
+    """A push did not arrive: the answer had this ``status``, or ``None`` came; ``retry_after`` are seconds to wait."""
 
-    Attributes:
-        refused: the gateway will not take this content, however often it is sent (a 4xx answer).
-        retry_after: seconds that the gateway asked to wait, if it did.
-        status: of the answer; ``None`` if there was none.
-    """
-
-    def __init__(
-        self, message: str, refused: bool = False, retry_after: Optional[float] = None, status: Optional[int] = None
-    ) -> None:
+    def __init__(self, message: str, status: Optional[int] = None, retry_after: Optional[float] = None) -> None:
         super().__init__(message)
-        self.refused = refused
-        self.retry_after = retry_after
         self.status = status
+        self.retry_after = retry_after
+
+    @property
+    def refused(self) -> bool:
+        """Whether the gateway will not take this content, however often it is sent."""
+        # 408 and 429 mean "not now"; 401, 403 and 404 may end with a renewed token or gateway.
+        status = self.status or 0
+        return 400 <= status < 500 and status not in (401, 403, 404, 408, 429)
 
 
 def group_path(grouping_key: Mapping[str, str]) -> str:
@@ -73,11 +71,10 @@ def grouping_key(path: str) -> Dict[str, str]:
 
 
 class Pushgateway:
-    """A Pushgateway, over a connection that is kept.
+    """The Pushgateway of the settings, over a connection that is kept.
 
-    Args:
-        settings: URL, time limit and authentication. User info in the URL is used for basic auth, unless there is a
-            user name. Files of passwords and tokens are read at each push, because they may be renewed.
+    User info in the URL is used for basic auth, unless there is a user name. Files of passwords and tokens are read at
+    each push, because they may be renewed. What fails raises PushError, whose message says why, without secrets.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -92,27 +89,15 @@ class Pushgateway:
         self._session = Session()
 
     def push(self, group: str, body: bytes, timeout: Optional[float] = None) -> None:
-        """Replace the content of the group at this path.
-
-        Raises:
-            PushError: it did not arrive; the message says why, without secrets.
-        """
+        """Replace the content of the group at this path, within ``timeout`` seconds and PUSH_TIMEOUT."""
         self._check(self._request("PUT", group, gzip(body), {"Content-Encoding": "gzip"}, timeout))
 
     def delete(self, group: str, timeout: Optional[float] = None) -> None:
-        """Remove a group.
-
-        Raises:
-            PushError: it was not removed.
-        """
+        """Delete a group."""
         self._check(self._request("DELETE", group, b"", {}, timeout))
 
     def groups(self) -> List[Dict[str, Any]]:
-        """All groups: a dict of ``labels`` and metrics for each.
-
-        Raises:
-            PushError: there was no valid answer.
-        """
+        """All groups: a dict of ``labels`` and metrics for each."""
         answer = self._request("GET", "/api/v1/metrics", b"", {}, None)
         if answer.status_code >= 300:
             self._check(answer)
@@ -176,10 +161,8 @@ class Pushgateway:
             text = f"it redirects to {printable(answer.headers.get('Location', ''))}: set that as the URL"[:300]
         raise PushError(
             f"{self.url} answered {status} {printable(answer.reason or '')}: {text}".rstrip(": "),
-            # 408 and 429 mean "not now"; 401 and 403 may end with a renewed token; the others mean this content.
-            refused=400 <= status < 500 and status not in (401, 403, 404, 408, 429),
-            retry_after=_retry_after(answer.headers.get("Retry-After", "")),
-            status=status,
+            status,
+            _retry_after(answer.headers.get("Retry-After", "")),
         )
 
 

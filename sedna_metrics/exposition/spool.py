@@ -1,8 +1,7 @@
 """The spool: undelivered pushes on disk, for the next worker of the node or for ``sedna-metrics flush``.
 
-One file a group, with the group's latest state and the gateway that it was meant for. A worker holds the lock of its
-group while it lives; others deliver a file only while they hold that lock. So an older state never
-replaces a newer one.
+One file for each group, with its latest state and the gateway that it is for. A worker holds the lock of its group
+while it lives; others deliver a file only while they hold that lock. So an older state never replaces a newer one.
 """
 
 from __future__ import annotations
@@ -17,10 +16,11 @@ import stat
 import time
 import zlib
 from pathlib import Path
-from typing import Callable, List, NamedTuple, Optional
+from typing import Callable, List, NamedTuple, Optional, Tuple
 
-from sedna_metrics.exposition._files import Lock, atomic_write
+from sedna_metrics.exposition._files import Lock, atomic_write, read_own, remove
 from sedna_metrics.exposition.pushgateway import PushError, grouping_key
+from sedna_metrics.settings import Settings
 
 MAX_BODY_BYTES = 16 << 20
 """Of one state, inflated."""
@@ -58,12 +58,7 @@ class Report(NamedTuple):
 
 
 class Spool:
-    """A private folder of undelivered pushes.
-
-    Args:
-        folder: made if it is missing.
-        max_bytes: size limit of all files together.
-        max_age: seconds after which a file is removed.
+    """A private folder of undelivered pushes, of at most ``max_bytes``, none older than ``max_age`` seconds.
 
     Raises:
         OSError: the folder cannot be made, is a link, belongs to another user, or others may write to it.
@@ -81,18 +76,14 @@ class Spool:
         return Lock(self.folder / f"{_name(group)}.lock")
 
     def put(self, gateway: str, group: str, body: bytes) -> int:
-        """Keep a group's state, instead of an earlier one of the same group.
-
-        Returns:
-            how many older files of other groups were removed for it.
+        """Keep a group's state, instead of an earlier one; returns how many older files of other groups it replaced.
 
         Raises:
             OSError: the disk is full, or the folder cannot be written or is no longer private.
         """
         self._check()
         packed = zlib.compress(body, 5)
-        digest = hashlib.sha256(packed).hexdigest()
-        header = {"gateway": gateway, "group": group, "sha256": digest, "length": len(packed)}
+        header = {"gateway": gateway, "group": group, "sha256": hashlib.sha256(packed).hexdigest()}
         content = _MAGIC + json.dumps(header).encode() + b"\n" + packed
         if len(content) > self._max_bytes:
             raise OSError(errno.EFBIG, f"{len(content)} bytes are more than the spool may hold ({self._max_bytes})")
@@ -102,7 +93,7 @@ class Spool:
 
     def discard(self, group: str) -> None:
         """Remove a group's state: a newer one has arrived."""
-        _remove(self.folder / (_name(group) + _SUFFIX))
+        remove(self.folder / (_name(group) + _SUFFIX))
 
     def holds(self, group: str) -> bool:
         """Whether a state of this group is there."""
@@ -127,7 +118,7 @@ class Spool:
         """Push the states of workers that are gone, to the gateway that they are for.
 
         Args:
-            gateway: URL of the gateway.
+            gateway: its URL.
             namespace: deliver only states of this namespace; ``None`` for all.
             push: pushes a body to a group; raises PushError.
             own_group: the group whose lock the caller holds.
@@ -149,11 +140,11 @@ class Spool:
                     continue
                 push(entry.group, entry.body)
                 delivered.append(entry.group)
-                _remove(path)
+                remove(path)
             except PushError as why:
                 if why.refused:
                     _LOGGER.warning("a spooled push was refused, and is dropped: %s", why)
-                    dropped += _remove(path)
+                    dropped += remove(path)
                 else:
                     error = why
             finally:
@@ -165,7 +156,7 @@ class Spool:
         status = os.lstat(self.folder)
         if not stat.S_ISDIR(status.st_mode):
             raise NotADirectoryError(f"{self.folder} is not a folder")
-        if hasattr(os, "geteuid") and status.st_uid != os.geteuid():
+        if status.st_uid != os.geteuid():
             raise PermissionError(f"{self.folder} belongs to another user")
         if status.st_mode & 0o022:
             raise PermissionError(f"others may write to {self.folder} (mode {status.st_mode & 0o777:o}): make it 0700")
@@ -173,7 +164,7 @@ class Spool:
     def _expire(self) -> int:
         for path in self.folder.iterdir():
             if _TEMPORARY.match(path.name) and time.time() - path.lstat().st_mtime > _STALE_SECONDS:
-                _remove(path)  # left by a killed writer
+                remove(path)  # left by a killed writer
         return self._make_room(0, keep="")
 
     def _files(self) -> List[Path]:
@@ -187,20 +178,15 @@ class Spool:
     def _read(self, path: Path) -> Optional[Entry]:
         """The entry in a file. A damaged file is removed, with a warning; other files are left alone."""
         try:
-            descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
-            with os.fdopen(descriptor, "rb") as file:
-                status = os.fstat(descriptor)
-                if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid():
-                    return None
-                first = file.readline(_MAX_HEADER)
-                packed = file.read(self._max_bytes + 1)
+            _, content = read_own(str(path), self._max_bytes + _MAX_HEADER)
         except OSError:
-            return None  # a link, or gone by now
+            return None  # not ours, or gone by now
+        first, _, packed = content.partition(b"\n")
         if not first.startswith(_MAGIC):
             return None
         try:
             header = json.loads(first[len(_MAGIC) :])
-            if header["length"] != len(packed) or header["sha256"] != hashlib.sha256(packed).hexdigest():
+            if header["sha256"] != hashlib.sha256(packed).hexdigest():
                 raise ValueError("cut short or changed")
             unpacker = zlib.decompressobj()
             body = unpacker.decompress(packed, MAX_BODY_BYTES)
@@ -212,7 +198,7 @@ class Spool:
             return Entry(header["gateway"], header["group"], body)
         except Exception as why:  # whatever a damaged file can make of a parser
             _LOGGER.warning("%s is damaged (%s), and removed", path, why)
-            _remove(path)
+            remove(path)
             return None
 
     def _make_room(self, needed: int, keep: str) -> int:
@@ -227,17 +213,35 @@ class Spool:
         for path, status in files:
             # A file from the future was written before the clock was set back: its age is unknown, so it stays.
             if path.name != keep and (time.time() - status.st_mtime > self._max_age or used > self._max_bytes):
-                dropped += _remove(path)
+                dropped += remove(path)
                 used -= status.st_size
         return dropped
 
 
-def _remove(path: Path) -> bool:
-    try:
-        os.unlink(path)
-    except OSError:
-        return False
-    return True
+def open_spool(settings: Settings) -> Optional[Spool]:
+    """The spool of the settings; ``None``, with a warning, if it cannot be used."""
+    problem: Optional[OSError] = None
+    for folder in spool_folders(settings):
+        try:
+            return Spool(folder, settings.spool_max_bytes, settings.spool_max_age)
+        except OSError as why:
+            problem = problem or why
+    if problem is not None:
+        message = "spool_dir %s cannot be used (%s): the last state is lost if it cannot be pushed"
+        _LOGGER.warning(message, spool_folders(settings)[0], problem)
+    return None
+
+
+def spool_folders(settings: Settings) -> Tuple[Path, ...]:
+    """The folders to try for the spool; none if it is off."""
+    if settings.spool_dir.lower() == "off":
+        return ()
+    if settings.spool_dir.lower() not in ("", "auto"):
+        return (Path(settings.spool_dir),)
+    name = f"sedna-metrics-{os.getuid()}"
+    # Anybody can make the first one before us, to keep us from using it. (tempfile raises if it finds no folder.)
+    folders = (Path(os.environ.get("TMPDIR") or "/tmp", name), Path(os.path.expanduser("~/.cache"), name))
+    return tuple(folder for folder in folders if folder.is_absolute())  # a user may have no home
 
 
 def _name(group: str) -> str:
