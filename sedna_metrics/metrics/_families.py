@@ -6,13 +6,14 @@ What does not change of a line (name, labels, escaping) is put together when the
 from __future__ import annotations
 
 import threading
-from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Tuple, TypeVar
 
 from sedna_metrics.catalogue import OTHER, Metric
-from sedna_metrics.metrics._text import format_bound, format_labels, format_value, label_value
+from sedna_metrics.metrics._text import format_labels, format_value, label_value
 from sedna_metrics.metrics._values import CallHistogram, Info, State
 
 Labels = Dict[str, str]
+T = TypeVar("T")
 
 
 class Point(NamedTuple):
@@ -25,14 +26,7 @@ class Point(NamedTuple):
 
 
 class Family:
-    """The series of one metric.
-
-    Args:
-        metric: the catalogue entry.
-        constant: the labels on every series.
-        limit: most label sets; further ones share one whose own labels are all :data:`OTHER`.
-        on_overflow: called for each request of a further label set.
-    """
+    """The series of one metric. Label sets above ``limit`` share one whose own labels are all :data:`OTHER`."""
 
     def __init__(
         self, metric: Metric, constant: Mapping[str, str], limit: int, on_overflow: Callable[[], None]
@@ -59,28 +53,22 @@ class Family:
             if hasattr(each, "renew_lock"):
                 each.renew_lock()
 
-    def get_or_create(self, make: Callable[[], Any], labels: Mapping[str, str]) -> Any:
-        """The series of a label set.
-
-        Raises:
-            ValueError: the label names are not those of the catalogue.
-        """
+    def get_or_create(self, make: Callable[[], T], labels: Mapping[str, str]) -> T:
+        """The series of a label set, whose names must be those of the catalogue."""
         if set(labels) != set(self.label_names):
             raise ValueError(f"{self.metric.name} has the labels {self.label_names}, not {tuple(labels)}")
         key = tuple(label_value(labels[name]) for name in self.label_names)
-        series = self._series.get(key)
-        if series is not None:
-            return series
-        with self._lock:
-            if key and key not in self._series and len(self._series) >= self._limit:
-                self._on_overflow()
-                key = (OTHER,) * len(key)
-            made = make()
-            # One step: whoever comes second, such as a signal handler in the same thread, gets what the first made.
-            series = self._series.setdefault(key, made)
-            if series is made:
-                self._points.append(self._reader(made, {**self._constant, **dict(zip(self.label_names, key))}))
-            return series
+        if key not in self._series:
+            with self._lock:
+                if key and key not in self._series and len(self._series) >= self._limit:
+                    self._on_overflow()
+                    key = (OTHER,) * len(key)
+                made = make()
+                # One step: whoever comes second, such as a signal handler in the same thread, gets what the first made.
+                if self._series.setdefault(key, made) is made:
+                    self._points.append(self._reader(made, {**self._constant, **dict(zip(self.label_names, key))}))
+        series: T = self._series[key]
+        return series
 
     def points(self) -> Iterator[Point]:
         """Every sample, with its current value."""
@@ -108,7 +96,7 @@ class Family:
         return points
 
     def _histogram_reader(self, series: CallHistogram, labels: Labels) -> Callable[[], Iterator[Point]]:
-        bounds = [format_bound(bound) for bound in (*series.bounds, float("inf"))]
+        bounds = [format_value(float(bound)) for bound in (*series.bounds, float("inf"))]
         buckets = [self._point({**labels, "le": bound}, 0.0, "_bucket") for bound in bounds]
         count, total = self._point(labels, 0.0, "_count"), self._point(labels, 0.0, "_sum")
 

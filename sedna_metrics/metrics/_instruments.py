@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from functools import partial
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence
 
 from prometheus_client.core import Metric as ClientMetric
 from prometheus_client.registry import Collector
@@ -22,15 +22,15 @@ _ORDER = {metric.name: position for position, metric in enumerate(catalogue.ALL)
 
 
 class Instruments(Collector):
-    """Hands out cells for catalogue entries, once each, and reads them all when somebody looks.
+    """The metrics of catalogue entries, each made at its first use, and the collector that exposes them.
 
-    A series exists from the moment its cell is asked for: counters at 0, gauges and states once they are set.
+    Counters and histograms have a series from then on, gauges and states once they are set.
 
     Args:
         constant_labels: the labels on every series.
         bounds: upper bounds of the duration histograms, in seconds.
-        max_series: how many label sets a metric may have.
-        boundary: told of values that are refused.
+        max_series: most label sets of a metric.
+        boundary: takes invalid values.
     """
 
     def __init__(
@@ -56,8 +56,7 @@ class Instruments(Collector):
 
     def counter(self, entry: Metric, **labels: str) -> Counter:
         """The counter of this label set."""
-        series: Counter = self._family(entry, "counter").get_or_create(lambda: Counter(self._rejecter(entry)), labels)
-        return series
+        return self._family(entry, "counter").get_or_create(lambda: Counter(self._rejecter(entry)), labels)
 
     def internal_counter(self, entry: Metric) -> Counter:
         """A counter that :meth:`callback` series of ``entry`` can be made of."""
@@ -65,38 +64,26 @@ class Instruments(Collector):
             return self.internal.setdefault(entry.name, Counter(self._rejecter(entry)))
 
     def gauge(self, entry: Metric, on_nonfinite: Optional[Callable[[], None]] = None, **labels: str) -> Gauge:
-        """The gauge of this label set.
-
-        Args:
-            entry: the catalogue's.
-            on_nonfinite: called for each NaN or infinity.
-            labels: values of the entry's own labels.
-        """
+        """The gauge of this label set; ``on_nonfinite`` is called for each NaN or infinity."""
 
         def make() -> Gauge:
             return Gauge(self._rejecter(entry), entry.minimum, _CONVERT[entry.reduce], on_nonfinite)
 
-        series: Gauge = self._family(entry, "gauge").get_or_create(make, labels)
-        return series
+        return self._family(entry, "gauge").get_or_create(make, labels)
 
     def state(self, entry: Metric, **labels: str) -> State:
         """The state of this label set (the state's own label aside)."""
-        series: State = self._family(entry, "state").get_or_create(
-            lambda: State(entry.states, self._rejecter(entry)), labels
-        )
-        return series
+        return self._family(entry, "state").get_or_create(lambda: State(entry.states, self._rejecter(entry)), labels)
 
     def info(self, entry: Metric) -> Info:
         """The information."""
-        series: Info = self._family(entry, "info").get_or_create(lambda: Info(self._max_series, self._overflow), {})
-        return series
+        return self._family(entry, "info").get_or_create(lambda: Info(self._max_series, self._overflow), {})
 
     def call_histogram(self, entry: Metric, **labels: str) -> CallHistogram:
         """The durations of this label set, shown as a histogram; :meth:`callback` series can be made of them."""
-        series: CallHistogram = self._family(entry, "histogram").get_or_create(
+        return self._family(entry, "histogram").get_or_create(
             lambda: CallHistogram(self.bounds(entry), self._rejecter(entry)), labels
         )
-        return series
 
     def bounds(self, entry: Metric) -> Sequence[float]:
         """Upper bounds of the histogram's buckets, in seconds."""
@@ -112,17 +99,17 @@ class Instruments(Collector):
         return calls
 
     def callback(self, entry: Metric, read: Callable[[], Optional[float]], **labels: str) -> None:
-        """Show what ``read`` gives as a counter or gauge; ``None`` shows nothing."""
+        """Expose what ``read`` returns as a counter or gauge; ``None`` exposes nothing."""
         self._family(entry, entry.form).get_or_create(lambda: read, labels)
 
     def collect(self) -> Iterator[OurMetric]:
-        """Every family, for prometheus_client; samples are made only if somebody asks for them."""
+        """Every family, for prometheus_client; samples are made when they are read."""
         for family in self.families:
             if any(True for _ in family.points()):
                 yield OurMetric(family)
 
     def describe(self) -> Iterator[OurMetric]:
-        """All names that there can ever be, so that a registry sees a conflict when we are registered, not later."""
+        """All names of the catalogue, so that a registry sees a conflict when we are registered, not later."""
         for metric in catalogue.ALL:
             yield OurMetric(Family(metric, {}, 0, lambda: None))
 
@@ -134,16 +121,8 @@ class Instruments(Collector):
             lines.append(format_header(metric.name, metric.type, metric.help))
             family.write(lines)
             if len(lines) == header + 1:
-                del lines[header]  # a header without samples tells nothing
+                del lines[header]  # no samples
         return "".join(lines)
-
-    def samples(self) -> Dict[Tuple[str, Tuple[Tuple[str, str], ...]], float]:
-        """Every sample by name and own labels; for tests and for the command line."""
-        return {
-            (name, tuple(sorted(item for item in labels.items() if item[0] not in self._constant))): value
-            for family in self.families
-            for _, name, labels, value in family.points()
-        }
 
     def _family(self, metric: Metric, form: str) -> Family:
         if metric.form != form:

@@ -45,14 +45,13 @@ def subtract(after: Snapshot, before: Snapshot) -> Snapshot:
     """What a forked child counted itself, after it had copied its parent's ``before``."""
     own: Snapshot = {}
     for key, value in after.items():
-        form, known = _form(key[0]), before.get(key)
+        form, known = _metric(key[0]).form, before.get(key)
         if known is None:
             own[key] = value
         elif form == "counter":
             own[key] = value - known
         elif form == "histogram":
-            counts = [now - then for now, then in zip(value[2], known[2])]
-            own[key] = [value[0] - known[0], value[1] - known[1], counts, value[3] - known[3]]
+            own[key] = _calls_since(value, known)
         elif value != known and value == value:  # a NaN of the parent's is not equal to itself
             own[key] = value
     return own
@@ -64,11 +63,7 @@ def to_rows(values: Snapshot) -> List[Any]:
 
 
 def parse(rows: Any) -> Snapshot:
-    """Check the rows of a snapshot.
-
-    Raises:
-        ValueError: a row does not fit the catalogue.
-    """
+    """Check the rows of a snapshot; one that does not fit the catalogue raises ValueError."""
     if not isinstance(rows, list):
         raise ValueError("a snapshot is a list of rows")
     values: Snapshot = {}
@@ -76,10 +71,12 @@ def parse(rows: Any) -> Snapshot:
         if not (isinstance(row, list) and len(row) == 3 and isinstance(row[0], str) and isinstance(row[1], list)):
             raise ValueError(f"not a row of a snapshot: {row!r:.100}")
         name, labels, value = row
-        form = _form(name)
-        if len(labels) != (0 if form == "info" else len(_labels(name))) or not all(map(_is_label, labels)):
+        metric = _metric(name)
+        if len(labels) != len(_label_names(name)) or not all(map(_is_label, labels)):
             raise ValueError(f"labels of {name:.100} in a snapshot: {labels!r:.100}")
-        if not _VALID[form](value) or (form == "info" and any(set(each) != set(_labels(name)) for each in value)):
+        if not _VALID[metric.form](value) or (
+            metric.form == "info" and any(set(each) != set(metric.labels) for each in value)
+        ):
             raise ValueError(f"value of {name:.100} in a snapshot: {value!r:.100}")
         values[name, tuple(labels)] = value
     return values
@@ -93,17 +90,27 @@ def merge(instruments: Instruments, before: Snapshot, after: Snapshot) -> None:
     """
     steps: List[Callable[[], None]] = []
     for (name, labels), value in after.items():
-        form, known = _form(name), before.get((name, labels))
+        metric, known = _metric(name), before.get((name, labels))
+        own = dict(zip(_label_names(name), labels))
         if value == known:
             continue
-        if form == "counter":
-            steps.append(_adding(instruments, name, labels, value - (known or 0)))
-        elif form == "histogram":
-            steps.append(_merging(instruments, name, labels, value, known or [0, 0, [0] * len(value[2]), 0.0]))
-        elif form == "info":
-            steps.append(partial(instruments.info(BY_NAME[name]).set, *value))
+        if metric.form == "counter":
+            if value < (known or 0):
+                raise ValueError(f"{name:.100} fell in a snapshot")
+            is_internal = name.startswith(INTERNAL)
+            counter = instruments.internal_counter(metric) if is_internal else instruments.counter(metric, **own)
+            steps.append(partial(counter.inc, value - (known or 0)))
+        elif metric.form == "histogram":
+            if len(value[2]) != len(instruments.bounds(metric)) + 1:
+                raise ValueError(f"{name} has other buckets in a snapshot")
+            new = _calls_since(value, known or [0, 0, [0] * len(value[2]), 0.0])
+            if min(new[1], new[3], *new[2]) < 0:
+                raise ValueError(f"{name} fell in a snapshot")
+            steps.append(partial(_calls(instruments, metric, own).merge, *new))
+        elif metric.form == "info":
+            steps.append(partial(instruments.info(metric).set, *value))
         else:
-            gauge = instruments.gauge(BY_NAME[name], None, **dict(zip(_labels(name), labels)))
+            gauge = instruments.gauge(metric, None, **own)
             # A NaN or infinite loss is counted by the child already, so it does not go through set() again.
             steps.append(partial(gauge.restore if value is None or not isfinite(value) else gauge.set, value))
     for step in steps:
@@ -113,51 +120,33 @@ def merge(instruments: Instruments, before: Snapshot, after: Snapshot) -> None:
 def end_calls(instruments: Instruments, last: Snapshot) -> None:
     """Take back the calls in progress of a child that is gone."""
     for (name, labels), value in last.items():
-        if _form(name) == "histogram":
+        metric = _metric(name)
+        if metric.form == "histogram":
             started, failed, counts, _ = value
-            _calls(instruments, name, labels).merge(int(failed + sum(counts) - started), 0, (), 0.0)
+            calls = _calls(instruments, metric, dict(zip(_label_names(name), labels)))
+            calls.merge(int(failed + sum(counts) - started), 0, (), 0.0)
 
 
-def _adding(instruments: Instruments, name: str, labels: Tuple[str, ...], amount: float) -> Callable[[], None]:
-    if amount < 0:
-        raise ValueError(f"{name:.100} fell in a snapshot")
-    if name.startswith(INTERNAL):
-        counter = instruments.internal_counter(BY_NAME[name[len(INTERNAL) :]])
-    else:
-        counter = instruments.counter(BY_NAME[name], **dict(zip(_labels(name), labels)))
-    return partial(counter.inc, amount)
-
-
-def _merging(
-    instruments: Instruments, name: str, labels: Tuple[str, ...], after: List[Any], before: List[Any]
-) -> Callable[[], None]:
-    if len(after[2]) != len(instruments.bounds(BY_NAME[name])) + 1:
-        raise ValueError(f"{name} has other buckets in a snapshot")
+def _calls_since(after: List[Any], before: List[Any]) -> List[Any]:
     counts = [int(now - then) for now, then in zip(after[2], before[2])]
-    failed, seconds = int(after[1] - before[1]), after[3] - before[3]
-    if failed < 0 or seconds < 0 or min(counts) < 0:
-        raise ValueError(f"{name} fell in a snapshot")
-    return partial(_calls(instruments, name, labels).merge, int(after[0] - before[0]), failed, counts, seconds)
+    return [int(after[0] - before[0]), int(after[1] - before[1]), counts, after[3] - before[3]]
 
 
-def _calls(instruments: Instruments, name: str, labels: Tuple[str, ...]) -> CallHistogram:
-    own = dict(zip(_labels(name), labels))
-    group = CALL_GROUPS.get(name)
-    return instruments.calls(group, **own) if group else instruments.call_histogram(BY_NAME[name], **own)
+def _calls(instruments: Instruments, metric: Metric, labels: Dict[str, str]) -> CallHistogram:
+    group = CALL_GROUPS.get(metric.name)
+    return instruments.calls(group, **labels) if group else instruments.call_histogram(metric, **labels)
 
 
-def _form(name: str) -> str:
-    if name.startswith(INTERNAL):
-        name = name[len(INTERNAL) :]
-    metric = BY_NAME.get(name)
+def _metric(name: str) -> Metric:
+    metric = BY_NAME.get(name[len(INTERNAL) :] if name.startswith(INTERNAL) else name)
     if metric is None or metric.form == "state":
         raise ValueError(f"a snapshot has no metric {name!r:.100}")
-    return metric.form
+    return metric
 
 
-def _labels(name: str) -> List[str]:
-    metric: Metric = BY_NAME[name[len(INTERNAL) :] if name.startswith(INTERNAL) else name]
-    return [] if name.startswith(INTERNAL) else [label for label in metric.labels if label != metric.state_label]
+def _label_names(name: str) -> Tuple[str, ...]:
+    metric = _metric(name)
+    return () if name.startswith(INTERNAL) or metric.form == "info" else metric.labels
 
 
 def _is_label(value: Any) -> bool:
@@ -169,17 +158,10 @@ def _is_count(value: Any) -> bool:
 
 
 def _is_calls(value: Any) -> bool:
-    return (
-        isinstance(value, list)
-        and len(value) == 4
-        and all(map(_is_count, value[:2]))
-        and isinstance(value[2], list)
-        and 0 < len(value[2]) <= 1000
-        and all(map(_is_count, value[2]))
-        and isinstance(value[3], (int, float))
-        and isfinite(value[3])
-        and value[3] >= 0
-    )
+    if not isinstance(value, list) or len(value) != 4 or not isinstance(value[2], list) or len(value[2]) > 1000:
+        return False
+    is_duration = isinstance(value[3], (int, float)) and isfinite(value[3]) and value[3] >= 0
+    return is_duration and bool(value[2]) and all(map(_is_count, (*value[:2], *value[2])))
 
 
 def _is_info(value: Any) -> bool:

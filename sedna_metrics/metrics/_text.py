@@ -18,11 +18,6 @@ def format_value(value: float) -> str:
     return repr(value) if -1e6 < value < 1e6 else str(floatToGoString(value))  # type: ignore[no-untyped-call]
 
 
-def format_bound(bound: float) -> str:
-    """The value of a bucket's ``le`` label."""
-    return format_value(float(bound))
-
-
 def label_value(text: str) -> str:
     """A label value of the worker's: one that can be encoded, of at most :data:`MAX_LABEL_LENGTH` characters."""
     text = text[:MAX_LABEL_LENGTH]

@@ -17,7 +17,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tu
 from sedna_metrics.metrics._text import label_value
 
 FLUSH_EVERY = 256
-"""Calls between two sortings, a power of two: small enough that nobody notices the call that sorts (some 15 us)."""
+"""Calls between two sortings, a power of two. The call that sorts takes some 15 us."""
 
 MAX_AMOUNT = 2**53
 """Largest increment of a counter: a float does not tell larger whole numbers apart."""
@@ -30,12 +30,7 @@ _MAX_DEPTH = 8
 
 
 def to_float(value: Any) -> float:
-    """The number in an int, float, numpy scalar, one-element array or tensor.
-
-    Raises:
-        TypeError: text, None or something else that is not a number.
-        ValueError: an array of several elements.
-    """
+    """The number in an int, float, numpy scalar, one-element array or tensor; TypeError or ValueError for others."""
     if isinstance(value, (str, bytes, bytearray)):
         raise TypeError("text is not a number")
     item = getattr(value, "item", None)  # numpy, PyTorch, TensorFlow, pandas: the one element as a Python number
@@ -69,11 +64,7 @@ def _is_many(value: Any) -> bool:
 
 
 class Tally:
-    """A number that threads and signal handlers increase by one, without a lock.
-
-    Attributes:
-        add: adds one; returns the new number.
-    """
+    """A number that threads and signal handlers increase by one, without a lock; ``add()`` returns the new number."""
 
     __slots__ = ("_count", "add")
 
@@ -289,13 +280,9 @@ class CallHistogram:
         return self.started() - ended
 
     def merge(self, started: int, failed: int, counts: Sequence[int], seconds: float) -> None:
-        """Add the calls of a child process. One thread at a time may do so.
+        """Add the calls of a child process; one thread at a time may do so.
 
-        Args:
-            started: calls that began, without cancelled ones; negative to take some back.
-            failed: calls that raised.
-            counts: calls that finished, by bucket, not cumulative.
-            seconds: the sum of their durations.
+        ``counts`` are the finished calls by bucket, not cumulative; a negative ``started`` takes some back.
         """
         merged = self._merged
         histogram = _plus(merged.histogram, HistogramValue(tuple(counts), seconds)) if any(counts) else merged.histogram
@@ -329,12 +316,7 @@ class State:
 
 
 class Info:
-    """Text, exposed as the labels of series that are always 1; only the latest is there.
-
-    Args:
-        limit: most label sets.
-        on_overflow: called for each further one.
-    """
+    """Text, exposed as the labels of series that are always 1: the latest, of at most ``limit`` label sets."""
 
     __slots__ = ("_limit", "_on_overflow", "label_sets")
 
