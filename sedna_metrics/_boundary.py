@@ -11,14 +11,14 @@ import logging
 import reprlib
 import threading
 from contextlib import suppress
-from types import TracebackType
-from typing import Any, Callable, Dict, Optional, Tuple, Type, TypeVar
+from typing import Any, Callable, Dict, Optional, Tuple, TypeVar
 
 from sedna_metrics._clock import Clock, SystemClock
 
 F = TypeVar("F", bound=Callable[..., Any])
 LOG_INTERVAL_SECONDS = 60.0
 
+_LOGGER = logging.getLogger("sedna_metrics")
 _SHORT = reprlib.Repr()  # a dataset passed as a loss must not be written to the log in full
 _SHORT.maxstring = _SHORT.maxother = 200
 
@@ -30,9 +30,8 @@ class ErrorBoundary:
     the next one says how many were left out.
     """
 
-    def __init__(self, clock: Optional[Clock] = None, logger: Optional[logging.Logger] = None) -> None:
+    def __init__(self, clock: Optional[Clock] = None) -> None:
         self._clock: Clock = clock or SystemClock()
-        self._logger = logger or logging.getLogger("sedna_metrics")
         self._lock = threading.RLock()
         self._errors = 0
         self._rejected = 0
@@ -64,13 +63,7 @@ class ErrorBoundary:
         self._warn("", lambda: f"sedna-metrics failed internally ({type(error).__name__}: {error}); the worker goes on")
 
     def reject(self, name: str, value: object, why: str) -> None:
-        """Count an invalid value, and log it; the metric keeps its last valid value.
-
-        Args:
-            name: the metric.
-            value: the invalid value.
-            why: what the metric accepts, as the end of a sentence.
-        """
+        """Count an invalid value of a metric, and log ``why``; the metric keeps its last valid value."""
         with self._lock:
             self._rejected += 1
         self._warn(name, lambda: f"{name}: invalid value {_SHORT.repr(value)}: {why}; the last valid value is kept")
@@ -84,16 +77,14 @@ class ErrorBoundary:
                     self._quiet[name] = (until, suppressed + 1)
                     return
                 self._quiet[name] = (now + LOG_INTERVAL_SECONDS, 0)
-            self._logger.disabled = False  # logging.config.dictConfig disables existing loggers by default
+            _LOGGER.disabled = False  # logging.config.dictConfig disables existing loggers by default
             more = f" (and {suppressed} more since the last such warning)" if suppressed else ""
-            self._logger.warning("%s%s", message(), more, exc_info=self._logger.isEnabledFor(logging.DEBUG))
+            _LOGGER.warning("%s%s", message(), more, exc_info=_LOGGER.isEnabledFor(logging.DEBUG))
 
     def __enter__(self) -> ErrorBoundary:
         return self
 
-    def __exit__(
-        self, kind: Optional[Type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
-    ) -> bool:
+    def __exit__(self, kind: Any, error: Optional[BaseException], trace: Any) -> bool:
         if isinstance(error, Exception):
             self.record(error)
             return True
@@ -101,12 +92,9 @@ class ErrorBoundary:
 
 
 def contained(fallback: Callable[..., Any] = lambda *_, **__: None) -> Callable[[F], F]:
-    """Decorate a public method: its failures go to ``self._boundary``, and the caller gets ``fallback``'s value.
+    """Decorate a public method: its failures go to ``self._boundary``, and it returns ``fallback(*arguments)`` then.
 
     Arguments that do not fit the method's signature still raise TypeError: that is a mistake in the caller's code.
-
-    Args:
-        fallback: called with the method's arguments (without ``self``) after a failure.
     """
 
     def decorate(method: F) -> F:

@@ -1,7 +1,7 @@
-"""Calls back after a module was imported; nothing is imported, nor waited for.
+"""Calls back after the script has imported a module; nothing is imported here.
 
-One finder stands at the head of ``sys.meta_path`` while somebody waits. It finds nothing itself: the other finders do,
-and it hands on what they found with a loader that calls back once the module's code has run.
+A finder at the head of ``sys.meta_path`` asks the other finders, and returns what they found with a loader that calls
+back once the module's code has run.
 """
 
 from __future__ import annotations
@@ -16,11 +16,7 @@ Callback = Callable[[ModuleType], None]
 
 
 class ImportWatch:
-    """Watches for the import of modules by their exact names.
-
-    Args:
-        callbacks: called with the module, by its name; what one raises reaches the import, so it must not raise.
-    """
+    """Calls ``callbacks``, by the exact name of the module, with the module. They must not raise: the import would."""
 
     def __init__(self, callbacks: Dict[str, Callback]) -> None:
         self._callbacks = callbacks
@@ -58,7 +54,7 @@ class ImportWatch:
 
 
 class _CallingLoader:
-    """Loads as ``loader`` does, calls back, and is gone: the module keeps the loader that it would have had."""
+    """Loads as ``loader`` does, and calls back; the module keeps the loader that it would have had."""
 
     def __init__(self, loader: Any, callback: Callback) -> None:
         self._loader = loader

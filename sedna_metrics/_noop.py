@@ -1,4 +1,4 @@
-"""Stands in for what could not be made: the script runs on, and nothing is recorded."""
+"""Takes the place of what could not be made: the script runs on, and nothing is recorded."""
 
 from __future__ import annotations
 

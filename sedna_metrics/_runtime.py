@@ -106,9 +106,7 @@ def start_with(
         kept = running()
         if kept is not None:
             if arguments or registry is not None:
-                _LOGGER.warning(
-                    "start() was called before; the running worker is kept and the new arguments are ignored"
-                )
+                _LOGGER.warning("start() was called before; the running worker is kept, the new arguments are ignored")
             return kept._acquire()
         variables = os.environ if environ is None else environ
         worker = Worker(

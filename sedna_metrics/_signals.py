@@ -20,12 +20,9 @@ _NAMES = ("SIGTERM", "SIGINT", "SIGHUP")
 class Signals:
     """Handles the signals that end a process.
 
-    A handler that the script has set is called, and decides. Without one, ``end`` is called, and the process then dies
-    of the signal, so that its exit status is as ever. As process 1 of a container it lives on, as it would without us.
-
-    Args:
-        request: called before a handler of the script, and returns at once.
-        end: called with the signal's name before the process dies; returns in bounded time and does not raise.
+    A handler that the script has set is called, after ``request``, and decides. Without one, ``end`` is called with the
+    signal's name, and the process then dies of the signal, so that its exit status is as ever. As process 1 of a
+    container it lives on, as it would without us.
     """
 
     def __init__(self, request: Callable[[], None], end: Callable[[str], None]) -> None:
@@ -53,7 +50,7 @@ class Signals:
 
     def close(self) -> None:
         """Restore the handlers; called outside the main thread, they stay and do what the previous ones do."""
-        self._request, self._end = _nothing, _nothing
+        self._request, self._end = lambda: None, lambda name: None
         if threading.current_thread() is threading.main_thread():
             for number, previous in self._previous.items():
                 if signal.getsignal(number) == self._handle:
@@ -85,7 +82,3 @@ class Signals:
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)
         signal.signal(number, self._handle)  # still here: process 1 does not die of a default action
-
-
-def _nothing(*_: object) -> None:
-    return None

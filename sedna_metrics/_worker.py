@@ -6,8 +6,7 @@ import atexit
 import os
 import sys
 import threading
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, Type
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, Type, TypeVar
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.registry import Collector
@@ -23,7 +22,7 @@ from sedna_metrics.errors import RegistryConflictError, SettingError
 from sedna_metrics.identity import UNKNOWN, WorkerIdentity
 from sedna_metrics.metrics import Instruments
 from sedna_metrics.settings import Settings
-from sedna_metrics.tasks._context import Emit, TaskContext, reason
+from sedna_metrics.tasks._context import TaskContext, reason
 from sedna_metrics.tasks.federated_learning import FederatedLearning
 from sedna_metrics.tasks.incremental_learning import IncrementalLearning
 from sedna_metrics.tasks.joint_inference import JointInference
@@ -33,13 +32,12 @@ from sedna_metrics.tasks.multi_edge_inference import MultiEdgeInference
 if TYPE_CHECKING:
     from sedna_metrics.logs import Log
 
-#: Imported with this module, not at the first use: a process that forks meanwhile has a child that waits for ever.
-_TASKS: Dict[str, Any] = {
-    "jointinferenceservice": JointInference,
+T = TypeVar("T")
+#: Those whose worker has failed if it never came to use its task.
+_BATCH_TASKS = {
     "incrementallearningjob": IncrementalLearning,
     "federatedlearningjob": FederatedLearning,
     "lifelonglearningjob": LifelongLearning,
-    "multiedgeinference": MultiEdgeInference,
 }
 
 
@@ -76,7 +74,7 @@ class Worker:
         self._instruments.callback(library.INTERNAL_ERRORS, self._boundary.errors)
         self._instruments.callback(library.REJECTED_VALUES, self._boundary.rejected)
         self._instruments.callback(library.LOG_RECORDS_DROPPED, lambda: self._log.dropped() if self._log else 0.0)
-        self._tasks: Dict[str, Any] = {}
+        self._tasks: Dict[type, Any] = {}
         self._exporters = Exporters(settings, identity, registry, self._instruments, self._boundary)
         self._closers: List[Callable[[], None]] = []
         self._log: Optional[Log] = None
@@ -91,32 +89,27 @@ class Worker:
     @property
     def joint_inference(self) -> JointInference:
         """Inference at the edge, hard samples in the cloud."""
-        task: JointInference = self._task("jointinferenceservice")
-        return task
+        return self._task("jointinferenceservice", JointInference)
 
     @property
     def incremental_learning(self) -> IncrementalLearning:
         """Train, evaluate and deploy on hard samples, iteration by iteration."""
-        task: IncrementalLearning = self._task("incrementallearningjob")
-        return task
+        return self._task("incrementallearningjob", IncrementalLearning)
 
     @property
     def federated_learning(self) -> FederatedLearning:
         """Train on nodes, aggregate."""
-        task: FederatedLearning = self._task("federatedlearningjob")
-        return task
+        return self._task("federatedlearningjob", FederatedLearning)
 
     @property
     def lifelong_learning(self) -> LifelongLearning:
         """Train a growing knowledge base of tasks."""
-        task: LifelongLearning = self._task("lifelonglearningjob")
-        return task
+        return self._task("lifelonglearningjob", LifelongLearning)
 
     @property
     def multi_edge_inference(self) -> MultiEdgeInference:
         """Detect, track and re-identify objects on several nodes; used by five of Sedna's kinds."""
-        task: MultiEdgeInference = self._task("multiedgeinference", is_kind=False)
-        return task
+        return self._task("", MultiEdgeInference)
 
     @property
     def guard(self) -> ErrorBoundary:
@@ -173,16 +166,14 @@ class Worker:
     def __enter__(self) -> Worker:
         return self
 
-    def __exit__(
-        self, kind: Optional[Type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
-    ) -> None:
+    def __exit__(self, kind: Any, error: Optional[BaseException], trace: Any) -> None:
         if error is None or (isinstance(error, SystemExit) and error.code in (None, 0)):
             self.success()
         else:
             self._has_failed = True
             if self._log is not None and isinstance(error, Exception):
                 with self._boundary:
-                    self._log.emit("worker.failed", exception=error, error=type(error).__name__, reason=reason(error))
+                    self._log("worker.failed", exception=error, error=type(error).__name__, reason=reason(error))
         self._holders -= 1
         if self._holders > 0:
             self.flush()  # others still use it
@@ -195,11 +186,7 @@ class Worker:
         return self
 
     def _open(self, environ: Mapping[str, str]) -> None:
-        """Start what the settings ask for.
-
-        Raises:
-            SettingError, RegistryConflictError: and nothing is left behind then.
-        """
+        """Start what the settings ask for; nothing is left behind if that raises."""
         try:
             pull, _ = exports(self.settings, self.identity)
             if self.settings.log != "off":
@@ -222,7 +209,7 @@ class Worker:
         if self._exporters.is_child:
             self._close_with_multiprocessing()
         elif self._log is not None:
-            self._log.emit("worker.started", **self._exporters.destinations())
+            self._log("worker.started", **self._exporters.destinations())
 
     def _open_log(self) -> None:
         # Imported here: it is a tenth of the cost of start(), and scripts with a log of their own do not need it.
@@ -255,8 +242,8 @@ class Worker:
             with self._boundary:
                 end(status == "failed")
         self.open_runs.clear()
-        if status == "failed" and self.identity.is_batch and self.identity.kind in _TASKS:
-            self._task(self.identity.kind)
+        if status == "failed" and self.identity.is_batch and self.identity.kind in _BATCH_TASKS:
+            self._task(self.identity.kind, _BATCH_TASKS[self.identity.kind])
         for task in list(self._tasks.values()):
             if hasattr(task, "end") and not self._exporters.is_child:
                 with self._boundary:
@@ -266,7 +253,7 @@ class Worker:
         """A signal is about to end the process."""
         with self._boundary:
             if self._log is not None:
-                self._log.emit("worker.terminated", signal=name)
+                self._log("worker.terminated", signal=name)
             if self.identity.is_batch:
                 self._end_tasks("failed")
         with self._boundary:
@@ -291,24 +278,25 @@ class Worker:
             util.register_after_fork(self, _finalize_by_multiprocessing)
             _finalize_by_multiprocessing(self)
 
-    def _task(self, kind: str, is_kind: bool = True) -> Any:
-        """The task of this kind of Sedna's, or by another name, made at its first use."""
-        task = self._tasks.get(kind)
+    def _task(self, kind: str, class_: Type[T]) -> T:
+        """The task of this class, made at its first use; an unknown worker is of its ``kind`` then."""
+        task: Any = self._tasks.get(class_)
         if task is None:
             task = Noop()
             with self._boundary, self._lock:
-                if self.identity.kind == UNKNOWN and is_kind:
+                if self.identity.kind == UNKNOWN and kind:
                     self.identity = self.identity._replace(kind=kind)
                     self._show_identity()
-                task = self._tasks.setdefault(kind, _TASKS[kind](self._task_context()))
-        return task
+                task = self._tasks.setdefault(class_, class_(self._task_context()))  # type: ignore[call-arg]
+        return task  # type: ignore[no-any-return]
 
     def _task_context(self) -> TaskContext:
+        nothing: Any = Noop()
         return TaskContext(
             instruments=self._instruments,
             clock=self.clock,
             boundary=self._boundary,
-            emit=_LogEvents(self._log) if self._log is not None else Emit(),
+            emit=self._log or nothing,
             worker=self.identity.worker,
             worker_type=self.identity.worker_type,
             # A child process begins later than its parent, and must not set the iteration back.
@@ -320,34 +308,12 @@ class Worker:
         )
 
     def _show_identity(self) -> None:
-        identity = self.identity
-        self._info.set(
-            {
-                "namespace": identity.namespace,
-                "kind": identity.kind,
-                "worker_type": identity.worker_type,
-                "node": identity.node,
-                "host": identity.host,
-                "version": __version__,
-            }
-        )
-        self._exporters.identify(identity)
+        names = (name for name in worker_metrics.WORKER_INFO.labels if name != "version")
+        self._info.set({**{name: getattr(self.identity, name) for name in names}, "version": __version__})
+        self._exporters.identify(self.identity)
         if self._log is not None:
-            self._log.identify(identity)
+            self._log.identify(self.identity)
 
 
 def _finalize_by_multiprocessing(worker: Worker) -> None:
     sys.modules["multiprocessing.util"].Finalize(None, worker.close, exitpriority=0)
-
-
-class _LogEvents(Emit):
-    """Lifecycle events as log records."""
-
-    def __init__(self, log: Log) -> None:
-        self._log = log
-
-    def __call__(self, event: str, **fields: Any) -> None:
-        self._log.emit(event, **fields)
-
-    def bind(self, **fields: Any) -> None:
-        self._log.bind(**fields)

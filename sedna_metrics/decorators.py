@@ -1,8 +1,8 @@
 """Decorators and context managers that record count, duration and errors of a piece of work.
 
 One object serves both: ``@ji.edge_inference`` above a function, ``with ji.edge_inference():`` around a block. It works
-on functions, methods, coroutine functions, generators and async generators, and keeps what ``inspect.signature`` and
-``inspect.getfullargspec`` say of them: Sedna passes an estimator only the arguments that ``getfullargspec`` names
+on functions, methods, coroutine functions, generators and async generators. ``inspect.signature`` and
+``inspect.getfullargspec`` stay the same: Sedna passes an estimator only the arguments that ``getfullargspec`` names
 (lib/sedna/backend/base.py), and that follows ``__signature__``, not ``__wrapped__``.
 """
 
@@ -12,8 +12,8 @@ import functools
 import inspect
 import sys
 from time import perf_counter
-from types import CoroutineType, TracebackType
-from typing import Any, AsyncIterator, Callable, Generator, List, NoReturn, Optional, Type, TypeVar, overload
+from types import CoroutineType
+from typing import Any, AsyncIterator, Callable, Generator, List, NoReturn, Optional, TypeVar, overload
 
 from sedna_metrics._boundary import ErrorBoundary
 from sedna_metrics._compat import Protocol, is_cancellation
@@ -48,13 +48,7 @@ class Observation:
     Results and exceptions pass through unchanged. Work that raises an ``Exception`` counts as an error and is not
     timed; cancelled or interrupted work counts as neither success nor error. A generator is timed from its first to its
     last item; one that is closed early counts as finished. A function that returns a coroutine or a future is timed
-    until that is done.
-
-    Args:
-        recorder: records the calls.
-        on_failure: called with the exception of failed work.
-        clock: returns seconds.
-        boundary: takes failures of the library.
+    until that is done. ``on_failure`` is called with the exception of failed work.
     """
 
     __slots__ = ("_boundary", "_clock", "_on_failure", "_recorder")
@@ -246,9 +240,7 @@ class Span:
         self._began.append(observation._clock())
         return self
 
-    def __exit__(
-        self, kind: Optional[Type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
-    ) -> None:
+    def __exit__(self, kind: Any, error: Optional[BaseException], trace: Any) -> None:
         observation = self._observation
         # Blocks of several threads may be mixed up here; their number and the sum of their durations stay right.
         began = self._began.pop()
@@ -260,9 +252,7 @@ class Span:
     async def __aenter__(self) -> Span:
         return self.__enter__()
 
-    async def __aexit__(
-        self, kind: Optional[Type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
-    ) -> None:
+    async def __aexit__(self, kind: Any, error: Optional[BaseException], trace: Any) -> None:
         self.__exit__(kind, error, trace)
 
 

@@ -48,14 +48,10 @@ _POD_KINDS: Dict[str, str] = {
     "reidworker": "objectsearchservice",
 }
 #: These kinds run on their node's network, so that their host name is the node's.
-_HOST_NETWORK = {
-    ("incrementallearningjob", "train"),
-    ("incrementallearningjob", "eval"),
-    ("incrementallearningjob", "inference"),
-    ("lifelonglearningjob", "train"),
-    ("lifelonglearningjob", "eval"),
-    ("lifelonglearningjob", "inference"),
-    ("federatedlearningjob", "train"),
+_HOST_NETWORK = {("federatedlearningjob", "train")} | {
+    (kind, worker_type)
+    for kind in ("incrementallearningjob", "lifelonglearningjob")
+    for worker_type in ("train", "eval", "inference")
 }
 _BATCH_TYPES = {"train", "eval", "aggregation", "reid", "videoanalytics"}
 _ITERATION_PATHS = (
@@ -89,12 +85,9 @@ class WorkerIdentity(NamedTuple):
     def from_env(
         cls, environ: Mapping[str, str], hostname: Optional[str] = None, program: Optional[str] = None
     ) -> WorkerIdentity:
-        """Read the identity.
+        """Read the identity from the variables that the Global Manager sets (pkg/globalmanager/runtime/worker.go).
 
-        Args:
-            environ: the variables that the Global Manager injects (pkg/globalmanager/runtime/worker.go).
-            hostname: the host's name; asked from the system where it is not given.
-            program: path of the running script, whose name stands in for the task outside Sedna.
+        ``hostname`` and ``program``, the path of the script, are the system's by default.
         """
         host = clean(hostname if hostname is not None else _hostname()) or UNKNOWN
         worker = clean(environ.get("WORKER_NAME", ""))
@@ -130,7 +123,7 @@ class WorkerIdentity(NamedTuple):
         return UNKNOWN not in role and not self.is_batch and role not in _HOST_NETWORK
 
     def with_role(self, kind: str, worker_type: str) -> WorkerIdentity:
-        """Give this identity with what the class in use tells, where the environment told nothing."""
+        """The identity with what the class in use says, where the environment says nothing."""
         return self._replace(
             kind=kind if self.kind == UNKNOWN else self.kind,
             worker_type=worker_type if self.worker_type == UNKNOWN else self.worker_type,
@@ -143,9 +136,8 @@ class WorkerIdentity(NamedTuple):
     def grouping_key(self) -> Dict[str, str]:
         """The Pushgateway group of this worker.
 
-        ``instance`` is the node, for federated workers with the dataset's name: the next run of the same role on the
-        same node replaces the last one's group. For a replica of a service it is the pod's host name, because several
-        may run on one node; it removes its group when it ends.
+        ``instance`` is the node, for federated workers with the dataset's name: the next run on the node replaces the
+        last one's group. For a replica of a service it is the pod's host name, because several may run on one node.
         """
         is_node_unknown = self.node == UNKNOWN and not self.is_batch
         instance = self.host if self.is_replicated or is_node_unknown else self.node
@@ -163,8 +155,8 @@ class WorkerIdentity(NamedTuple):
 def clean(value: str) -> str:
     """Text that can be a label value, a log field and part of a URL.
 
-    Lone surrogates (undecodable bytes of the environment) become U+FFFD; surrounding white space goes; what is longer
-    than a Kubernetes name may be is cut and ends in a hash of the whole, so that two long values stay two.
+    Lone surrogates (undecodable bytes of the environment) become U+FFFD. Longer text than a Kubernetes name is cut, and
+    ends in a hash of the whole, so that two long values stay different.
     """
     text = value.encode("utf-8", "replace" if is_ascii(value) else "surrogatepass").decode("utf-8", "replace").strip()
     if len(text) > MAX_VALUE_LENGTH:

@@ -7,6 +7,7 @@ argument wins.
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
 from urllib.parse import urlsplit
@@ -17,8 +18,6 @@ from sedna_metrics.errors import SettingError
 PREFIX = "SEDNA_METRICS_"
 PARENT_VARIABLE = PREFIX + "PARENT"
 """Not a setting: a worker's main process passes the folder for snapshots to its child processes."""
-
-_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
 class PortRange(NamedTuple):
@@ -33,12 +32,15 @@ class PortRange(NamedTuple):
 
 def _choice(*allowed: str) -> Callable[[str], str]:
     def parse(text: str) -> str:
-        value = text.strip().lower()
-        if value not in allowed:
-            raise ValueError(f"must be one of {', '.join(allowed)}")
-        return value
+        for value in allowed:
+            if text.strip().lower() == value.lower():
+                return value
+        raise ValueError(f"must be one of {', '.join(allowed)}")
 
     return parse
+
+
+_level = _choice("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
 def _seconds(text: str) -> float:
@@ -78,13 +80,6 @@ def _url(text: str) -> str:
         parts = urlsplit("")
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
         raise ValueError("must be a URL such as http://pushgateway.monitoring:9091")
-    return value
-
-
-def _level(text: str) -> str:
-    value = text.strip().upper()
-    if value not in _LEVELS:
-        raise ValueError(f"must be one of {', '.join(_LEVELS)}")
     return value
 
 
@@ -214,11 +209,7 @@ TABLE: Tuple[Setting, ...] = tuple(each.metadata["setting"]._replace(name=each.n
 
 
 def load(environ: Mapping[str, str], arguments: Optional[Mapping[str, object]] = None) -> Settings:
-    """Read the settings.
-
-    Args:
-        environ: the process's environment.
-        arguments: of ``start()``; ``None`` values count as not given.
+    """Read the settings from the environment and the arguments of ``start()``, of which ``None`` counts as not given.
 
     Raises:
         SettingError: a value is invalid, an argument has an unknown name, or half of a pair is set.
@@ -274,9 +265,9 @@ def _source(setting: Setting, environ: Mapping[str, str], given: Mapping[str, ob
     if text and not is_service_link:
         return text, setting.variable
     text = environ.get(setting.fallback, "")
-    # An invalid value in somebody else's variable is not our error.
-    if text and not (setting.parse is _level and text.strip().upper() not in _LEVELS):
-        return text, setting.fallback
+    with suppress(ValueError):  # an invalid value in somebody else's variable is not our error
+        if text and setting.parse(text):
+            return text, setting.fallback
     return setting.default, f"the default of {setting.name}"
 
 

@@ -229,7 +229,7 @@ BROKEN = [
     (Training, "_begin_loop"), (Training, "_step_done"), (Training, "_count_epochs"), (Evaluation, "__init__"),
     (Evaluation, "_score"), (Evaluation, "_on_begin"), (Evaluation, "_on_end"), (DeploymentSeries, "waiting"),
     (DeploymentSeries, "deployed"), (FederatedLearning, "_set_nodes"), (FederatedLearning, "_set_status"),
-    (Aggregation, "__init__"), (Aggregation, "_on_end"), (Log, "emit"), (Log, "bind"), (Log, "identify"),
+    (Aggregation, "__init__"), (Aggregation, "_on_end"), (Log, "__call__"), (Log, "bind"), (Log, "identify"),
 ]  # fmt: skip
 #: Of these, the parts that Sedna's stand-in does not use.
 SCRIPT_ALONE = [

@@ -6,8 +6,7 @@ import logging
 import os
 import sys
 import threading
-from types import TracebackType
-from typing import Any, Callable, List, Mapping, Optional, Type, Union
+from typing import Any, Callable, List, Mapping, Optional, Union
 
 from sedna_metrics.catalogue import log as contract
 from sedna_metrics.identity import WorkerIdentity
@@ -64,7 +63,7 @@ class Log:
         self._undo.append(redirect_third_party())
         self._undo.append(log_uncaught(lambda: self._handler in root.handlers))
 
-    def emit(self, event: str, **fields: Any) -> None:
+    def __call__(self, event: str, **fields: Any) -> None:
         """Log a lifecycle event, as :func:`emit` does."""
         emit(event, **fields)
 
@@ -95,9 +94,7 @@ class Log:
     def __enter__(self) -> Log:
         return self
 
-    def __exit__(
-        self, kind: Optional[Type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 

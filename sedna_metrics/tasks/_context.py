@@ -6,21 +6,16 @@ from typing import TYPE_CHECKING, Any, Callable, List, NamedTuple, Optional
 
 from sedna_metrics._boundary import ErrorBoundary
 from sedna_metrics._clock import Clock
-from sedna_metrics._compat import cached_property
+from sedna_metrics._compat import Protocol, cached_property
 from sedna_metrics._noop import Noop
 from sedna_metrics.metrics import Instruments
 
 
-class Emit:
-    """Takes lifecycle events; this one drops them, the log's writes records."""
+class Emit(Protocol):
+    """Writes lifecycle events, as :class:`sedna_metrics.logs.Log` does."""
 
     def __call__(self, event: str, **fields: Any) -> None:
-        """Write ``event``.
-
-        Args:
-            event: one of those declared in :mod:`sedna_metrics.catalogue.log`.
-            fields: those declared for it; ``None`` means unknown. The traceback of ``exception`` is written.
-        """
+        """Write an event of :mod:`sedna_metrics.catalogue.log` with its fields; those that are ``None`` are unknown."""
 
     def bind(self, **fields: Any) -> None:
         """Add these fields to every record of the worker from now on; ``None`` removes one."""
