@@ -31,7 +31,7 @@ from sedna_metrics.exposition.spool import Spool
 from sedna_metrics.logs import Log
 from sedna_metrics.metrics import CallHistogram, Info, Instruments, State
 from sedna_metrics.metrics._families import Family
-from sedna_metrics.tasks._evaluation import DeploymentSeries, Evaluation
+from sedna_metrics.tasks._evaluation import Deployment, Evaluation
 from sedna_metrics.tasks._inference import FailureEvents
 from sedna_metrics.tasks._stages import Iteration, Stages
 from sedna_metrics.tasks._time_left import TimeLeft
@@ -226,15 +226,15 @@ BROKEN = [
     (CallHistogram, "observe"), (State, "set"), (Info, "set"), (Observation, "_wrap"),
     (FailureEvents, "__call__"), (Stages, "set"), (Iteration, "begin"), (TimeLeft, "update"), (TimeLeft, "count"),
     (TimeLeft, "finish"), (Progress, "update"), (Training, "__init__"), (Training, "_on_begin"), (Training, "_on_end"),
-    (Training, "_begin_loop"), (Training, "_step_done"), (Training, "_count_epochs"), (Evaluation, "__init__"),
-    (Evaluation, "_score"), (Evaluation, "_on_begin"), (Evaluation, "_on_end"), (DeploymentSeries, "waiting"),
-    (DeploymentSeries, "deployed"), (FederatedLearning, "_set_nodes"), (FederatedLearning, "_set_status"),
+    (Training, "_begin_loop"), (Training, "_step_done"), (Evaluation, "__init__"),
+    (Evaluation, "_score"), (Evaluation, "_on_begin"), (Evaluation, "_on_end"), (Deployment, "_on_begin"),
+    (Deployment, "_on_end"), (FederatedLearning, "_set_nodes"), (FederatedLearning, "_set_status"),
     (Aggregation, "__init__"), (Aggregation, "_on_end"), (Log, "__call__"), (Log, "bind"), (Log, "identify"),
 ]  # fmt: skip
 #: Of these, the parts that Sedna's stand-in does not use.
 SCRIPT_ALONE = [
     (CallHistogram, "flush_pending"), (CallHistogram, "observe"), (TimeLeft, "update"), (TimeLeft, "count"),
-    (Progress, "update"), (Training, "_begin_loop"), (Training, "_step_done"), (Training, "_count_epochs"),
+    (Progress, "update"), (Training, "_begin_loop"), (Training, "_step_done"),
     (FederatedLearning, "_set_nodes"), (Aggregation, "__init__"), (Aggregation, "_on_end"),
 ]  # fmt: skip
 RUNS = [(script, *part) for part in BROKEN] + [(sedna_script, *part) for part in BROKEN if part not in SCRIPT_ALONE]

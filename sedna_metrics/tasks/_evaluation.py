@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, Callable, Dict, Iterable, Iterator, Mapping, Optional, TypeVar
 
 from sedna_metrics._boundary import contained
-from sedna_metrics._progress import Progress
 from sedna_metrics._urls import strip_secrets
 from sedna_metrics.catalogue import learning as metrics
 from sedna_metrics.metrics import Gauge
@@ -14,41 +13,31 @@ from sedna_metrics.tasks._runs import Run
 from sedna_metrics.tasks._time_left import TimeLeft
 
 T = TypeVar("T")
-
-
-class EvaluationSeries:
-    """The series of evaluation, made once for each task."""
-
-    def __init__(self, context: TaskContext) -> None:
-        instruments = context.instruments
-        self.samples = instruments.gauge(metrics.EVAL_SAMPLES)
-        self.remaining = instruments.gauge(metrics.EVAL_REMAINING)
-        self.completion = instruments.gauge(metrics.EVAL_COMPLETION)
-        self.new_model = instruments.info(metrics.EVAL_NEW_MODEL)
-        self.scores: Dict[str, Dict[str, Gauge]] = {"new": {}, "old": {}}
-        """Gauges by the metric's name, of the new and the old model."""
+Scores = Dict[str, Dict[str, Gauge]]
+"""Gauges by the metric's name, of the ``new`` and the ``old`` model."""
 
 
 class Evaluation(Run):
-    """One evaluation: ``with task.evaluation(...) as evaluation``."""
+    """One evaluation: ``with task.evaluation(...) as evaluation``. ``scores`` are those of the evaluations before."""
 
     def __init__(
-        self, context: TaskContext, series: EvaluationSeries, set_status: Callable[[str], Any], samples: Any = None
+        self, context: TaskContext, set_status: Callable[[str], Any], scores: Scores, samples: Any = None
     ) -> None:
         super().__init__(context, set_status)
-        self._series = series
-        self._progress = Progress(context.clock, None)
+        self._samples = context.instruments.gauge(metrics.EVAL_SAMPLES)
+        self._new_model = context.instruments.info(metrics.EVAL_NEW_MODEL)
+        self._scores = scores
         self._is_measuring = False
         self._fields: Dict[str, Any] = {}
-        self._time_left = TimeLeft(context, metrics.EVAL_REMAINING, series.remaining, series.completion)
-        series.samples.clear()
+        self._time_left = TimeLeft(context, metrics.EVAL_REMAINING, metrics.EVAL_COMPLETION)
+        self._samples.clear()
         if samples is not None:
-            series.samples.set(samples)
+            self._samples.set(samples)
 
     @contained()
     def samples(self, count: int) -> None:
         """Set the number of evaluation samples (EvalSampleNum), if it was not known at the start."""
-        self._series.samples.set(count)
+        self._samples.set(count)
 
     @contained()
     def new_model(self, url: object, scores: Optional[Mapping[str, Any]] = None, **more: Any) -> None:
@@ -60,7 +49,7 @@ class Evaluation(Run):
                 by class the mean counts.
             more: further scores.
         """
-        self._series.new_model.set({"url": strip_secrets(url)})
+        self._new_model.set({"url": strip_secrets(url)})
         self._score("new", url, scores, more)
 
     @contained()
@@ -84,17 +73,17 @@ class Evaluation(Run):
     @contained()
     def progress(self, done: float, total: float) -> None:
         """Set how much is done, in units of your own. The first call is where the measurement begins."""
-        self._time_left.update(self._progress, done, total)
-        if not self._is_measuring:
+        if self._is_measuring:
+            self._time_left.update(done, total)
+        else:
             self._is_measuring = True
-            self._progress.begin(self._progress.done)
-            self._time_left.clear()
+            self._time_left.begin_at(done, total)
 
     def _score(self, model: str, url: object, scores: Optional[Mapping[str, Any]], more: Mapping[str, Any]) -> None:
         if scores is not None and not isinstance(scores, Mapping):
             self._boundary.reject(metrics.EVAL_SCORE.name, scores, "scores are a dict of values by name")
             scores = None
-        gauges = self._series.scores[model]
+        gauges = self._scores.setdefault(model, {})
         if f"{model}_model_url" not in self._fields:
             for gauge in gauges.values():
                 gauge.clear()  # the scores of the last evaluation's model
@@ -107,10 +96,10 @@ class Evaluation(Run):
             self._fields[f"{model}_{name}"] = gauges[metric].value()
 
     def _on_begin(self) -> None:
-        self._context.emit("evaluation.started", samples=self._series.samples.value())
+        self._context.emit("evaluation.started", samples=self._samples.value())
 
     def _on_end(self, error: Optional[BaseException]) -> None:
-        common = {"samples": self._series.samples.value(), "duration_seconds": self._seconds()}
+        common = {"samples": self._samples.value(), "duration_seconds": self._seconds()}
         if error is None:
             self._time_left.finish()
             self._context.emit("evaluation.completed", **common, **self._fields)
@@ -119,47 +108,27 @@ class Evaluation(Run):
             self._context.emit("evaluation.failed", **common, error=type(error).__name__, reason=reason(error))
 
 
-class DeploymentSeries:
-    """Status and URL of the latest deployment."""
-
-    def __init__(self, context: TaskContext) -> None:
-        self._emit = context.emit
-        self._status = context.instruments.state(metrics.DEPLOY_STATUS)
-        self._model = context.instruments.info(metrics.DEPLOY_MODEL)
-
-    def waiting(self) -> None:
-        """A model waits for its deployment."""
-        self._status.set("waiting")
-        self._emit("model.deploy_waiting")
-
-    def deployed(self, url: object) -> None:
-        """The model at ``url`` is in use now."""
-        self._status.set("ok")
-        clean = strip_secrets(url)
-        self._model.set({"url": clean})
-        self._emit("model.deployed", model_url=clean)
-
-    def not_deployed(self, url: object, why: str) -> None:
-        """The model at ``url`` was not deployed."""
-        self._status.set("not_ok")
-        self._emit("model.not_deployed", model_url=strip_secrets(url), reason=why)
-
-
 class Deployment(Run):
     """One deployment: ``with task.deployment(url):``. DeployStatus is waiting, then ok, or not_ok after an error."""
 
-    def __init__(
-        self, context: TaskContext, series: DeploymentSeries, set_status: Callable[[str], Any], url: object
-    ) -> None:
+    def __init__(self, context: TaskContext, set_status: Callable[[str], Any], url: object) -> None:
         super().__init__(context, set_status)
-        self._series = series
-        self._url = url
+        self._url = strip_secrets(url)
+        self._status = context.instruments.state(metrics.DEPLOY_STATUS)
+
+    def refused(self, why: str) -> None:
+        """The model was not deployed; the old one stays."""
+        self._status.set("not_ok")
+        self._context.emit("model.not_deployed", model_url=self._url, reason=why)
 
     def _on_begin(self) -> None:
-        self._series.waiting()
+        self._status.set("waiting")
+        self._context.emit("model.deploy_waiting")
 
     def _on_end(self, error: Optional[BaseException]) -> None:
-        if error is None:
-            self._series.deployed(self._url)
-        else:
-            self._series.not_deployed(self._url, type(error).__name__)
+        if error is not None:
+            self.refused(type(error).__name__)
+            return
+        self._status.set("ok")
+        self._context.instruments.info(metrics.DEPLOY_MODEL).set({"url": self._url})
+        self._context.emit("model.deployed", model_url=self._url)

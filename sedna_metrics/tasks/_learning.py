@@ -11,10 +11,10 @@ from sedna_metrics._noop import Noop
 from sedna_metrics.catalogue import inference as metrics
 from sedna_metrics.decorators import Observation
 from sedna_metrics.tasks._context import TaskContext, lazy_instrument
-from sedna_metrics.tasks._evaluation import Deployment, DeploymentSeries, Evaluation, EvaluationSeries
+from sedna_metrics.tasks._evaluation import Deployment, Evaluation, Scores
 from sedna_metrics.tasks._inference import InferenceLocation
 from sedna_metrics.tasks._stages import Iteration, Stages
-from sedna_metrics.tasks._training import Training, TrainingSeries
+from sedna_metrics.tasks._training import Training
 
 
 class LearningTask:
@@ -25,6 +25,7 @@ class LearningTask:
         self._boundary = context.boundary
         self._stages = Stages(context)
         self._iteration = Iteration(context)
+        self._scores: Scores = {}
         if context.iteration is not None:
             self._iteration.start_at(context.iteration)
 
@@ -43,7 +44,7 @@ class LearningTask:
             samples: number of training samples (TrainSampleNum).
             epochs: number of epochs planned.
         """
-        return Training(self._context, self._training, partial(self._stages.set, "train"), samples, epochs)
+        return Training(self._context, partial(self._stages.set, "train"), samples, epochs)
 
     @contained(Noop)
     def evaluation(self, samples: Optional[int] = None) -> Evaluation:
@@ -52,18 +53,18 @@ class LearningTask:
         Args:
             samples: number of evaluation samples (EvalSampleNum).
         """
-        return Evaluation(self._context, self._evaluation, partial(self._stages.set, "eval"), samples)
+        return Evaluation(self._context, partial(self._stages.set, "eval"), self._scores, samples)
 
     @contained(Noop)
     def deployment(self, url: object) -> Deployment:
         """The deploy stage, as a context manager around the code that puts the model at ``url`` into use."""
-        return Deployment(self._context, self._deployment, partial(self._stages.set, "deploy"), url)
+        return Deployment(self._context, partial(self._stages.set, "deploy"), url)
 
     @contained()
     def not_deployed(self, url: object, reason: str) -> None:
         """The model at ``url`` was not better, or not wanted: DeployStatus is not_ok, the deployed model stays."""
         self._stages.set("deploy", "completed")
-        self._deployment.not_deployed(url, reason)
+        self.deployment(url).refused(reason)
 
     @contained()
     def stage(self, stage: str, status: str) -> None:
@@ -93,15 +94,3 @@ class LearningTask:
     @cached_property
     def _edge(self) -> InferenceLocation:
         return InferenceLocation(self._context, "edge")
-
-    @cached_property
-    def _training(self) -> TrainingSeries:
-        return TrainingSeries(self._context)
-
-    @cached_property
-    def _evaluation(self) -> EvaluationSeries:
-        return EvaluationSeries(self._context)
-
-    @cached_property
-    def _deployment(self) -> DeploymentSeries:
-        return DeploymentSeries(self._context)

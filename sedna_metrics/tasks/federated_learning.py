@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Iterable, List, Optional, Tuple, Union
+from contextlib import contextmanager
+from typing import Any, Iterable, Iterator, List, Optional, Tuple, Union
 
 from sedna_metrics._boundary import contained
 from sedna_metrics._compat import cached_property
@@ -12,7 +13,7 @@ from sedna_metrics.metrics import CallHistogram, Counter
 from sedna_metrics.tasks._context import TaskContext, reason
 from sedna_metrics.tasks._runs import Run
 from sedna_metrics.tasks._stages import Iteration
-from sedna_metrics.tasks._training import Training, TrainingSeries
+from sedna_metrics.tasks._training import Training
 
 
 class FederatedLearning:
@@ -41,11 +42,19 @@ class FederatedLearning:
         """
         if samples is not None:
             self.node_samples(samples)
-        return Training(self._context, self._training, self._set_status, samples, epochs)
+        return Training(self._context, self._set_status, samples, epochs)
 
-    def waiting(self) -> Waiting:
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
         """A context manager around waiting for the aggregate: TrainStatus is waiting, then running again."""
-        return Waiting(self)
+        with self._boundary:
+            self._set_status("waiting")
+            self._context.emit("training.waiting")
+        try:
+            yield
+        finally:
+            with self._boundary:
+                self._set_status("running")
 
     @contained()
     def iteration(self, number: int) -> None:
@@ -126,30 +135,9 @@ class FederatedLearning:
             self._context.emit("nodes.changed", nodes=self._nodes.value())
 
     @cached_property
-    def _training(self) -> TrainingSeries:
-        return TrainingSeries(self._context)
-
-    @cached_property
     def _aggregations(self) -> Tuple[Counter, CallHistogram]:
         instruments = self._context.instruments
         return instruments.counter(federated.AGGREGATIONS), instruments.call_histogram(federated.AGGREGATION_DURATION)
-
-
-class Waiting:
-    """A block in which a training worker waits for the aggregate."""
-
-    def __init__(self, task: FederatedLearning) -> None:
-        self._task = task
-        self._boundary = task._boundary
-
-    @contained()
-    def __enter__(self) -> None:
-        self._task._set_status("waiting")
-        self._task._context.emit("training.waiting")
-
-    @contained()
-    def __exit__(self, *_: object) -> None:
-        self._task._set_status("running")
 
 
 class Aggregation(Run):
