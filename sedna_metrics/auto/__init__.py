@@ -1,7 +1,7 @@
-"""Observes Sedna's own classes (lib/sedna of kubeedge/sedna): the only room that knows Sedna's Python API.
+"""Observes Sedna's own classes (lib/sedna of kubeedge/sedna); the only package that knows Sedna's Python API.
 
-Nothing of Sedna is imported here. Its modules are waited for, and their classes' methods observed once they are there;
-the user's estimator is never touched.
+Nothing of Sedna is imported here. The methods of its classes are observed once the script has imported them. The user's
+estimator is never touched.
 """
 
 from __future__ import annotations
@@ -32,11 +32,7 @@ _lock = threading.RLock()
 
 
 class Observed(ContextManager["Observed"]):
-    """Sedna's classes, observed. As a context manager it stops with the body.
-
-    Attributes:
-        worker: the worker whose metrics are fed.
-    """
+    """Sedna's classes, observed for ``worker``. As a context manager it stops with the body."""
 
     def __init__(self, worker: Worker) -> None:
         self.worker = worker
@@ -48,7 +44,7 @@ class Observed(ContextManager["Observed"]):
         self._watch = ImportWatch(dict.fromkeys(modules, self._imported))
 
     def close(self) -> None:
-        """Put every method back as it was, and wait for no further module. A second call does nothing."""
+        """Restore every method, and watch no longer for imports. A second call does nothing."""
         with _lock:
             if self._closed:
                 return
@@ -74,7 +70,7 @@ class Observed(ContextManager["Observed"]):
 
 
 def hooks(worker: Worker) -> List[Hook]:
-    """Every method of Sedna's that is observed for ``worker``."""
+    """The hooks for all methods of Sedna's that are observed."""
     reports = Reports(worker)
     found = [
         *reports.hooks(),
@@ -91,7 +87,7 @@ def hooks(worker: Worker) -> List[Hook]:
 
 
 def _warn_once(observed: Set[str], warned: Set[str], job: object, *_: Any, **__: Any) -> None:
-    """Name a class of worker that is in use and not observed: one of a later Sedna's, or of the script's own."""
+    """Name a worker class in use that is not observed: one of a later Sedna, or of the script."""
     names = [class_.__name__ for class_ in type(job).__mro__]
     if observed.isdisjoint(names) and names[0] not in warned:
         warned.add(names[0])
@@ -101,19 +97,19 @@ def _warn_once(observed: Set[str], warned: Set[str], job: object, *_: Any, **__:
 def observe_sedna(worker: Optional[Worker] = None) -> Observed:
     """Observe Sedna's classes, so that an unedited Sedna script emits its task's metrics.
 
-    Call it before the script builds its job object (``JointInference(...)`` and the like); before or after Sedna is
-    imported does not matter. What is observed: docs/run.md. Where a method has another shape than the one known it is
-    skipped, with one warning that names it.
+    Call it before the script builds its job object, such as ``JointInference(...)``; Sedna may be imported before or
+    after. docs/run.md says what is observed. A method with another signature than the known one is skipped, with a
+    warning that names it.
 
     Args:
-        worker: whose metrics are fed; the running worker, or one that is started, where it is not given.
+        worker: takes the metrics; by default the running worker, or a new one.
 
     Returns:
-        a handle whose ``close()`` undoes it; the worker's own end does so too. Where Sedna is observed for the worker
-        already, that handle is given again.
+        a handle whose ``close()`` undoes it, as the end of the worker does. A second call for a worker returns the same
+        handle.
 
     Raises:
-        SettingError: no worker runs, and the one to start has a setting that cannot be used.
+        SettingError: no worker runs, and a setting of the new one is invalid.
     """
     worker = worker or _runtime.running() or _runtime.start()
     with _lock:
@@ -128,7 +124,7 @@ def observe_sedna(worker: Optional[Worker] = None) -> Observed:
 
 
 def is_kubeedge_sedna(path: Any) -> bool:
-    """Whether the package called sedna with this ``__path__`` is KubeEdge's: PyPI has another one, for geometry."""
+    """Whether the package ``sedna`` with this ``__path__`` is KubeEdge's; PyPI has another one."""
     for package, module in (("sedna.common", "sedna.common.config"), ("sedna.service", "sedna.service.client")):
         spec = PathFinder.find_spec(package, path)
         if spec is None or PathFinder.find_spec(module, spec.submodule_search_locations) is None:

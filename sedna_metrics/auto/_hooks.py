@@ -1,7 +1,6 @@
-"""A hook: which method of Sedna's it observes, in which shape, and what takes the method's place.
+"""Hooks: which method of Sedna's is observed, and by what wrapper.
 
-A hook is applied only where the method has the shape that was read in Sedna's source; elsewhere it is skipped with one
-warning, and the worker runs on unobserved in this respect.
+A hook is applied only if the method has the signature that Sedna's source has; otherwise it is skipped, with a warning.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from sedna_metrics._noop import Noop
 T = TypeVar("T")
 Function = Callable[..., Any]
 Wrap = Callable[[Function], Function]
-"""Makes, of a method, what takes its place."""
+"""Returns a wrapper of a method."""
 
 _LOGGER = logging.getLogger("sedna_metrics")
 
@@ -43,11 +42,7 @@ class Hook(NamedTuple):
         return f"{self.module}.{self.owner}.{self.method}"
 
     def apply(self, module: ModuleType) -> Optional[Callable[[], None]]:
-        """Put the wrapper in the method's place.
-
-        Returns:
-            what undoes it, or ``None`` where the method has another shape than the one known.
-        """
+        """Wrap the method; returns what undoes it, or ``None`` if the method is not the known one."""
         owner = getattr(module, self.owner, None)
         original = vars(owner).get(self.method) if isinstance(owner, type) else None
         difference = self._difference(original)
@@ -56,7 +51,9 @@ class Hook(NamedTuple):
             return None
         assert isinstance(owner, type)
         assert original is not None
-        wrapper = _alike(self.wrap(original), original)
+        wrapper = functools.update_wrapper(self.wrap(original), original)
+        # getfullargspec, which Sedna's backends ask, does not follow __wrapped__.
+        wrapper.__signature__ = inspect.signature(original)  # type: ignore[attr-defined]
         setattr(owner, self.method, wrapper)
 
         def undo() -> None:
@@ -79,27 +76,17 @@ class Hook(NamedTuple):
         return ""
 
 
-def _alike(wrapper: Function, original: Function) -> Function:
-    """Give the wrapper the names and the signature of what it replaces."""
-    functools.update_wrapper(wrapper, original)
-    # getfullargspec, which Sedna's backends ask, does not follow __wrapped__.
-    wrapper.__signature__ = inspect.signature(original)  # type: ignore[attr-defined]
-    return wrapper
-
-
 def length(data: Any) -> Optional[int]:
-    """How many samples a data set has, or ``None`` where it does not say.
+    """The number of samples in a dataset, or ``None`` if it is unknown.
 
     ``len()`` of Sedna's data sources fails before they were parsed (lib/sedna/datasources/__init__.py).
     """
-    if isinstance(data, (str, bytes, dict)):
-        return None  # a path, or a batch by field: its length counts something else
     try:
-        if any(hasattr(each, name) for each in (data, getattr(data, "x", None)) for name in _OF_BATCHES):
-            return None
+        parts = (data, getattr(data, "x", None))
+        if isinstance(data, (str, bytes, dict)) or any(hasattr(part, name) for part in parts for name in _OF_BATCHES):
+            return None  # a path, a batch by field, or a number of batches
         return len(data)
-    except Exception:
-        # The user's own __len__ or property may raise anything; then the number is not known, which is not our failure.
+    except Exception:  # the dataset's own __len__ or property may raise anything
         return None
 
 
@@ -137,13 +124,9 @@ def after(boundary: ErrorBoundary, note: Function) -> Wrap:
 
 
 def observed_late(boundary: ErrorBoundary, observation: Callable[[], Wrap]) -> Wrap:
-    """Observe the method from its first call on.
+    """Observe the method with a decorator that is made at its first call.
 
-    Series come into being when an observation is made, and a worker must not show those of its task's other roles.
-
-    Args:
-        boundary: takes what fails as the observation is made; the method is not observed then.
-        observation: gives the decorator.
+    Its series exist from then on: a worker must not expose those of its task's other roles.
     """
 
     def wrap(original: Function) -> Function:
@@ -163,22 +146,19 @@ def observed_late(boundary: ErrorBoundary, observation: Callable[[], Wrap]) -> W
 
 
 class Runs(Dict[int, T]):
-    """What is under way for each job object of Sedna's, by the object's ``id()`` while its method runs."""
+    """The runs in progress, by the ``id()`` of Sedna's job object."""
 
     def __init__(self, boundary: ErrorBoundary) -> None:
         super().__init__()
         self._boundary = boundary
 
     def of(self, job: object) -> Optional[T]:
-        """What is under way for this job."""
+        """The run of this job."""
         return self.get(id(job))
 
     @contextmanager
     def run(self, job: object, make: Callable[[], Any]) -> Iterator[None]:
-        """The body is the run that ``make`` returns.
-
-        A run within a run of the same job is part of it: ``LifelongLearning.train`` may call ``update``.
-        """
+        """The body is the run that ``make`` returns. A run within a run of the same job is part of it."""
         if id(job) in self:
             yield
             return

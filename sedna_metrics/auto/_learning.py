@@ -1,4 +1,4 @@
-"""What the workers of incremental and lifelong learning have in common: one class of Sedna's is all three of them."""
+"""What incremental and lifelong learning have in common: train, eval and inference workers use one class of Sedna."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What a job of Sedna's reports to its Local Controller, and from it the numbers of the run that is under way.
+"""What a job reports to its Local Controller: the model and the numbers of the run in progress.
 
-Source: ``JobBase.report_task_info`` of lib/sedna/core/base.py. A report is a list with one entry a model,
+Source: ``JobBase.report_task_info`` of lib/sedna/core/base.py. A report is a list with an entry for each model,
 ``{"format", "url", "metrics"}``; metrics are what the user's ``train`` or ``evaluate`` returned.
 """
 
@@ -17,13 +17,7 @@ _LOSS_NAMES = ("loss", "train_loss", "training_loss", "total_loss")
 
 
 class Reports:
-    """The runs that wait for a report, and the callbacks for deployments.
-
-    Attributes:
-        trainings: the training under way, by job.
-        evaluations: the evaluation under way, by job.
-        on_deployment: called with the job and whether the model came into use.
-    """
+    """The runs in progress, by job; ``on_deployment`` is called with the job and whether the model is in use."""
 
     def __init__(self, worker: Worker) -> None:
         self._boundary = worker.guard
@@ -32,12 +26,10 @@ class Reports:
         self.on_deployment: Dict[str, Callable[[Any, bool], None]] = {}
 
     def hooks(self) -> List[Hook]:
-        """What is observed of every job."""
-        # Noted first, sent then: with the Local Controller away, sending takes some 12 s.
-        wrap = before(self._boundary, self._reported)
-        return [
-            Hook("sedna.core.base", "JobBase", "report_task_info", ("task_info", "status", "results", "kind"), wrap)
-        ]
+        """The hooks of every job."""
+        # Before it is sent: without a Local Controller, sending takes some 12 s.
+        wrap, arguments = before(self._boundary, self._reported), ("task_info", "status", "results", "kind")
+        return [Hook("sedna.core.base", "JobBase", "report_task_info", arguments, wrap)]
 
     def _reported(
         self, job: Any, task_info: Any, status: Any, results: Any = None, kind: Any = "train", *_: Any, **__: Any
@@ -78,8 +70,8 @@ def _models(results: Any) -> Iterator[Tuple[Any, Any]]:
 def loss_of(trained: Any) -> Optional[Any]:
     """The loss in what the user's ``train`` returned, or ``None``.
 
-    Taken from: a number, or a list of them (the last counts); a mapping with a loss among its keys (a Keras history's
-    ``history``, XGBoost's ``mlogloss``), validation losses aside; a Keras ``History`` itself.
+    It is a number or a list of them, of which the last counts; or a mapping, or a Keras ``History``, with a loss among
+    its keys.
     """
     history = getattr(trained, "history", None)
     if isinstance(history, Mapping):
@@ -96,10 +88,7 @@ def loss_of(trained: Any) -> Optional[Any]:
 
 
 def scores_of(evaluated: Any) -> Dict[str, Any]:
-    """The scores in what the user's ``evaluate`` returned, without values that are not numbers.
-
-    A bare number is called ``score``.
-    """
+    """The numbers in what the user's ``evaluate`` returned; a bare number is called ``score``."""
     if isinstance(evaluated, Mapping):
         return {str(name): value for name, value in evaluated.items() if _is_number(value)}
     return {"score": evaluated} if _is_number(evaluated) else {}
@@ -112,7 +101,6 @@ def _is_number(value: Any) -> bool:
         return False
     try:
         float(value)
-    except Exception:
-        # A foreign object's __float__ may raise anything; then it is not a number.
+    except Exception:  # a foreign object's __float__ may raise anything
         return False
     return True

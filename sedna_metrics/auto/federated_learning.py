@@ -1,15 +1,15 @@
 """Federated learning: ``FederatedLearning`` in the train workers, ``AggregationServer`` in the aggregator.
 
 Source: lib/sedna/core/federated_learning/federated_learning.py, ``AggregationClient`` of lib/sedna/service/client.py,
-and lib/sedna/service/server/aggregation.py. Version 2 leaves rounds, losses and clients to Plato: of it only the
-beginning, the end and the samples are observed.
+lib/sedna/service/server/aggregation.py. Version 2 leaves rounds, losses and clients to Plato; only its start, end and
+samples are observed.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-from typing import Any, ContextManager, Dict, List, Mapping, NoReturn, Optional
+from typing import Any, Dict, List, Mapping, NoReturn, Optional
 
 from sedna_metrics._compat import cached_property
 from sedna_metrics._worker import Worker
@@ -26,7 +26,7 @@ _SERVER = "sedna.service.server.aggregation"
 
 
 def hooks(worker: Worker, reports: Reports) -> List[Hook]:
-    """What is observed of federated learning."""
+    """The hooks of federated learning."""
     node, aggregator = _TrainWorker(worker, reports), _AggregationWorker(worker)
     train, send = reports.trainings.around(node.begin), before(worker.guard, node.sent)
     clients = after(worker.guard, aggregator.clients)
@@ -52,10 +52,8 @@ def _until_plato_exits(worker: Worker, wrap: Wrap) -> Wrap:
         observed = wrap(original)
 
         def wrapper(job: Any, *arguments: Any, **keywords: Any) -> Any:
-            _LOGGER.warning(
-                "%s: Plato's rounds, losses and clients are not observed; docs/run.md says how to record them",
-                type(job).__name__,
-            )
+            message = "%s: Plato's rounds, losses and clients are not observed; docs/run.md says how to record them"
+            _LOGGER.warning(message, type(job).__name__)
             leave, process = os._exit, os.getpid()
 
             def end(status: int) -> NoReturn:
@@ -91,24 +89,24 @@ class _TrainWorker:
         return self._worker.federated_learning
 
     def begin(self, _: Any, train_data: Any = None, *__: Any, **___: Any) -> Training:
-        """All rounds of a train worker. Loss and model URL come with the report of each round."""
+        """All rounds of a train worker; the report of each round has loss and model URL."""
         self._round = 1
         self._task.iteration(self._round)
         return self._task.training(length(train_data))
 
     def begin_v2(self, job: Any) -> Training:
-        """All rounds of a train worker of version 2, on a data set of its own or one of Plato's."""
+        """All rounds of a train worker of version 2, on a dataset of its own or of Plato."""
         return self._task.training(length(getattr(job.datasource, "trainset", None)))
 
     def sent(self, _: Any, data: Any, msg_type: Any = None, *__: Any, **___: Any) -> None:
-        """A round's update: the samples that it rests on."""
+        """The update of a round, with its number of samples."""
         if msg_type == "update_weight" and isinstance(data, Mapping):
             self._task.node_samples(data["num_samples"])
             for training in self._trainings.values():
                 training.samples(data["num_samples"])
 
     def receive(self, original: Function) -> Function:
-        """Waiting for the aggregate. What is no aggregate (somebody joined) comes back as ``None``."""
+        """Waiting for the aggregate; ``None`` is returned for other messages."""
 
         def wrapper(client: Any, *arguments: Any, **keywords: Any) -> Any:
             if not self._trainings:
@@ -130,13 +128,13 @@ class _TrainWorker:
 
 
 class _Round:
-    """An aggregation under way: from the first update on."""
+    """An aggregation in progress, from the first update on."""
 
-    def __init__(self, number: int, block: ContextManager[Aggregation]) -> None:
+    def __init__(self, number: int, aggregation: Aggregation) -> None:
         self.number = number
-        self.block = block
-        self.aggregation = block.__enter__()
+        self.aggregation = aggregation
         self.messages: List[Dict[str, Any]] = []
+        aggregation.begin()
 
     @property
     def is_sent(self) -> bool:
@@ -157,11 +155,11 @@ class _AggregationWorker:
         return self._worker.federated_learning
 
     def begin_v2(self, _: Any) -> None:
-        """The server's life in version 2; the worker's end completes it."""
+        """The server runs; the worker's end completes it."""
         self._task.status("running")
 
     def serve(self, original: Function) -> Function:
-        """The server's life. It returns after the last round, but also where its port is taken: that is a failure."""
+        """The server runs. It returns after the last round, or if its port is taken, which is a failure."""
 
         def wrapper(server: Any, *arguments: Any, **keywords: Any) -> Any:
             with self._boundary:
@@ -178,13 +176,13 @@ class _AggregationWorker:
         return wrapper
 
     def clients(self, _: Any, aggregator: Any, *__: Any, **___: Any) -> None:
-        """A node came or went."""
+        """A node has come or gone."""
         self._task.train_nodes(list(aggregator.client_list))
 
     def message(self, original: Function) -> Function:
-        """A message of a node: an update, perhaps the one that completes the round.
+        """A message of a node: an update, perhaps the last of its round.
 
-        The aggregate is sent within this call, and while it waits for one node the next round's first update of another
+        The aggregate is sent within this call. While it waits for one node, another node's update for the next round
         may come.
         """
 
@@ -232,4 +230,4 @@ class _AggregationWorker:
     def _close(self, aggregator: Any, round_: _Round, error: Optional[BaseException]) -> None:
         if self._rounds.get(id(aggregator)) is round_:
             del self._rounds[id(aggregator)]
-        round_.block.__exit__(type(error) if error else None, error, error.__traceback__ if error else None)
+        round_.aggregation.end(error)

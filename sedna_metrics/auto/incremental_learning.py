@@ -20,7 +20,7 @@ _CLASS = "IncrementalLearning"
 
 
 def hooks(worker: Worker, reports: Reports) -> List[Hook]:
-    """What is observed of incremental learning."""
+    """The hooks of incremental learning."""
     observed = _Worker(worker, reports)
     train, evaluate = reports.trainings.around(observed.training), reports.evaluations.around(observed.evaluation)
     return [
@@ -78,8 +78,7 @@ class _Worker(LearningWorker):
 
 
 def _updated_model(job: Any) -> Optional[str]:
-    # The Local Controller writes the file on the node; where it is remote instead, the URL is not known: nothing of
-    # ours downloads anything.
+    # The Local Controller writes the file on the node. If it is remote, the URL is unknown: we download nothing.
     path = job.get_parameters("MODEL_HOT_UPDATE_CONFIG")
     if not path or not os.path.isfile(path):
         return None

@@ -20,7 +20,7 @@ _KIND = "jointinferenceservice"
 
 
 def hooks(worker: Worker) -> List[Hook]:
-    """What is observed of joint inference."""
+    """The hooks of joint inference."""
     edge, boundary = _EdgeWorker(worker), worker.guard
 
     def serve(*_: Any, **__: Any) -> Observation:
@@ -60,7 +60,7 @@ class _EdgeWorker:
         return self._worker.joint_inference
 
     def constructed(self, *_: Any, **__: Any) -> None:
-        """The series are there, at 0, before the first sample comes: the rate over the first needs them."""
+        """The series exist, at 0, before the first sample: the rate over it needs them."""
         task = self._task
         task.edge_inference, task.cloud_inference, task.hard_sample, task.sample  # noqa: B018
 

@@ -25,7 +25,7 @@ _CLASS = "LifelongLearning"
 
 
 def hooks(worker: Worker, reports: Reports) -> List[Hook]:
-    """What is observed of lifelong learning."""
+    """The hooks of lifelong learning."""
     observed, boundary = _Worker(worker, reports), worker.guard
     arguments = ("train_data", "valid_data", "post_process")
     evaluate = reports.evaluations.around(observed.evaluation)
@@ -93,16 +93,16 @@ class _Worker(LearningWorker):
     def known_tasks(
         self, result: Any, _: Any, task_index: Any, task_type: Any = "seen_task", *__: Any, **___: Any
     ) -> None:
-        """The tasks that the knowledge base knows, as it is written, and the samples that they rest on."""
+        """The tasks in the knowledge base, as it is written, and their samples."""
         if task_type == "seen_task":
             tasks = [task for group in task_index["task_groups"] for task in (group.tasks or [group])]
             self._worker.lifelong_learning.known_tasks(len(tasks))
             self._worker.lifelong_learning.task_samples(sum(length(task.samples) or 0 for task in tasks))
 
     def deployed(self, result: Any, _: Any, task_index: Any = None, *__: Any, **___: Any) -> None:
-        """The knowledge base comes to the edge: at first, and with each later version, which is an iteration.
+        """The knowledge base comes to the edge; each version after the first is an iteration.
 
-        ``None`` is the result where it could not be read.
+        The result is ``None`` if it could not be read.
         """
         url = _index_url() or task_index
         if result is None:

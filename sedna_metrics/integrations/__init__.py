@@ -1,9 +1,7 @@
-"""What only the user's training code can tell, without being handed a worker: progress, loss by epoch, time left.
+"""Loops, progress and callbacks for training code that has no worker at hand.
 
-Each function finds the running worker, and in it the training or evaluation under way: the one that
-:func:`sedna_metrics.observe_sedna` saw begin, or that a ``with`` block of the script's began. Without a training under
-way loops and callbacks are one of their own, of the worker's kind of task; without a running worker they do nothing.
-No framework is imported before its callback is asked for.
+Each finds the running worker and its training or evaluation in progress. Without one, a loop or callback is a training of
+its own; without a running worker it does nothing. A framework is imported when its callback is made.
 """
 
 from __future__ import annotations

@@ -38,10 +38,7 @@ class Fit:
     """Reports a framework's ``fit``, or a loop, to the training in progress, or to one of its own.
 
     Most frameworks do not report that a ``fit`` raised. A training of its own that has not ended counts as failed when
-    the next ``fit`` begins in this thread, or when the worker closes.
-
-    Args:
-        is_loop: whether it is a loop, which has ended as the worker does if nobody sees its end.
+    the next ``fit`` begins in this thread, or when the worker closes. A loop then ends as the worker does.
     """
 
     def __init__(self, *, is_loop: bool = False) -> None:
@@ -133,11 +130,7 @@ class Fit:
 
 
 def framework_class(name: str, *modules: str) -> Any:
-    """Class ``name`` of the first of ``modules`` that the script has imported, else of the first that is installed.
-
-    Raises:
-        ImportError: none is installed.
-    """
+    """Class ``name`` of the first of ``modules`` that the script has imported, else of the first that is installed."""
     for module in sorted(modules, key=lambda module: module.split(".")[0] not in sys.modules):
         try:
             return getattr(import_module(module), name)
@@ -149,8 +142,8 @@ def framework_class(name: str, *modules: str) -> Any:
 def callback_of(factory: Callable[..., Any], base: type, hooks: type, **arguments: Any) -> Any:
     """A callback of the framework's class ``base`` with the methods of ``hooks``, ``arguments``, and a ``fit``.
 
-    Without a running worker the methods do nothing, and their failures stay here: the framework gets what its own class
-    returns. Frameworks pickle and copy their callbacks: a copy is made anew by ``factory(**arguments)``.
+    The methods do nothing without a running worker, and return what ``base`` returns. Frameworks pickle and copy their
+    callbacks; ``factory(**arguments)`` makes the copy.
     """
     methods = {
         name: _contained(method, getattr(base, name, lambda *_, **__: None))

@@ -4,19 +4,27 @@ from __future__ import annotations
 
 from typing import Callable, Optional, Tuple
 
+from sedna_metrics._compat import cached_property
 from sedna_metrics.catalogue import inference as metrics
 from sedna_metrics.decorators import Observation
 from sedna_metrics.metrics import CallHistogram
 from sedna_metrics.tasks._context import TaskContext, reason
 
 
-class InferenceLocation:
-    """The series of one location, and the decorator that updates them.
+class InferenceTask:
+    """A task that infers."""
 
-    Attributes:
-        observe: decorator and context manager for inferences at this location.
-        calls: their number and durations.
-    """
+    def __init__(self, context: TaskContext) -> None:
+        self._context = context
+        self._boundary = context.boundary
+
+    @cached_property
+    def _edge(self) -> InferenceLocation:
+        return InferenceLocation(self._context, "edge")
+
+
+class InferenceLocation:
+    """The calls of one location, and the decorator and context manager that observes them."""
 
     def __init__(self, context: TaskContext, location: str) -> None:
         if location == "served":
@@ -73,11 +81,7 @@ class FailureEvents:
 
 
 def count_samples(context: TaskContext, calls: CallHistogram) -> Callable[..., None]:
-    """Expose the number of samples: as the script counts them, or the inferences while it has counted none.
-
-    Returns:
-        what the script counts them with.
-    """
+    """Expose the number of samples, or of inferences while there are none; returns what counts a sample."""
     counted = context.instruments.internal_counter(metrics.SAMPLES)
     shown = 0.0
 

@@ -6,23 +6,21 @@ from functools import partial
 from typing import Optional
 
 from sedna_metrics._boundary import contained
-from sedna_metrics._compat import cached_property
 from sedna_metrics._noop import Noop
 from sedna_metrics.catalogue import inference as metrics
 from sedna_metrics.decorators import Observation
 from sedna_metrics.tasks._context import TaskContext, lazy_instrument
 from sedna_metrics.tasks._evaluation import Deployment, Evaluation, Scores
-from sedna_metrics.tasks._inference import InferenceLocation
+from sedna_metrics.tasks._inference import InferenceTask
 from sedna_metrics.tasks._stages import Iteration, Stages
 from sedna_metrics.tasks._training import Training
 
 
-class LearningTask:
+class LearningTask(InferenceTask):
     """A task that trains, evaluates, deploys and infers in turn."""
 
     def __init__(self, context: TaskContext) -> None:
-        self._context = context
-        self._boundary = context.boundary
+        super().__init__(context)
         self._stages = Stages(context)
         self._iteration = Iteration(context)
         self._scores: Scores = {}
@@ -90,7 +88,3 @@ class LearningTask:
 
     def _new_iteration(self) -> None:
         """For what is counted by iteration."""
-
-    @cached_property
-    def _edge(self) -> InferenceLocation:
-        return InferenceLocation(self._context, "edge")

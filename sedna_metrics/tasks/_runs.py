@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from types import TracebackType
-from typing import Any, Callable, Optional, Type, TypeVar
+from typing import Any, Callable, Optional, TypeVar
 
 from sedna_metrics._boundary import contained
 from sedna_metrics.tasks._context import TaskContext
@@ -15,10 +14,6 @@ class Run:
     """Its status is ``running`` in the body, then ``completed``, or ``failed`` if the body raised.
 
     ``sys.exit(0)`` in the body is no failure. Without a ``with`` block, call :meth:`begin` and :meth:`end`.
-
-    Args:
-        context: of the task.
-        set_status: called with the status.
     """
 
     def __init__(self, context: TaskContext, set_status: Callable[[str], Any]) -> None:
@@ -56,9 +51,7 @@ class Run:
         self.begin()
         return self
 
-    def __exit__(
-        self, kind: Optional[Type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
-    ) -> None:
+    def __exit__(self, kind: Any, error: Optional[BaseException], trace: Any) -> None:
         self.end(error)
 
     def _seconds(self) -> float:

@@ -19,11 +19,7 @@ class Stages:
         self._statuses: Dict[str, str] = {}
 
     def set(self, stage: str, status: str) -> bool:
-        """Enter ``stage`` with ``status``; invalid values are rejected, and change nothing.
-
-        Returns:
-            whether they are valid.
-        """
+        """Enter ``stage`` with ``status``; returns whether they are valid. Invalid values change nothing."""
         for metric, value in ((metrics.TASK_STAGE, stage), (metrics.STAGE_STATUS, status)):
             if not isinstance(value, str) or value not in metric.states:
                 self._context.boundary.reject(metric.name, value, f"it must be one of {', '.join(metric.states)}")

@@ -4,22 +4,17 @@ from __future__ import annotations
 
 from typing import Callable
 
-from sedna_metrics._compat import cached_property
 from sedna_metrics.catalogue import inference as metrics
 from sedna_metrics.decorators import Observation
-from sedna_metrics.tasks._context import TaskContext, lazy_instrument
-from sedna_metrics.tasks._inference import InferenceLocation, count_samples
+from sedna_metrics.tasks._context import lazy_instrument
+from sedna_metrics.tasks._inference import InferenceLocation, InferenceTask, count_samples
 
 
-class JointInference:
+class JointInference(InferenceTask):
     """``worker.joint_inference``, for edge and cloud workers of a JointInferenceService.
 
     The series of each attribute exist from its first use on.
     """
-
-    def __init__(self, context: TaskContext) -> None:
-        self._context = context
-        self._boundary = context.boundary
 
     @lazy_instrument
     def edge_inference(self) -> Observation:
@@ -57,7 +52,3 @@ class JointInference:
     def serve(self) -> Observation:
         """Decorator and context manager, in the cloud worker, for an inference that is done for others."""
         return InferenceLocation(self._context, "served").observe
-
-    @cached_property
-    def _edge(self) -> InferenceLocation:
-        return InferenceLocation(self._context, "edge")

@@ -4,20 +4,15 @@ from __future__ import annotations
 
 from typing import Callable
 
-from sedna_metrics._compat import cached_property
 from sedna_metrics.decorators import Observation
-from sedna_metrics.tasks._context import TaskContext, lazy_instrument
-from sedna_metrics.tasks._inference import InferenceLocation, count_samples
+from sedna_metrics.tasks._context import lazy_instrument
+from sedna_metrics.tasks._inference import InferenceTask, count_samples
 
 
-class MultiEdgeInference:
+class MultiEdgeInference(InferenceTask):
     """``worker.multi_edge_inference``, for workers of ReidJob, VideoAnalyticsJob, FeatureExtractionService and
     ObjectSearchService.
     """
-
-    def __init__(self, context: TaskContext) -> None:
-        self._context = context
-        self._boundary = context.boundary
 
     @lazy_instrument
     def inference(self) -> Observation:
@@ -31,7 +26,3 @@ class MultiEdgeInference:
         While the script counts none, each call of ``inference`` is one item.
         """
         return count_samples(self._context, self._edge.calls)
-
-    @cached_property
-    def _edge(self) -> InferenceLocation:
-        return InferenceLocation(self._context, "edge")
