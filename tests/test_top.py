@@ -19,16 +19,7 @@ from support import free_port
 
 from sedna_metrics.cli import _top, main
 from sedna_metrics.cli._top import Access, Watch, read, targets
-from sedna_metrics.cli._workers import (
-    SILENT_SECONDS,
-    Row,
-    Unanswered,
-    duration,
-    number,
-    quantile,
-    samples_by_worker,
-    table,
-)
+from sedna_metrics.cli._workers import SILENT_SECONDS, Row, duration, number, quantile, samples_by_worker, table
 
 IL = {"JOB_NAME": "helmet", "WORKER_NAME": "train-worker-x", "NODE_NAME": "edge-1", "NAMESPACE": "default"}
 WHO = (("task", "helmet"), ("worker", "w"))
@@ -297,7 +288,7 @@ def samples(task="helmet", **values):
 def test_order_and_columns():
     some = [
         Row((("task", "b"), ("worker", "w")), samples(edge=4.0), samples(edge=2.0), 1.0),
-        Unanswered("down:1", "refuses"),
+        Row((("task", "?"), ("worker", "down:1")), {}, {}, 0.0, "refuses"),
         Row((("task", "a"), ("worker", "w")), samples(edge=1.0, errors=2.0), samples(edge=1.0), 1.0),
     ]
     for sort, order in (("task", "ab?"), ("edge/s", "ba?"), ("errors", "ab?"), ("loss", "ab?")):

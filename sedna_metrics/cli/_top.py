@@ -18,7 +18,7 @@ import requests
 
 from sedna_metrics._http import Session, read_bounded, reason
 from sedna_metrics._urls import strip_secrets
-from sedna_metrics.cli._workers import SORTABLE, Labels, Row, Samples, Unanswered, samples_by_worker, table
+from sedna_metrics.cli._workers import SORTABLE, Labels, Row, Samples, samples_by_worker, table
 
 TIMEOUT_SECONDS = 3.0
 MAX_ANSWER_BYTES = 32 << 20
@@ -114,7 +114,7 @@ class Watch:
 
     def _rows(self, url: str, found: Any) -> Iterator[Row]:
         if isinstance(found, str):
-            yield Unanswered(strip_secrets(url), found)
+            yield Row((("task", "?"), ("worker", strip_secrets(url))), {}, {}, 0.0, problem=found)
             return
         now = time.monotonic()
         for who, samples in found.items():

@@ -62,42 +62,49 @@ class Row:
     """One worker's figures; ``None`` if a figure is unknown or does not apply.
 
     Args:
-        who: the labels that tell it apart.
-        samples: of this look.
-        before: of the look before.
+        who: the labels that identify it.
+        samples: of this scrape.
+        before: of the scrape before.
         seconds: between the two.
+        problem: why there are no samples.
     """
 
-    def __init__(self, who: Labels, samples: Samples, before: Samples, seconds: float) -> None:
+    def __init__(self, who: Labels, samples: Samples, before: Samples, seconds: float, problem: str = "") -> None:
         self._samples, self._before, self._seconds = samples, before, seconds
         self.task, self.worker = dict(who).get("task", ""), dict(who)["worker"]
-        self.problem = ""
+        self.problem = problem
+        self.node = self._labels(worker.WORKER_INFO).get("node", "").replace("unknown", "")
+        pushed = samples.get((_PUSHED, ()))
+        self.age = None if pushed is None else max(0.0, time.time() - pushed)
+        self.state = self._state()
+        self.loss = self._value(learning.TRAINING_LOSS)
+        is_eval = self.state.startswith("eval")
+        self.left = self._value(learning.EVAL_REMAINING if is_eval else learning.TRAINING_REMAINING)
+        self.progress = self._progress()
+        self.edge_rate = self._rate(inference.INFERENCES, location="edge")
+        served = self._rate(inference.SERVED)
+        self.cloud_rate = self._rate(inference.INFERENCES, location="cloud") if served is None else served
+        count, hard = self._value(inference.SAMPLES), self._value(inference.HARD_SAMPLES)
+        self.hard = (hard or 0.0) / count if count else None
+        self.p95 = self._p95()
+        errors = [samples[key] for key in samples if key[0] in (inference.ERRORS.name, inference.SERVED_ERRORS.name)]
+        self.errors = sum(errors) if errors else None
+        failed, spooled = self._value(library.PUSH_FAILURES), self._value(library.SPOOL_ENTRIES)
+        pushes = (f"{failed:.0f} failed" if failed else "", f"{spooled:.0f} spooled" if spooled else "")
+        self.pushes = " ".join(filter(None, pushes))
 
-    @property
-    def node(self) -> str:
-        """The node's name."""
-        return self._labels(worker.WORKER_INFO).get("node", "").replace("unknown", "")
-
-    @property
-    def state(self) -> str:
-        """Stage and its status, or what a federated worker does, with the round."""
-        stage = self._state(learning.TASK_STAGE)
-        state = f"{stage} {self._state(learning.STAGE_STATUS, task_stage=stage)}".strip()
+    def _state(self) -> str:
+        """Stage and its status, or the status of a federated worker and the round."""
+        stage = self._labels(learning.TASK_STAGE).get("task_stage", "")
+        state = f"{stage} {self._labels(learning.STAGE_STATUS, task_stage=stage).get('status', '')}".strip()
         if not stage:
             round_ = self._value(federated.AGGREGATION_ROUND)
-            state = self._state(federated.TRAIN_STATUS)
+            state = self._labels(federated.TRAIN_STATUS).get("status", "")
             state = f"{state} {'' if round_ is None else f'round {round_:.0f}'}".strip()
         is_silent = (self.age or 0.0) > SILENT_SECONDS and "running" in state
         return f"{state} (silent)" if is_silent else state
 
-    @property
-    def age(self) -> Optional[float]:
-        """Seconds since the last push."""
-        pushed = self._samples.get((_PUSHED, ()))
-        return None if pushed is None else max(0.0, time.time() - pushed)
-
-    @property
-    def progress(self) -> Optional[float]:
+    def _progress(self) -> Optional[float]:
         """Part of the training that is done, 0 to 1."""
         epoch, epochs = self._value(learning.TRAINING_EPOCH), self._value(learning.TRAINING_EPOCHS)
         if epoch is None or not epochs:
@@ -105,37 +112,8 @@ class Row:
         is_over = self._value(learning.TRAINING_REMAINING) == 0
         return min(1.0, (epoch if is_over else epoch - 1) / epochs)
 
-    @property
-    def left(self) -> Optional[float]:
-        """Seconds left of the training, or of the evaluation."""
-        is_eval = self.state.startswith("eval")
-        return self._value(learning.EVAL_REMAINING if is_eval else learning.TRAINING_REMAINING)
-
-    @property
-    def loss(self) -> Optional[float]:
-        """The latest training loss."""
-        return self._value(learning.TRAINING_LOSS)
-
-    @property
-    def edge_rate(self) -> Optional[float]:
-        """Inferences a second at the edge."""
-        return self._rate(inference.INFERENCES, location="edge")
-
-    @property
-    def cloud_rate(self) -> Optional[float]:
-        """Inferences a second in the cloud; of the cloud worker, those that it serves."""
-        served = self._rate(inference.SERVED)
-        return self._rate(inference.INFERENCES, location="cloud") if served is None else served
-
-    @property
-    def hard(self) -> Optional[float]:
-        """Part of the samples that were hard, 0 to 1."""
-        samples = self._value(inference.SAMPLES)
-        return (self._value(inference.HARD_SAMPLES) or 0.0) / samples if samples else None
-
-    @property
-    def p95(self) -> Optional[float]:
-        """Seconds: 95th percentile of the inferences since the look before; of all if there were none."""
+    def _p95(self) -> Optional[float]:
+        """Seconds: 95th percentile of the inferences since the scrape before; of all if there were none."""
         whole: Dict[float, float] = {}
         recent: Dict[float, float] = {}
         for (name, labels), value in self._samples.items():
@@ -145,20 +123,6 @@ class Row:
                 recent[bound] = recent.get(bound, 0.0) + value - self._before.get((name, labels), 0.0)
         is_known = recent and recent[max(recent)] > 0 and min(recent.values()) >= 0
         return quantile(0.95, recent if is_known else whole)
-
-    @property
-    def errors(self) -> Optional[float]:
-        """Failed inferences so far."""
-        names = (inference.ERRORS.name, inference.SERVED_ERRORS.name)
-        values = [value for (name, _), value in self._samples.items() if name in names]
-        return sum(values) if values else None
-
-    @property
-    def pushes(self) -> str:
-        """Failed pushes and spooled states, if there are any."""
-        failed, spooled = self._value(library.PUSH_FAILURES), self._value(library.SPOOL_ENTRIES)
-        texts = [f"{failed:.0f} failed" if failed else "", f"{spooled:.0f} spooled" if spooled else ""]
-        return " ".join(filter(None, texts))
 
     def _value(self, metric: Metric, **labels: str) -> Optional[float]:
         return self._samples.get((metric.name, tuple(sorted(labels.items()))))
@@ -176,17 +140,6 @@ class Row:
             if name == metric.name and value == 1 and labels.items() <= dict(own).items():
                 return dict(own)
         return {}
-
-    def _state(self, metric: Metric, **labels: str) -> str:
-        return self._labels(metric, **labels).get(metric.state_label, "")
-
-
-class Unanswered(Row):
-    """A source that could not be read."""
-
-    def __init__(self, source: str, problem: str) -> None:
-        super().__init__((("task", ""), ("worker", source)), {}, {}, 0.0)
-        self.task, self.problem = "?", problem
 
 
 def quantile(q: float, buckets: Dict[float, float]) -> Optional[float]:
@@ -216,11 +169,6 @@ def number(value: float) -> str:
     return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
 
 
-def percent(value: float) -> str:
-    """A part of 1."""
-    return f"{value:.0%}"
-
-
 def duration(seconds: float) -> str:
     """From milliseconds to hours."""
     if not math.isfinite(seconds):
@@ -232,11 +180,6 @@ def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}h{minutes:02}m" if hours else f"{minutes}m{rest:02}s"
-
-
-def ago(seconds: float) -> str:
-    """How long ago."""
-    return f"{duration(round(seconds))} ago"
 
 
 def name(text: str) -> str:
@@ -259,15 +202,15 @@ COLUMNS = (
     Column("TASK", lambda row: row.task, name, 0),
     Column("WORKER", lambda row: row.worker, name, 0),
     Column("STATE", lambda row: row.problem or row.state, printable, 0),
-    Column("PROGRESS", lambda row: row.progress, percent, 4),
+    Column("PROGRESS", lambda row: row.progress, "{:.0%}".format, 4),
     Column("LEFT", lambda row: row.left, duration, 3),
     Column("LOSS", lambda row: row.loss, number, 3),
     Column("EDGE/S", lambda row: row.edge_rate, number, 2),
     Column("CLOUD/S", lambda row: row.cloud_rate, number, 4),
-    Column("HARD", lambda row: row.hard, percent, 5),
+    Column("HARD", lambda row: row.hard, "{:.0%}".format, 5),
     Column("P95", lambda row: row.p95, duration, 1),
     Column("ERRORS", lambda row: row.errors, number, 1),
-    Column("PUSHED", lambda row: row.age, ago, 5),
+    Column("PUSHED", lambda row: row.age, lambda age: f"{duration(round(age))} ago", 5),
     Column("PUSHES", lambda row: row.pushes, str, 6),
     Column("NODE", lambda row: row.node, name, 7),
 )

@@ -1,7 +1,7 @@
 """Loops, progress and callbacks for training code that has no worker at hand.
 
-Each finds the running worker and its training or evaluation in progress. Without one, a loop or callback is a training of
-its own; without a running worker it does nothing. A framework is imported when its callback is made.
+Each finds the running worker and its training or evaluation in progress. Without one, a loop or callback is a training
+of its own; without a running worker it does nothing. A framework is imported when its callback is made.
 """
 
 from __future__ import annotations
