@@ -25,10 +25,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def as_json() -> str:
-    """A list of objects with ``name``, ``type``, ``labels``, ``unit``, ``proposal`` (a list), ``help``, ``form`` and
-    ``states``; the common labels are not repeated on each.
-    """
-    return json.dumps([_as_dict(metric) for metric in ALL], indent=2)
+    """A list of objects; the common labels are not repeated on each."""
+    names = ("name", "type", "labels", "unit", "proposal", "help", "form", "states")
+    return json.dumps([{name: getattr(metric, name) for name in names} for metric in ALL], indent=2)
 
 
 def as_markdown() -> str:
@@ -57,19 +56,6 @@ def as_table() -> str:
         "state: one gauge for each state; exactly one is 1, the others are 0."
     )
     return "\n".join([*lines, "", *textwrap.wrap(legend, width)])
-
-
-def _as_dict(metric: Metric) -> Dict[str, Any]:
-    return {
-        "name": metric.name,
-        "type": metric.type,
-        "labels": list(metric.labels),
-        "unit": metric.unit,
-        "proposal": list(metric.proposal),
-        "help": metric.help,
-        "form": metric.form,
-        "states": list(metric.states),
-    }
 
 
 def _form(metric: Metric) -> str:

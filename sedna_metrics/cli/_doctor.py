@@ -11,10 +11,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import asdict, dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Mapping, Optional
+from typing import Any, Dict, Iterator, List, Mapping, NamedTuple
 
 from sedna_metrics import settings as settings_module
 from sedna_metrics._compat import version
@@ -47,8 +46,7 @@ print(json.dumps(found))
 """
 
 
-@dataclass(frozen=True)
-class Finding:
+class Finding(NamedTuple):
     """The result of one check; a problem if it has a remedy."""
 
     topic: str
@@ -72,7 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the findings; returns 1 if something is wrong."""
     findings = list(examine(os.environ))
     if arguments.format == "json":
-        print(json.dumps([asdict(finding) for finding in findings], indent=2))
+        print(json.dumps([finding._asdict() for finding in findings], indent=2))
     else:
         width = max(len(finding.topic) for finding in findings)
         for finding in findings:
@@ -96,7 +94,7 @@ def examine(environ: Mapping[str, str]) -> Iterator[Finding]:
         return
     set_here = [f"{source}={value}" for _, value, source in settings_module.shown(environ)]
     yield Finding("settings", ", ".join(set_here) or "all defaults")
-    yield from _ways_out(settings, identity)
+    yield from _exports(settings, identity)
     yield from _sedna()
 
 
@@ -110,25 +108,20 @@ def _identity(identity: WorkerIdentity, environ: Mapping[str, str]) -> Iterator[
     def source(*variables: str, otherwise: str) -> str:
         return next((f"from {name}" for name in variables if environ.get(name)), otherwise)
 
+    task = "the script's name, such as train for train.py: no JOB_NAME or SERVICE_NAME, not in Sedna"
     if environ.get("JOB_NAME") or environ.get("SERVICE_NAME") or identity.kind != UNKNOWN:
-        yield Finding("task", f"{identity.task} ({source('JOB_NAME', 'SERVICE_NAME', otherwise='from the pod name')})")
-    else:
-        yield Finding(
-            "task", "the script's name, such as train for train.py: no JOB_NAME or SERVICE_NAME, not in Sedna"
-        )
+        task = f"{identity.task} ({source('JOB_NAME', 'SERVICE_NAME', otherwise='from the pod name')})"
+    yield Finding("task", task)
     yield Finding("worker", f"{identity.worker} ({source('WORKER_NAME', otherwise='host name')})")
     yield Finding("namespace", f"{identity.namespace} ({source('NAMESPACE', otherwise='default')})")
-    if identity.kind == UNKNOWN:
-        yield Finding("kind", "unknown until the script uses one of Sedna's classes")
-    else:
-        yield Finding("kind", f"{identity.kind}, {identity.worker_type} (from WORKER_NAME or the pod name)")
-    if identity.node == UNKNOWN:
-        yield Finding("node", "unknown; set NODE_NAME by the downward API (spec.nodeName) to see it in the metrics")
-    else:
-        yield Finding("node", f"{identity.node} ({source('NODE_NAME', otherwise='host name')})")
+    kind = f"{identity.kind}, {identity.worker_type} (from WORKER_NAME or the pod name)"
+    yield Finding("kind", "unknown until the script uses one of Sedna's classes" if identity.kind == UNKNOWN else kind)
+    node = f"{identity.node} ({source('NODE_NAME', otherwise='host name')})"
+    unknown = "unknown; set NODE_NAME by the downward API (spec.nodeName) to see it in the metrics"
+    yield Finding("node", unknown if identity.node == UNKNOWN else node)
 
 
-def _ways_out(settings: Settings, identity: WorkerIdentity) -> Iterator[Finding]:
+def _exports(settings: Settings, identity: WorkerIdentity) -> Iterator[Finding]:
     try:
         pulls, pushes = exports(settings, identity)
     except SettingError as why:
@@ -157,11 +150,8 @@ def _port(settings: Settings) -> Finding:
             return Finding("port", f"{port} is free on {settings.host}" if port else "any free port")
         except OSError as why:
             problem = why
-    return Finding(
-        "port",
-        f"no port of {settings.port} is available on {settings.host}: {problem.strerror or problem}",
-        "Set SEDNA_METRICS_PORT to a wider range, or to 0 with SEDNA_METRICS_SD_DIR.",
-    )
+    said = f"no port of {settings.port} is available on {settings.host}: {problem.strerror or problem}"
+    return Finding("port", said, "Set SEDNA_METRICS_PORT to a wider range, or to 0 with SEDNA_METRICS_SD_DIR.")
 
 
 def _pushgateway(settings: Settings) -> Iterator[Finding]:
@@ -183,7 +173,7 @@ def _pushgateway(settings: Settings) -> Iterator[Finding]:
 
 
 def _clock(url: str, settings: Settings) -> Finding:
-    """By the Date header of the gateway's answer, whatever else the answer says."""
+    """By the Date header of the gateway's answer, whatever its status."""
     try:
         with Session() as session:
             verify: Any = settings.pushgateway_ca_file or True
@@ -193,11 +183,8 @@ def _clock(url: str, settings: Settings) -> Finding:
         return Finding("clock", "not compared: the Pushgateway sent no Date header")
     if abs(ahead) <= _CLOCK_SECONDS:
         return Finding("clock", f"within {_CLOCK_SECONDS:g} s of the Pushgateway's clock")
-    return Finding(
-        "clock",
-        f"{abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} the Pushgateway's",
-        "Times in the metrics (last success, estimated end) are off by as much: set up NTP on this node.",
-    )
+    said = f"{abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} the Pushgateway's"
+    return Finding("clock", said, "Times in the metrics are off by as much: set up NTP on this node.")
 
 
 def _spool(settings: Settings) -> Finding:
@@ -211,14 +198,13 @@ def _spool(settings: Settings) -> Finding:
             remedy = "Set SEDNA_METRICS_SPOOL_DIR to a folder of this user with mode 0700."
             return Finding("spool", f"{folder} cannot be used", remedy)
         if len(spool):
-            return Finding(
-                "spool", f"undelivered pushes in {folder}: {len(spool)}", "Run sedna-metrics flush to deliver them."
-            )
+            said = f"undelivered pushes in {folder}: {len(spool)}"
+            return Finding("spool", said, "Run sedna-metrics flush to deliver them.")
     return _folder("spool", folder, "undelivered pushes are lost when the worker ends")
 
 
 def _folder(topic: str, folder: Path, otherwise: str) -> Finding:
-    """Whether it can be written, or made; nothing stays that was not there."""
+    """Whether the folder can be written or made; nothing is left behind."""
     there = next((each for each in (folder, *folder.parents) if each.exists()), folder)
     try:
         with tempfile.TemporaryFile(dir=there) as tried:
@@ -229,36 +215,24 @@ def _folder(topic: str, folder: Path, otherwise: str) -> Finding:
 
 
 def _sedna() -> Iterator[Finding]:
-    place = _sedna_folder()
-    if place is None:
-        yield Finding("sedna", "not installed here; sedna-metrics run would observe nothing")
-        return
-    if not is_kubeedge_sedna([str(place)]):
-        said = f"{place} is not KubeEdge Sedna but another package with that name"
-        yield Finding("sedna", said, "Put Sedna's lib/ first on PYTHONPATH.")
-        return
-    told = place / "VERSION"
-    yield Finding("sedna", f"{told.read_text().strip() if told.exists() else 'unknown version'} in {place}")
-    yield from _hooks()
-
-
-def _sedna_folder() -> Optional[Path]:
     spec = importlib.util.find_spec("sedna")
     places: List[str] = list(spec.submodule_search_locations or []) if spec else []
-    return Path(places[0]) if places else None
+    if not places:
+        yield Finding("sedna", "not installed here; sedna-metrics run would observe nothing")
+    elif not is_kubeedge_sedna(places[:1]):
+        said = f"{places[0]} is not KubeEdge Sedna but another package with that name"
+        yield Finding("sedna", said, "Put Sedna's lib/ first on PYTHONPATH.")
+    else:
+        file = Path(places[0], "VERSION")
+        yield Finding("sedna", f"{file.read_text().strip() if file.exists() else 'unknown version'} in {places[0]}")
+        yield from _hooks()
 
 
 def _hooks() -> Iterator[Finding]:
+    # From the root folder: python -c finds modules in the current one first, which may be anybody's.
+    options: Any = {"cwd": "/", "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "timeout": _PROBE_SECONDS}
     try:
-        # From the root folder: python -c finds modules in the current one first, which may be anybody's.
-        done = subprocess.run(
-            [sys.executable, "-c", _PROBE],
-            cwd="/",
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            universal_newlines=True,
-            timeout=_PROBE_SECONDS,
-        )
+        done = subprocess.run([sys.executable, "-c", _PROBE], universal_newlines=True, **options)
         found: Dict[str, str] = json.loads(done.stdout.splitlines()[-1])
     except (OSError, subprocess.TimeoutExpired, ValueError, IndexError) as why:
         yield Finding("hooks", f"not checked: {type(why).__name__}", "Does python -c 'import sedna.core' work?")

@@ -1,4 +1,4 @@
-"""``sedna-metrics flush``: what workers of this node left behind is delivered and cleaned up."""
+"""``sedna-metrics flush``: delivers and cleans up what workers of this node left behind."""
 
 from __future__ import annotations
 
@@ -78,11 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def duration(text: str) -> float:
-    """Seconds of a duration as Prometheus writes it: 90s, 15m, 12h, 7d, 2w.
-
-    Raises:
-        argparse.ArgumentTypeError: the text is not one.
-    """
+    """Seconds of a duration as Prometheus writes it: 90s, 15m, 12h, 7d, 2w."""
     match = re.fullmatch(r"(\d{1,9})([smhdw])", text.strip())
     if not match:
         raise argparse.ArgumentTypeError(f"{text!r} is not a duration such as 90s, 12h or 7d")
@@ -110,7 +106,7 @@ def _deliver(settings: Settings, gateway: Pushgateway) -> Optional[str]:
 
 def _prune(gateway: Pushgateway, age: float) -> Optional[str]:
     try:
-        old = [labels for labels in map(_age_out(age), gateway.groups()) if labels]
+        old = [group["labels"] for group in gateway.groups() if _is_older(group, age)]
         for labels in old:
             gateway.delete(group_path(labels))
     except PushError as why:
@@ -119,16 +115,10 @@ def _prune(gateway: Pushgateway, age: float) -> Optional[str]:
     return None
 
 
-def _age_out(age: float) -> Any:
-    now = time.time()
-
-    def old_labels(group: Dict[str, Any]) -> Optional[Dict[str, str]]:
-        """The labels of a group of ours that is too old."""
-        labels: Dict[str, str] = group.get("labels", {})
-        try:
-            pushed = float(group["push_time_seconds"]["metrics"][0]["value"])
-        except (KeyError, IndexError, TypeError, ValueError):
-            return None  # not known how old it is
-        return labels if labels.get("job") in (PUSH_JOB, COPY_JOB) and now - pushed > age else None
-
-    return old_labels
+def _is_older(group: Dict[str, Any], age: float) -> bool:
+    """Whether it is a group of ours whose last push is older."""
+    try:
+        pushed = float(group["push_time_seconds"]["metrics"][0]["value"])
+    except (KeyError, IndexError, TypeError, ValueError):
+        return False  # its age is unknown
+    return group["labels"].get("job") in (PUSH_JOB, COPY_JOB) and time.time() - pushed > age

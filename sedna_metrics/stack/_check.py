@@ -1,4 +1,4 @@
-"""Looks at a folder of exported files: is it whole, valid, and about the metrics that this version emits?"""
+"""Checks a folder of exported files: is it complete, valid, and does it match the metrics of this version?"""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import json
 import re
 import shutil
 import subprocess
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Iterator, Set
+from typing import Iterator, NamedTuple, Set
 
 from sedna_metrics.catalogue import ALL
 from sedna_metrics.stack._export import digest, manifest, shipped
@@ -16,23 +15,16 @@ from sedna_metrics.stack._export import digest, manifest, shipped
 _NAME = re.compile(r"\bsedna_[a-z_]+[a-z]\b")
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was looked at."""
+class Finding(NamedTuple):
+    """The result of one check: a problem with what to do, a note worth knowing, or neither."""
 
     subject: str
     problem: str = ""
-    """What is wrong, and what to do; empty where nothing is."""
     note: str = ""
-    """What is as it may be, but worth knowing."""
 
 
 def check(folder: Path) -> Iterator[Finding]:
-    """Look at the folder; gives what was found.
-
-    Raises:
-        NotADirectoryError: there is no such folder.
-    """
+    """Check the folder; raises NotADirectoryError if there is none."""
     if not folder.is_dir():
         raise NotADirectoryError(f"{folder} is no folder")
     yield from _whole(folder)
@@ -68,7 +60,7 @@ def _dashboard(path: Path, name: str) -> Finding:
 
 
 def _metrics(folder: Path) -> Iterator[Finding]:
-    """Names that neither this version's metrics nor its own files have."""
+    """Finds names that neither this version's metrics nor its files have."""
     known = {metric.name for metric in ALL} | {f"{metric.name}_bucket" for metric in ALL}
     known |= {name for path in shipped().values() for name in _names(path)}
     for pattern in ("prometheus/rules.yml", "grafana/dashboards/*.json", "prometheus-operator/prometheusrule.yml"):

@@ -10,7 +10,7 @@ from typing import Dict, List, Mapping
 
 FILES = Path(__file__).resolve().parent / "files"
 MANIFEST = ".sedna-metrics.json"
-"""Says what was written, so that a later export can tell its own files from those that were edited since."""
+"""Has the digests of what was written: a later export recognises files that were edited since."""
 
 ADDRESSES: Dict[str, str] = {
     "remote_write": "http://prometheus.monitoring:9090/api/v1/write",  # before prometheus, whose address it has
@@ -19,14 +19,14 @@ ADDRESSES: Dict[str, str] = {
     "prometheus": "prometheus.monitoring:9090",
     "loki": "loki.monitoring:3100",
 }
-"""Where the files expect the servers: host:port, which may be followed by a path; a URL where to write samples."""
+"""Addresses of the servers in the files: host:port, also with a path; a URL for remote write."""
 
 _REMOTE_WRITE = re.compile(r"^( *)# (?=remote_?[wW]rite: )", re.MULTILINE)
-"""Prometheus in the cloud keeps its samples to itself, unless there is a receiver beyond it."""
+"""Commented out in the files: Prometheus in the cloud writes to no other receiver unless asked to."""
 
 
 class ForeignFiles(Exception):
-    """Files that are in the way: not ours, or edited since we wrote them."""
+    """Files of other origin, or edited since they were exported, would be overwritten."""
 
 
 def shipped() -> Dict[str, Path]:
@@ -48,18 +48,17 @@ def render(addresses: Mapping[str, str]) -> Dict[str, str]:
 
 
 def export(folder: Path, force: bool = False, **addresses: str) -> List[Path]:
-    """Write the files; gives their paths.
+    """Write the files; returns their paths.
 
     Args:
-        folder: where to; made if it is missing.
-        force: overwrite also what is not ours.
-        addresses: of the servers named in :data:`ADDRESSES`, where they are not as there. With one for
-            ``remote_write`` edge agents and the Prometheus in the cloud write there; without it edge agents write to
-            ``prometheus``.
+        folder: made if it is missing.
+        force: overwrite files of other origin as well.
+        addresses: those that differ from :data:`ADDRESSES`. Edge agents and the Prometheus in the cloud write to
+            ``remote_write`` if it is given; otherwise edge agents write to ``prometheus``.
 
     Raises:
-        ForeignFiles: files are in the way; nothing is written then.
-        KeyError: an address of a server that is unknown.
+        ForeignFiles: files would be overwritten; nothing is written then.
+        KeyError: there is no such server.
     """
     unknown = set(addresses) - set(ADDRESSES)
     if unknown:
