@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from sedna_metrics.catalogue.log import FIELDS, MAX_LINE_BYTES
 from sedna_metrics.logs._context import bind, log_context
-from sedna_metrics.logs._formatters import JsonFormatter, TextFormatter, identity_fields
+from sedna_metrics.logs._formatters import JsonFormatter, identity_fields
 from sedna_metrics.logs._setup import EVENTS, Log, configure_logging, emit
 
 __all__ = [
@@ -17,7 +17,6 @@ __all__ = [
     "MAX_LINE_BYTES",
     "JsonFormatter",
     "Log",
-    "TextFormatter",
     "bind",
     "configure_logging",
     "emit",

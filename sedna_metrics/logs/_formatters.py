@@ -1,4 +1,4 @@
-"""Records as lines: JSON for the pipeline, text for a person at a terminal."""
+"""Records as lines: JSON for the pipeline, or text for a terminal."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import json
 import logging
 import math
 import os
-import time
 from enum import Enum
 from typing import Any, Dict, Mapping, Optional
 
@@ -28,7 +27,7 @@ from sedna_metrics.logs._context import current
 from sedna_metrics.logs._redact import MASK, is_secret, mask
 
 EVENT_ATTRIBUTE = "_sedna_event"
-"""Attribute of a record that holds a lifecycle event's :class:`Fields`."""
+"""Attribute of a record that has the :class:`Fields` of a lifecycle event."""
 
 #: What every LogRecord has; its other attributes are the caller's extras.
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {
@@ -60,11 +59,9 @@ def identity_fields(identity: WorkerIdentity) -> Dict[str, str]:
 class JsonFormatter(_BaseFormatter):  # type: ignore[misc]
     """A record as one JSON object of at most 16,000 bytes with its newline.
 
-    python-json-logger does the formatting; this class decides on the fields, masks secrets, and limits the size. It can
-    be named in a ``logging.config.dictConfig``, as ``class`` or as ``()``; ``fmt`` does not change the fields.
-
-    Args:
-        identity: fields of every line; by default those of Sedna's environment.
+    python-json-logger does the formatting; this class chooses the fields, masks secrets, and limits the size. It can be
+    named in a ``logging.config.dictConfig``, as ``class`` or as ``()``; ``fmt`` does not change the fields. The fields
+    of ``identity`` are in every line; by default it is that of Sedna's environment.
     """
 
     def __init__(
@@ -82,19 +79,17 @@ class JsonFormatter(_BaseFormatter):  # type: ignore[misc]
     def format(self, record: logging.LogRecord) -> str:
         """The record as one line, without its newline. Does not raise."""
         try:
-            line: str = super().format(record)
-        except Exception as why:
-            # Arguments that do not fit the message, an exception that cannot be printed, ...
-            line = super().format(_harmless(record, why))
-        return line
+            return str(super().format(record))
+        except Exception:  # arguments that do not fit the message, an exception that cannot be printed, ...
+            return str(super().format(_harmless(record)))
 
     def add_fields(self, log_record: Dict[str, Any], record: logging.LogRecord, message_dict: Dict[str, Any]) -> None:
         """Fill ``log_record``; a field of the caller that would replace one of ours is renamed to ``extra_<name>``."""
         attributes = record.__dict__
         message = message_dict.get("message", record.message) if isinstance(record.msg, dict) else record.message
         log_record["timestamp"] = _timestamp(record.created)
-        log_record["level"] = _label(record.levelname)
-        log_record["logger"] = _label(record.name)
+        log_record["level"] = text_of(record.levelname)
+        log_record["logger"] = text_of(record.name)
         log_record["message"] = text_of(message)
         log_record.update(self.scope.identity)
         event = attributes.get(EVENT_ATTRIBUTE)
@@ -120,43 +115,12 @@ class JsonFormatter(_BaseFormatter):  # type: ignore[misc]
             log_record["stack"] = text_of(message_dict["stack_info"])
 
 
-class TextFormatter(logging.Formatter):
-    """A record as text for a terminal: time, level, message and traceback, then context and extras as ``name=value``.
-
-    Args:
-        identity: ignored; a terminal shows one worker.
-    """
-
-    def __init__(self, identity: Mapping[str, Any]) -> None:
-        super().__init__("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S")
-        self.scope = Scope(identity)
-
-    def format(self, record: logging.LogRecord) -> str:
-        """The record as one line and its traceback. Control characters are escaped."""
-        try:
-            text = super().format(record)
-        except Exception as why:
-            text = super().format(_harmless(record, why))
-        extras = {name: value for name, value in vars(record).items() if name not in _STANDARD}
-        fields = {**self.scope.bound, **current(), **getattr(record, EVENT_ATTRIBUTE, {}), **extras}
-        shown = [
-            f"{name_of(name)}={_quoted(plain(value, name))}" for name, value in fields.items() if value is not None
-        ]
-        return _printable(f"{mask(text)}  {' '.join(shown)}".rstrip())
-
-
 def _add(fields: Dict[str, Any], key: Any, value: object, others: Mapping[str, Any]) -> None:
     """Add a field of the caller under its own name, or one that neither ``fields`` nor ``others`` has."""
     name = _cached_name_of(key) if type(key) is str else name_of(key)
     while name in fields or name in _RESERVED or (name != key and name in others):
         name = f"extra_{name}"
     fields[name] = plain(value, name)
-
-
-@functools.lru_cache(maxsize=1024)
-def _label(text: object) -> str:
-    """The name of a level or logger: few of them, on every line."""
-    return text_of(text)
 
 
 def name_of(key: object) -> str:
@@ -184,7 +148,7 @@ def plain(value: Any, name: str = "", depth: int = 0) -> Any:
     if value is None or kind is bool:
         return value
     if name and is_secret(name):
-        return MASK if not _is_empty(value) else value if kind is str else _str(value)
+        return _str(value) if isinstance(value, (str, bytes)) and not value else MASK
     if kind is str:
         return text_of(value)
     if kind is int:
@@ -233,24 +197,15 @@ def _str(value: Any) -> str:
     return f"<unprintable {type(value).__name__}>"
 
 
-def _is_empty(value: Any) -> bool:
-    return isinstance(value, (str, bytes)) and not value
-
-
-@functools.lru_cache(maxsize=4)
-def _second(second: int) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
-
-
 def _timestamp(created: float) -> str:
     try:
-        second = math.floor(created)
-        return "%s.%06dZ" % (_second(second), (created - second) * 1e6)  # noqa: UP031 - faster than an f-string here
-    except (ValueError, OverflowError, OSError):
-        return _timestamp(time.time())  # a record made by hand, without a time
+        moment = datetime.datetime.fromtimestamp(created, datetime.timezone.utc)
+    except (TypeError, ValueError, OverflowError, OSError):
+        moment = datetime.datetime.now(datetime.timezone.utc)  # a record made by hand, without a time
+    return f"{moment.replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
 
 
-def _harmless(record: logging.LogRecord, why: Exception) -> logging.LogRecord:
+def _harmless(record: logging.LogRecord) -> logging.LogRecord:
     """A copy of a record that cannot be formatted, with its message and arguments as text."""
     arguments = f" (arguments: {_str(record.args)})" if record.args else ""
     kept = {name: value for name, value in vars(record).items() if name not in ("args", "exc_info", "stack_info")}
@@ -306,9 +261,14 @@ def _cut_text(text: str, size: int, keep_end: bool) -> str:
     return text
 
 
-def _printable(text: str) -> str:
+def as_text(fields: Dict[str, Any], **_: Any) -> str:
+    """The fields as a line for a terminal, without the identity, and the traceback. Control characters are escaped."""
+    hidden = {*contract.ALWAYS, *contract.IDENTITY, "exception", "stack"}
+    shown = [
+        f'{name}="{value}"' if " " in str(value) else f"{name}={value}"
+        for name, value in fields.items()
+        if name not in hidden
+    ]
+    line = f"{fields['timestamp'][11:19]} {fields['level']:7} {fields['message']}  {' '.join(shown)}".rstrip()
+    text = "\n".join([line, *(fields[name] for name in ("exception", "stack") if name in fields)])
     return "".join(each if each.isprintable() else "\n    " if each == "\n" else ascii(each)[1:-1] for each in text)
-
-
-def _quoted(value: Any) -> str:
-    return f'"{value}"' if " " in str(value) else str(value)

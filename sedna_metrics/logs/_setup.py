@@ -11,7 +11,7 @@ from typing import Any, Callable, List, Mapping, Optional, Union
 from sedna_metrics.catalogue import log as contract
 from sedna_metrics.identity import WorkerIdentity
 from sedna_metrics.logs import _context
-from sedna_metrics.logs._formatters import EVENT_ATTRIBUTE, Fields, JsonFormatter, Scope, TextFormatter, identity_fields
+from sedna_metrics.logs._formatters import EVENT_ATTRIBUTE, Fields, JsonFormatter, Scope, as_text, identity_fields
 from sedna_metrics.logs._third_party import redirect_third_party, without_terminal
 from sedna_metrics.logs._uncaught import log_uncaught
 
@@ -36,19 +36,12 @@ class _Handler(logging.StreamHandler):  # type: ignore[type-arg]
 
 
 class Log:
-    """The logging set-up that :func:`configure_logging` returns; a context manager, too.
-
-    Args:
-        style: ``json`` or ``text``.
-        level: lowest level that is logged.
-        identity: fields of every JSON line.
-        stream: a text stream.
-    """
+    """The logging set-up that :func:`configure_logging` returns; a context manager, too."""
 
     def __init__(self, style: str, level: Union[str, int], identity: Mapping[str, Any], stream: Any) -> None:
-        self._formatter: Union[JsonFormatter, TextFormatter] = (
-            JsonFormatter(identity=identity) if style == "json" else TextFormatter(identity)
-        )
+        self._formatter = JsonFormatter(identity=identity)
+        if style == "text":
+            self._formatter.json_serializer = as_text
         self._handler = _Handler(stream)
         self._handler.setFormatter(self._formatter)
         root = logging.getLogger()

@@ -1,6 +1,6 @@
-"""Sedna's and uvicorn's loggers write to the terminal themselves; here their records are sent to the root logger.
+"""Sends the records of Sedna and uvicorn, whose loggers write to the terminal themselves, to the root logger.
 
-Both set themselves up while their modules are imported, before or after ``start()``; an import watch tells.
+Both set their loggers up when they are imported, before or after ``start()``.
 """
 
 from __future__ import annotations

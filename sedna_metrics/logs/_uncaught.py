@@ -14,14 +14,7 @@ _LOGGER = logging.getLogger("sedna_metrics.uncaught")
 
 
 def log_uncaught(is_logging: Callable[[], bool]) -> Callable[[], None]:
-    """Log warnings, and exceptions that nobody catches in the main thread or in other threads.
-
-    Args:
-        is_logging: whether a record would be written.
-
-    Returns:
-        what undoes it.
-    """
+    """Log warnings, and uncaught exceptions of all threads, while ``is_logging()``; returns what undoes it."""
 
     def write(kind: Any, error: Any, trace: Any, where: str = "") -> bool:
         if not is_logging():
