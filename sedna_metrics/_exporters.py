@@ -74,11 +74,7 @@ class Exporters:
         return self._reporter is not None
 
     def open(self, environ: Mapping[str, str]) -> None:
-        """Open what the settings ask for; a part that the machine has no resources for is left out, with a warning.
-
-        Raises:
-            SettingError: a setting is invalid.
-        """
+        """Open what the settings ask for; a part that the machine has no resources for is left out, with a warning."""
         pull, push = exports(self._settings, self._identity)
         if not (pull or push):
             return
@@ -201,11 +197,7 @@ def _or_without(what: str) -> Iterator[None]:
 
 
 def exports(settings: Settings, identity: WorkerIdentity) -> Tuple[bool, bool]:
-    """Whether to serve /metrics, and whether to push.
-
-    Raises:
-        SettingError: pushing is asked for without a Pushgateway.
-    """
+    """Whether to serve /metrics, and whether to push; SettingError if it must push without a Pushgateway."""
     can_push = bool(settings.pushgateway_url)
     if settings.export == "auto":
         return (False, True) if identity.is_batch and can_push else (True, False)

@@ -18,17 +18,9 @@ class Session(requests.Session):
 
 
 def read_bounded(answer: requests.Response, most: int, step: int, seconds: float = 60.0) -> bytes:
-    """At most ``most`` bytes of an answer's body, as sent: nothing is decompressed.
+    """At most ``most`` bytes of the body of an answer with ``stream=True``, in steps, not decompressed.
 
-    Args:
-        answer: of a request with ``stream=True``; it is closed.
-        most: bytes.
-        step: bytes to wait for at a time.
-        seconds: after which the rest is left.
-
-    Raises:
-        OSError: the connection broke.
-        ValueError: there are more bytes than ``most``, for ``step`` above 1.
+    The rest is left after ``seconds``. More bytes raise ValueError, unless ``step`` is 1.
     """
     body, deadline = b"", time.monotonic() + seconds
     try:

@@ -14,12 +14,7 @@ _KEEP = 0.5 ** (1 / 3)  # the weight of a measured speed halves in three updates
 
 
 class Progress:
-    """Progress of work that is ``total`` units long.
-
-    Args:
-        clock: returns the time.
-        total: units in all (epochs, batches, samples); ``None`` if unknown: there is no estimate then.
-    """
+    """Progress of work that is ``total`` units long; without a total there is no estimate."""
 
     def __init__(self, clock: Clock, total: Optional[float]) -> None:
         self._clock = clock
@@ -33,11 +28,7 @@ class Progress:
         self._seconds = self._units = 0.0
 
     def update(self, done: Any, total: Any = None) -> None:
-        """Set how many units are done in all; going back starts the estimate again.
-
-        Raises:
-            ValueError: not a finite number of 0 or more; nothing has changed then.
-        """
+        """Set how many units are done in all; going back starts the estimate again. Invalid numbers: ValueError."""
         amount, whole = _amount(done), self.total if total is None else _amount(total)
         now = self._clock.monotonic()
         units, seconds = amount - self.done, now - self._last

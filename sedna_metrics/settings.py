@@ -180,11 +180,7 @@ class Settings:
     # fmt: on
 
     def __post_init__(self) -> None:
-        """Check settings that only make sense together.
-
-        Raises:
-            SettingError: half of a pair is set.
-        """
+        """If half of a pair is set, raise SettingError."""
         for given, needed in _PAIRS:
             if getattr(self, given) and not any(getattr(self, name) for name in needed):
                 names = " or ".join(_variable(name) for name in needed)
@@ -209,11 +205,7 @@ TABLE: Tuple[Setting, ...] = tuple(each.metadata["setting"]._replace(name=each.n
 
 
 def load(environ: Mapping[str, str], arguments: Optional[Mapping[str, object]] = None) -> Settings:
-    """Read the settings from the environment and the arguments of ``start()``, of which ``None`` counts as not given.
-
-    Raises:
-        SettingError: a value is invalid, an argument has an unknown name, or half of a pair is set.
-    """
+    """Read the settings from the environment and the arguments of ``start()``, of which ``None`` counts as not given."""
     given = {name: value for name, value in (arguments or {}).items() if value is not None}
     names = [setting.name for setting in TABLE]
     for name in given:

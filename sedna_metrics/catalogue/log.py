@@ -27,13 +27,7 @@ MAX_LINE_BYTES = 16_000
 
 
 class Event(NamedTuple):
-    """One kind of lifecycle event.
-
-    Attributes:
-        name: value of the field ``event``.
-        when: it is written, as a sentence.
-        fields: name and meaning of the fields that it can have; unknown values are left out.
-    """
+    """One kind of lifecycle event: when it is written, and its fields by name with their meaning."""
 
     name: str
     when: str

@@ -124,11 +124,7 @@ class Watch:
 
 
 def targets(sources: Iterable[str]) -> List[str]:
-    """The URLs to read. A folder stands for its file_sd entries; a bare host:port for its /metrics.
-
-    Raises:
-        ValueError: a source is neither a URL nor a folder.
-    """
+    """The URLs to read: of a folder those in its file_sd files, of a bare host:port its /metrics."""
     found: Dict[str, None] = {}
     for source in sources:
         if source.startswith(("http://", "https://")):

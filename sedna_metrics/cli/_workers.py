@@ -28,11 +28,7 @@ _OWN_LABELS = {
 
 
 def samples_by_worker(text: str) -> Dict[Labels, Samples]:
-    """The workers in an exposition: of a worker itself, or of a Pushgateway.
-
-    Raises:
-        ValueError, KeyError: it is not Prometheus' text format, or a bucket has no bound.
-    """
+    """The workers in an exposition, of a worker or a Pushgateway; ValueError or KeyError for anything else."""
     workers: Dict[Labels, Samples] = {}
     groups: Dict[Labels, Labels] = {}
     pushed: Dict[Labels, float] = {}
@@ -59,15 +55,7 @@ def samples_by_worker(text: str) -> Dict[Labels, Samples]:
 
 
 class Row:
-    """One worker's figures; ``None`` if a figure is unknown or does not apply.
-
-    Args:
-        who: the labels that identify it.
-        samples: of this scrape.
-        before: of the scrape before.
-        seconds: between the two.
-        problem: why there are no samples.
-    """
+    """One worker's figures, from its samples of two scrapes; ``None`` if a figure is unknown or does not apply."""
 
     def __init__(self, who: Labels, samples: Samples, before: Samples, seconds: float, problem: str = "") -> None:
         self._samples, self._before, self._seconds = samples, before, seconds
@@ -143,14 +131,9 @@ class Row:
 
 
 def quantile(q: float, buckets: Dict[float, float]) -> Optional[float]:
-    """Estimated as Prometheus does: linear within the bucket.
+    """The quantile of cumulative counts by upper bound, linear within a bucket, as Prometheus estimates it.
 
-    Args:
-        q: 0 to 1.
-        buckets: cumulative counts by upper bound, infinity included.
-
-    Returns:
-        ``None`` if nothing was counted; the highest finite bound if the quantile lies above that.
+    The highest finite bound if it lies above that.
     """
     bounds = sorted(buckets)
     if not bounds or not buckets[bounds[-1]]:
@@ -218,12 +201,9 @@ SORTABLE = ("task", "loss", "edge/s", "cloud/s", "p95", "errors", "pushed")
 
 
 def table(rows: Sequence[Row], sort: str = "task", width: int = 0) -> str:
-    """The rows as columns; a column without a value is left out.
+    """The rows as columns, at most ``width`` characters wide unless that is 0; a column without a value is left out.
 
-    Args:
-        rows: the workers.
-        sort: one of :data:`SORTABLE`; numbers fall, and workers without the value come last.
-        width: of the terminal, in characters; 0 does not limit it.
+    Sorted by one of :data:`SORTABLE`; numbers fall, and workers without the value come last.
     """
     rows = sorted(rows, key=lambda row: (bool(row.problem), row.task, row.worker))
     if sort != "task":

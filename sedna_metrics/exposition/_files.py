@@ -18,11 +18,7 @@ _SAFELY = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 def atomic_write(path: Path, content: bytes, mode: int = 0o600, lock: bool = False) -> Optional[int]:
     """Write a file so that readers see the old content or the new one, also after a power cut.
 
-    Returns:
-        the descriptor of the new file, which holds its lock until the caller closes it; ``None`` without ``lock``.
-
-    Raises:
-        OSError: the disk is full, or the folder is missing or cannot be written.
+    With ``lock`` the result is a descriptor of the new file, which holds its lock until it is closed.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _SAFELY, mode)
@@ -46,11 +42,7 @@ def atomic_write(path: Path, content: bytes, mode: int = 0o600, lock: bool = Fal
 
 
 def read_own(path: str, limit: int, folder: Optional[int] = None) -> Tuple[os.stat_result, bytes]:
-    """Status and content of a file in the folder with this descriptor.
-
-    Raises:
-        OSError: it is gone, not a regular file, another user's, or longer than ``limit`` bytes.
-    """
+    """Status and content of a regular file of this user, of at most ``limit`` bytes; others raise OSError."""
     descriptor = os.open(path, os.O_RDONLY | _SAFELY, dir_fd=folder)
     with os.fdopen(descriptor, "rb") as file:
         status = os.fstat(descriptor)
@@ -92,11 +84,7 @@ class Lock:
         self._descriptor: Optional[int] = None
 
     def acquire(self) -> bool:
-        """Take the lock if nobody holds it.
-
-        Raises:
-            OSError: the folder is missing or cannot be written.
-        """
+        """Take the lock if nobody holds it."""
         while True:
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | _SAFELY, 0o600)
             try:

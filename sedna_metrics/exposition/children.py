@@ -36,11 +36,7 @@ _LOGGER = logging.getLogger("sedna_metrics")
 
 
 class Folder:
-    """A private folder, opened as a descriptor so that nobody can put another in its place.
-
-    Raises:
-        OSError: it cannot be opened, is a link, is not ours, or others have access to it.
-    """
+    """A private folder, opened as a descriptor so that nobody can put another in its place; others raise OSError."""
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -113,11 +109,7 @@ class _Child(NamedTuple):
 
 
 class Children:
-    """The main process's side: adds the children's values to its instruments and to the counts of its boundary.
-
-    Raises:
-        OSError: no folder can be made.
-    """
+    """The main process's side: adds the children's values to its instruments and to the counts of its boundary."""
 
     def __init__(self, instruments: Instruments, boundary: ErrorBoundary, identity: Mapping[str, str]) -> None:
         self._instruments = instruments
@@ -178,11 +170,7 @@ class Children:
 
 
 class Reporter:
-    """A child's side: reports what it counts from now on.
-
-    Raises:
-        OSError: the main process is gone, or its folder is not a private one of this user.
-    """
+    """A child's side: reports what it counts from now on; OSError if the main process is gone."""
 
     def __init__(self, variable: str, instruments: Instruments, boundary: ErrorBoundary) -> None:
         self.variable = variable

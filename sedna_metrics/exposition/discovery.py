@@ -20,11 +20,7 @@ _OURS = re.compile(r"sedna-[0-9a-f]{16}\.json\Z")
 
 
 class Target:
-    """One worker's file ``<folder>/sedna-<hash>.json``, with its address ``host:port`` as the agent reaches it.
-
-    Raises:
-        OSError: the folder cannot be written.
-    """
+    """One worker's file ``<folder>/sedna-<hash>.json``, with its address ``host:port`` as the agent reaches it."""
 
     def __init__(self, folder: Path, address: str, labels: Mapping[str, str], tls: bool = False) -> None:
         self.path = folder / f"sedna-{hashlib.sha256(address.encode()).hexdigest()[:16]}.json"
@@ -55,20 +51,12 @@ class Target:
 
 
 def sweep(folder: Path) -> int:
-    """Remove the files of workers that are gone; returns how many.
-
-    Raises:
-        OSError: the folder cannot be read.
-    """
+    """Remove the files of workers that are gone; returns how many."""
     return sum(remove_if_abandoned(path) for path in folder.iterdir() if _OURS.match(path.name))
 
 
 def advertised(address: str, port: int) -> str:
-    """``host:port`` for the file, of the SD_ADDRESS setting and the port that is served.
-
-    Raises:
-        SettingError: the setting has another port.
-    """
+    """``host:port`` for the file, of SD_ADDRESS and the port that is served; another port raises SettingError."""
     host, colon, given = address.rpartition(":")
     if colon and given.isdecimal() and (":" not in host or host.startswith("[")):  # not a bare IPv6 address
         if int(given) != port:

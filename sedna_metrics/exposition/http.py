@@ -248,9 +248,8 @@ class MetricsServer(ThreadingMixIn, HTTPServer):
 def serve(settings: Settings, renderer: Renderer, boundary: ErrorBoundary) -> Optional[MetricsServer]:
     """Listen on the first free port of the settings' range; ``None`` if none is free.
 
-    Raises:
-        SettingError: the host is no address of this machine, or TLS or basic auth cannot be set up.
-        OSError, RuntimeError: the machine has no socket or thread left.
+    An invalid host, TLS or basic auth raises SettingError, a machine without sockets or threads OSError or
+    RuntimeError.
     """
     host = settings.host
     try:  # bytes, because for a str Python imports its tables of IDNA

@@ -10,11 +10,7 @@ from prometheus_client.registry import Collector
 
 
 class ProcessMetrics(Collector):
-    """``process_*`` and ``python_info`` (see prometheus_client's ProcessCollector and PlatformCollector).
-
-    Args:
-        labels: added to each sample.
-    """
+    """``process_*`` and ``python_info`` of prometheus_client, with ``labels`` added."""
 
     def __init__(self, labels: Mapping[str, str]) -> None:
         self._labels = dict(labels)

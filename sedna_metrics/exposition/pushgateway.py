@@ -54,11 +54,7 @@ def group_path(grouping_key: Mapping[str, str]) -> str:
 
 
 def grouping_key(path: str) -> Dict[str, str]:
-    """The grouping key of a path that :func:`group_path` has made for a worker.
-
-    Raises:
-        ValueError: it is another path.
-    """
+    """The grouping key of a path that :func:`group_path` has made for a worker; other paths raise ValueError."""
     parts = path.split("/")[2:]
     key: Dict[str, str] = {}
     for name, value in zip(parts[::2], parts[1::2]):

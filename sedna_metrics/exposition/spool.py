@@ -60,8 +60,7 @@ class Report(NamedTuple):
 class Spool:
     """A private folder of undelivered pushes, of at most ``max_bytes``, none older than ``max_age`` seconds.
 
-    Raises:
-        OSError: the folder cannot be made, is a link, belongs to another user, or others may write to it.
+    A link, a folder of another user or one that others may write to raises OSError.
     """
 
     def __init__(self, folder: Path, max_bytes: int, max_age: float) -> None:
@@ -76,11 +75,7 @@ class Spool:
         return Lock(self.folder / f"{_name(group)}.lock")
 
     def put(self, gateway: str, group: str, body: bytes) -> int:
-        """Keep a group's state, instead of an earlier one; returns how many older files of other groups it replaced.
-
-        Raises:
-            OSError: the disk is full, or the folder cannot be written or is no longer private.
-        """
+        """Keep a group's state, instead of an earlier one; returns how many older files of other groups it replaced."""
         self._check()
         packed = zlib.compress(body, 5)
         header = {"gateway": gateway, "group": group, "sha256": hashlib.sha256(packed).hexdigest()}
@@ -117,12 +112,8 @@ class Spool:
     ) -> Report:
         """Push the states of workers that are gone, to the gateway that they are for.
 
-        Args:
-            gateway: its URL.
-            namespace: deliver only states of this namespace; ``None`` for all.
-            push: pushes a body to a group; raises PushError.
-            own_group: the group whose lock the caller holds.
-            stop: asked before each state; True leaves the rest.
+        Only those of ``namespace``, unless it is ``None``. The caller holds the lock of ``own_group``. ``stop`` is asked
+        before each state; True leaves the rest.
         """
         delivered, error = [], None
         dropped = self._expire()

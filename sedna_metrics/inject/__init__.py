@@ -47,13 +47,9 @@ class Additions(NamedTuple):
 def additions(
     is_job: bool, is_on_node_network: bool, service: str = "", pushgateway_url: str = PUSHGATEWAY_URL
 ) -> Additions:
-    """The additions for a worker.
+    """The additions for a worker: a job pushes; a service is scraped, by a file on the node if it is on the host network.
 
-    Args:
-        is_job: it runs to completion, so it pushes; a service is scraped.
-        is_on_node_network: it is scraped by way of a file_sd file on the node, not by a port of its own.
-        service: name of the JointInferenceService: Global Manager sets no JOB_NAME, and Sedna then reports as "sedna".
-        pushgateway_url: where jobs push.
+    A JointInferenceService gets its name as JOB_NAME: Global Manager sets none, and Sedna then reports as "sedna".
     """
     paths = [{"key": "bundle.zip", "path": "bundle.zip"}]
     for minor in PYTHONS:
@@ -91,11 +87,8 @@ def additions(
 def inject(resource: Any, pushgateway_url: str = PUSHGATEWAY_URL) -> bool:
     """Add the bundle to every pod template of a resource, in place; returns whether anything has changed.
 
-    The worker is a pod's first container; others are sidecars, and left alone.
-
-    Args:
-        resource: one of Sedna's resources, a Pod, or anything with pod templates, as a dict.
-        pushgateway_url: where jobs push.
+    The resource is one of Sedna's, a Pod, or anything with pod templates, as a dict. The worker is a pod's first container;
+    others are sidecars, and left alone. Jobs push to ``pushgateway_url``.
     """
     has_changed = False
     for pod, added in _pods(resource, pushgateway_url):

@@ -123,12 +123,7 @@ def configure_logging(
 
 
 def emit(event: str, **fields: Any) -> None:
-    """Log a lifecycle event.
-
-    Args:
-        event: its name, such as ``training.completed``.
-        fields: its fields; those that are ``None`` are left out. The traceback of ``exception`` is written.
-    """
+    """Log a lifecycle event, such as ``training.completed``, with those fields that are not ``None``."""
     level = _LEVELS.get(event, logging.INFO)
     EVENTS.disabled = False  # logging.config.dictConfig disables existing loggers by default
     if EVENTS.isEnabledFor(level):

@@ -25,12 +25,6 @@ class Instruments(Collector):
     """The metrics of catalogue entries, each made at its first use, and the collector that exposes them.
 
     Counters and histograms have a series from then on, gauges and states once they are set.
-
-    Args:
-        constant_labels: the labels on every series.
-        bounds: upper bounds of the duration histograms, in seconds.
-        max_series: most label sets of a metric.
-        boundary: takes invalid values.
     """
 
     def __init__(
@@ -150,10 +144,7 @@ class Instruments(Collector):
 
 
 class OurMetric(ClientMetric):
-    """A family as prometheus_client's ``Metric``, whose samples are made when they are read.
-
-    Our own exposition recognises it and does not read them: it has a faster way to the same bytes.
-    """
+    """A family as prometheus_client's ``Metric``, whose samples are made when they are read."""
 
     def __init__(self, family: Family) -> None:
         metric = family.metric

@@ -85,8 +85,7 @@ def parse(rows: Any) -> Snapshot:
 def merge(instruments: Instruments, before: Snapshot, after: Snapshot) -> None:
     """Add what a child counted between two of its snapshots; of a gauge or info, take it if it has changed.
 
-    Raises:
-        ValueError: a counter fell, or buckets differ; nothing is added then.
+    If a counter fell, or buckets differ, it raises ValueError and adds nothing.
     """
     steps: List[Callable[[], None]] = []
     for (name, labels), value in after.items():

@@ -192,12 +192,8 @@ class CallHistogram:
     The hot path appends durations to a list whose first item is the histogram of all durations sorted before. Copying
     the list is one step, so a reader always sees a histogram and durations that belong together.
 
-    Attributes:
-        start: call when the work begins; returns the number of the call. At each multiple of :data:`FLUSH_EVERY`, call
-            :meth:`flush_pending`.
-        finish: call with the duration in seconds when the work has ended well.
-        fail: call when the work ended with an exception.
-        cancel: call when it was cancelled or interrupted, which is neither success nor error.
+    ``start()`` returns the number of the call; at each multiple of :data:`FLUSH_EVERY`, call :meth:`flush_pending`. The
+    call ends with ``finish(seconds)``, ``fail()`` or ``cancel()``, which is neither success nor error.
     """
 
     __slots__ = (

@@ -34,7 +34,7 @@ class Stages:
     def end(self, status: str) -> None:
         """The worker ends: stages that are not finished get this status.
 
-        If it has failed, so has its current stage, or the stage of its worker type if it never entered one.
+        If it failed, so has its current stage, or the stage of its worker type if it never entered one.
         """
         current = self._stage.current or _STAGE_OF_WORKER.get(self._context.worker_type)
         for stage, now in list(self._statuses.items()):

@@ -141,11 +141,7 @@ class FederatedLearning:
 
 
 class Aggregation(Run):
-    """One round of aggregation.
-
-    Attributes:
-        nodes: ids of the clients whose updates came, in that order.
-    """
+    """One round of aggregation; ``nodes`` are the ids of the clients whose updates came, in that order."""
 
     def __init__(self, task: FederatedLearning, number: int) -> None:
         super().__init__(task._context, lambda status: None)
