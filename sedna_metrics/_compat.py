@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING or sys.version_info >= (3, 8):
@@ -15,16 +16,8 @@ if TYPE_CHECKING or sys.version_info >= (3, 8):
         from importlib import metadata  # takes longer to import than the rest of the library
 
         return metadata.version(package)
-
-    def is_cancellation(error: Exception) -> bool:
-        """Whether the error is asyncio's CancelledError; since Python 3.8 that is not an ``Exception``."""
-        return False
 else:
     Protocol = object
-
-    def is_cancellation(error):
-        """Whether an ``Exception`` is asyncio's CancelledError."""
-        return type(error).__name__ == "CancelledError"
 
     class cached_property:
         """As functools' own."""
@@ -59,26 +52,21 @@ else:
         """One value for each thread; asyncio tasks of a thread share it."""
 
         def __init__(self, name):
-            self.values = []
+            self.value = None
 
         def get(self, default):
-            return self.values[-1] if self.values else default
+            return default if self.value is None else self.value
 
         def set(self, value):
-            token = _Token(self, list(self.values))
-            self.values.append(value)
-            return token
+            before, self.value = self.value, value
+            return SimpleNamespace(var=self, before=before)
 
         def reset(self, token):
-            self.values[:] = token.before
-
-    class _Token:
-        def __init__(self, var, before):
-            self.var, self.before = var, before
+            self.value = token.before
 
     def is_ascii(text):
         """As str.isascii()."""
         return len(text) == len(text.encode("utf-8", "surrogatepass"))
 
 
-__all__ = ["ContextVar", "Protocol", "cached_property", "is_ascii", "is_cancellation", "version"]
+__all__ = ["ContextVar", "Protocol", "cached_property", "is_ascii", "version"]

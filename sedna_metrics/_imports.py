@@ -47,32 +47,17 @@ class ImportWatch:
             spec = _find_elsewhere(self, fullname, path, target)
         finally:
             self._searching.name = None
-        if spec is not None and hasattr(spec.loader, "exec_module"):
-            # Not a subclass of importlib.abc.Loader: importing that brings importlib.resources with it.
-            spec.loader = _CallingLoader(spec.loader, self._callbacks[fullname])  # type: ignore[assignment]
+        loader: Any = getattr(spec, "loader", None)
+        if hasattr(loader, "exec_module"):
+            load = loader.exec_module
+
+            def exec_module(module: ModuleType) -> None:
+                loader.exec_module = load
+                load(module)
+                self._callbacks[fullname](module)
+
+            loader.exec_module = exec_module
         return spec
-
-
-class _CallingLoader:
-    """Loads as ``loader`` does, and calls back; the module keeps the loader that it would have had."""
-
-    def __init__(self, loader: Any, callback: Callback) -> None:
-        self._loader = loader
-        self._callback = callback
-
-    def create_module(self, spec: ModuleSpec) -> Optional[ModuleType]:
-        module: Optional[ModuleType] = self._loader.create_module(spec)
-        return module
-
-    def exec_module(self, module: ModuleType) -> None:
-        module.__loader__ = self._loader
-        if module.__spec__ is not None:
-            module.__spec__.loader = self._loader
-        self._loader.exec_module(module)
-        self._callback(module)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._loader, name)
 
 
 def _find_elsewhere(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import Any, Iterator, Mapping, Optional
 
 
@@ -45,18 +46,8 @@ class Noop:
         """Count the epochs."""
         return iter(range(int(self._planned or 0)))
 
-    def epoch(self, number: Optional[int] = None) -> Any:
+    @contextmanager
+    def epoch(self, number: Optional[int] = None) -> Iterator[int]:
         """One epoch, which has a number."""
         self._done = (self._done if number is None else number) + 1
-        return _Number(self._done - 1)
-
-
-class _Number:
-    def __init__(self, number: int) -> None:
-        self._number = number
-
-    def __enter__(self) -> int:
-        return self._number
-
-    def __exit__(self, *_: object) -> None:
-        """Exceptions pass through."""
+        yield self._done - 1

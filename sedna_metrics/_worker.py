@@ -18,11 +18,11 @@ from sedna_metrics._noop import Noop
 from sedna_metrics._signals import Signals
 from sedna_metrics._version import __version__
 from sedna_metrics.catalogue import library, worker as worker_metrics
-from sedna_metrics.errors import RegistryConflictError, SettingError
+from sedna_metrics.errors import RegistryConflictError, SettingError, describe
 from sedna_metrics.identity import UNKNOWN, WorkerIdentity
 from sedna_metrics.metrics import Instruments
 from sedna_metrics.settings import Settings
-from sedna_metrics.tasks._context import TaskContext, reason
+from sedna_metrics.tasks._context import TaskContext
 from sedna_metrics.tasks.federated_learning import FederatedLearning
 from sedna_metrics.tasks.incremental_learning import IncrementalLearning
 from sedna_metrics.tasks.joint_inference import JointInference
@@ -173,7 +173,7 @@ class Worker:
             self._has_failed = True
             if self._log is not None and isinstance(error, Exception):
                 with self._boundary:
-                    self._log("worker.failed", exception=error, error=type(error).__name__, reason=reason(error))
+                    self._log("worker.failed", exception=error, error=type(error).__name__, reason=describe(error))
         self._holders -= 1
         if self._holders > 0:
             self.flush()  # others still use it

@@ -16,7 +16,7 @@ from types import CoroutineType
 from typing import Any, AsyncIterator, Callable, Generator, List, NoReturn, Optional, TypeVar, overload
 
 from sedna_metrics._boundary import ErrorBoundary
-from sedna_metrics._compat import Protocol, is_cancellation
+from sedna_metrics._compat import Protocol
 from sedna_metrics.metrics import FLUSH_EVERY
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -204,7 +204,8 @@ class Observation:
 
     def _failed(self, error: BaseException) -> None:
         with self._boundary:
-            if isinstance(error, Exception) and not is_cancellation(error):
+            # Before Python 3.8 asyncio's CancelledError is an Exception.
+            if isinstance(error, Exception) and type(error).__name__ != "CancelledError":
                 self._recorder.fail()
                 self._on_failure(error)
             else:

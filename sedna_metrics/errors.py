@@ -6,6 +6,14 @@ After ``start()`` has returned, nothing of ours raises into the worker: see :mod
 from __future__ import annotations
 
 
+def describe(error: BaseException) -> str:
+    """The text of an exception, at most 500 characters; never raises."""
+    try:
+        return str(error)[:500]
+    except Exception:  # its __str__ failed
+        return "<unprintable>"
+
+
 class SednaMetricsError(Exception):
     """Base class of every error this library raises on purpose."""
 

@@ -205,7 +205,7 @@ TABLE: Tuple[Setting, ...] = tuple(each.metadata["setting"]._replace(name=each.n
 
 
 def load(environ: Mapping[str, str], arguments: Optional[Mapping[str, object]] = None) -> Settings:
-    """Read the settings from the environment and the arguments of ``start()``, of which ``None`` counts as not given."""
+    """Read the settings from the environment and the arguments of ``start()``; those that are ``None`` do not count."""
     given = {name: value for name, value in (arguments or {}).items() if value is not None}
     names = [setting.name for setting in TABLE]
     for name in given:

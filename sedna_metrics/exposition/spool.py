@@ -110,10 +110,9 @@ class Spool:
         own_group: str = "",
         stop: Callable[[], bool] = lambda: False,
     ) -> Report:
-        """Push the states of workers that are gone, to the gateway that they are for.
+        """Push the states of workers that are gone, of ``namespace`` if it is given, to the gateway that they are for.
 
-        Only those of ``namespace``, unless it is ``None``. The caller holds the lock of ``own_group``. ``stop`` is asked
-        before each state; True leaves the rest.
+        The caller holds the lock of ``own_group``. ``stop`` is asked before each state; True leaves the rest.
         """
         delivered, error = [], None
         dropped = self._expire()

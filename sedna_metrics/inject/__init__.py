@@ -47,7 +47,7 @@ class Additions(NamedTuple):
 def additions(
     is_job: bool, is_on_node_network: bool, service: str = "", pushgateway_url: str = PUSHGATEWAY_URL
 ) -> Additions:
-    """The additions for a worker: a job pushes; a service is scraped, by a file on the node if it is on the host network.
+    """The additions for a worker: a job pushes; a service is scraped, by a file on the node if it is on its network.
 
     A JointInferenceService gets its name as JOB_NAME: Global Manager sets none, and Sedna then reports as "sedna".
     """
@@ -87,8 +87,8 @@ def additions(
 def inject(resource: Any, pushgateway_url: str = PUSHGATEWAY_URL) -> bool:
     """Add the bundle to every pod template of a resource, in place; returns whether anything has changed.
 
-    The resource is one of Sedna's, a Pod, or anything with pod templates, as a dict. The worker is a pod's first container;
-    others are sidecars, and left alone. Jobs push to ``pushgateway_url``.
+    The resource is one of Sedna's, a Pod, or anything with pod templates, as a dict. The worker is a pod's first
+    container; others are sidecars, and left alone. Jobs push to ``pushgateway_url``.
     """
     has_changed = False
     for pod, added in _pods(resource, pushgateway_url):

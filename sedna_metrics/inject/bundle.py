@@ -59,8 +59,8 @@ class BundleError(SednaMetricsError):
 def build(target: Path, wheels: Optional[Path] = None) -> int:
     """Write the bundle; returns its size in bytes.
 
-    ``wheels`` is a folder with the wheel of sedna-metrics for Python 3.6 (``make dist``); otherwise the package index has
-    it. A wheel that cannot be downloaded raises BundleError.
+    ``wheels`` is a folder with the wheel of sedna-metrics for Python 3.6 (``make dist``); otherwise the package index
+    has it. A wheel that cannot be downloaded raises BundleError.
     """
     content: Dict[str, bytes] = {"_sedna_metrics_autoload.py": autoload(), "sedna-metrics.pth": PTH.encode()}
     manifest = {}

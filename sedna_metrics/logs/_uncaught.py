@@ -10,6 +10,8 @@ import sys
 import threading
 from typing import Any, Callable
 
+from sedna_metrics.errors import describe
+
 _LOGGER = logging.getLogger("sedna_metrics.uncaught")
 
 
@@ -23,7 +25,7 @@ def log_uncaught(is_logging: Callable[[], bool]) -> Callable[[], None]:
             if issubclass(kind, KeyboardInterrupt):
                 _LOGGER.warning("interrupted: KeyboardInterrupt")  # somebody pressed Ctrl-C: a trace tells nothing
             else:
-                message = f"uncaught {kind.__name__}: {_text(error)}{where}"
+                message = f"uncaught {kind.__name__}: {describe(error)}{where}"
                 _LOGGER.critical("%s", message, exc_info=(kind, error, trace))
         except Exception:
             return False  # a logging filter of the script's failed
@@ -58,10 +60,3 @@ def log_uncaught(is_logging: Callable[[], bool]) -> Callable[[], None]:
             logging.captureWarnings(False)
 
     return undo
-
-
-def _text(error: Any) -> str:
-    try:
-        return str(error)
-    except Exception:
-        return "<unprintable>"

@@ -58,14 +58,6 @@ else:
             return Noop()
 
 
-def reason(error: BaseException) -> str:
-    """The text of an error, for an event's field."""
-    try:
-        return str(error)[:500]
-    except Exception:
-        return "<unprintable>"
-
-
 def length(items: Any) -> Optional[int]:
     """``len(items)``, or ``None`` if that fails: then there is no estimate of the time left."""
     try:

@@ -7,8 +7,9 @@ from typing import Any, Callable, Dict, Iterable, Iterator, Mapping, Optional, T
 from sedna_metrics._boundary import contained
 from sedna_metrics._urls import strip_secrets
 from sedna_metrics.catalogue import learning as metrics
+from sedna_metrics.errors import describe
 from sedna_metrics.metrics import Gauge
-from sedna_metrics.tasks._context import TaskContext, reason
+from sedna_metrics.tasks._context import TaskContext
 from sedna_metrics.tasks._runs import Run
 from sedna_metrics.tasks._time_left import TimeLeft
 
@@ -105,7 +106,7 @@ class Evaluation(Run):
             self._context.emit("evaluation.completed", **common, **self._fields)
         else:
             self._time_left.clear()
-            self._context.emit("evaluation.failed", **common, error=type(error).__name__, reason=reason(error))
+            self._context.emit("evaluation.failed", **common, error=type(error).__name__, reason=describe(error))
 
 
 class Deployment(Run):

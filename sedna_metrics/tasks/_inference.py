@@ -7,8 +7,9 @@ from typing import Callable, Optional, Tuple
 from sedna_metrics._compat import cached_property
 from sedna_metrics.catalogue import inference as metrics
 from sedna_metrics.decorators import Observation
+from sedna_metrics.errors import describe
 from sedna_metrics.metrics import CallHistogram
-from sedna_metrics.tasks._context import TaskContext, reason
+from sedna_metrics.tasks._context import TaskContext
 
 
 class InferenceTask:
@@ -54,7 +55,7 @@ class FailureEvents:
     def __call__(self, error: Exception) -> None:
         # Without a lock: two threads at once may write two events, which does no harm.
         now = self._context.clock.monotonic()
-        self._last, is_first = (type(error).__name__, reason(error)), self._last is None
+        self._last, is_first = (type(error).__name__, describe(error)), self._last is None
         if now < self._quiet_until:
             self._suppressed += 1
             return

@@ -9,7 +9,8 @@ from sedna_metrics._boundary import contained
 from sedna_metrics._urls import strip_secrets
 from sedna_metrics.catalogue import learning as metrics
 from sedna_metrics.decorators import Observation
-from sedna_metrics.tasks._context import TaskContext, reason
+from sedna_metrics.errors import describe
+from sedna_metrics.tasks._context import TaskContext
 from sedna_metrics.tasks._runs import Run
 from sedna_metrics.tasks._time_left import TimeLeft, whole_number
 
@@ -245,5 +246,5 @@ class Training(Run):
             self._context.emit("training.completed", **fields, model_url=self._url)
         else:
             self._time_left.clear()
-            self._context.emit("training.failed", **fields, error=type(error).__name__, reason=reason(error))
+            self._context.emit("training.failed", **fields, error=type(error).__name__, reason=describe(error))
         self._context.emit.bind(epoch=None)

@@ -9,8 +9,9 @@ from sedna_metrics._boundary import contained
 from sedna_metrics._compat import cached_property
 from sedna_metrics._noop import Noop
 from sedna_metrics.catalogue import federated
+from sedna_metrics.errors import describe
 from sedna_metrics.metrics import CallHistogram, Counter
-from sedna_metrics.tasks._context import TaskContext, reason
+from sedna_metrics.tasks._context import TaskContext
 from sedna_metrics.tasks._runs import Run
 from sedna_metrics.tasks._stages import Iteration
 from sedna_metrics.tasks._training import Training
@@ -171,7 +172,7 @@ class Aggregation(Run):
 
     def _on_end(self, error: Optional[BaseException]) -> None:
         if error is not None:
-            fields = {"error": type(error).__name__, "reason": reason(error)}
+            fields = {"error": type(error).__name__, "reason": describe(error)}
             self._context.emit("aggregation.failed", round=self._number, **fields)
             return
         count, durations = self._task._aggregations
