@@ -79,10 +79,9 @@ class Exporters:
         if not (pull or push):
             return
         variable = environ.get(PARENT_VARIABLE, "")
-        if is_child(variable, self._who()):
-            self._reporter = self._report(variable)
-            if self._reporter is not None:
-                return
+        self._reporter = self._report(variable) if is_child(variable, self._who()) else None
+        if self._reporter is not None:
+            return
         if environ.get("LOCAL_RANK", "0") not in ("", "0"):  # torchrun: the ranks of a node are one worker of Sedna's
             _LOGGER.info("rank %s of a distributed training exports nothing; rank 0 does", environ["LOCAL_RANK"])
             return
@@ -165,14 +164,11 @@ class Exporters:
             return None
 
     def _serve(self) -> None:
-        settings = self._settings
-        self._server = http.serve(settings, self._renderer, self._boundary)
+        self._server = http.serve(self._settings, self._renderer, self._boundary)
         if self._server is None:
-            _LOGGER.warning(
-                "no port of %s is free, so there is no /metrics; set SEDNA_METRICS_PORT to a wider range, or to 0",
-                settings.port,
-            )
-        elif settings.sd_dir:
+            message = "no port of %s is free, so there is no /metrics; set SEDNA_METRICS_PORT to a wider range, or to 0"
+            _LOGGER.warning(message, self._settings.port)
+        elif self._settings.sd_dir:
             self._publish(self._server)
 
     def _publish(self, server: http.MetricsServer) -> None:
@@ -202,9 +198,8 @@ def exports(settings: Settings, identity: WorkerIdentity) -> Tuple[bool, bool]:
     if settings.export == "auto":
         return (False, True) if identity.is_batch and can_push else (True, False)
     if settings.export in ("push", "both") and not can_push:
-        raise SettingError(
-            f"export is {settings.export!r}, but pushgateway_url is not set; set SEDNA_METRICS_PUSHGATEWAY_URL"
-        )
+        why = "but pushgateway_url is not set; set SEDNA_METRICS_PUSHGATEWAY_URL"
+        raise SettingError(f"export is {settings.export!r}, {why}")
     return settings.export in ("pull", "both"), settings.export in ("push", "both")
 
 

@@ -6,7 +6,7 @@ import atexit
 import os
 import sys
 import threading
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, Type, TypeVar
+from typing import Any, Callable, Dict, List, Mapping, Optional, Type, TypeVar
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.registry import Collector
@@ -28,9 +28,6 @@ from sedna_metrics.tasks.incremental_learning import IncrementalLearning
 from sedna_metrics.tasks.joint_inference import JointInference
 from sedna_metrics.tasks.lifelong_learning import LifelongLearning
 from sedna_metrics.tasks.multi_edge_inference import MultiEdgeInference
-
-if TYPE_CHECKING:
-    from sedna_metrics.logs import Log
 
 T = TypeVar("T")
 #: Those whose worker has failed if it never came to use its task.
@@ -66,18 +63,18 @@ class Worker:
         """Called when the worker closes, before its last push, with whether it has failed."""
         self._on_close = on_close
         self._boundary = ErrorBoundary(clock)
-        self._instruments = Instruments(
-            identity.constant_labels(), settings.buckets, settings.max_series, self._boundary
-        )
-        self._info = self._instruments.info(worker_metrics.WORKER_INFO)
-        self._last_success = self._instruments.gauge(worker_metrics.LAST_SUCCESS)
-        self._instruments.callback(library.INTERNAL_ERRORS, self._boundary.errors)
-        self._instruments.callback(library.REJECTED_VALUES, self._boundary.rejected)
-        self._instruments.callback(library.LOG_RECORDS_DROPPED, lambda: self._log.dropped() if self._log else 0.0)
+        instruments = Instruments(identity.constant_labels(), settings.buckets, settings.max_series, self._boundary)
+        instruments.callback(library.INTERNAL_ERRORS, self._boundary.errors)
+        instruments.callback(library.REJECTED_VALUES, self._boundary.rejected)
+        self._instruments = instruments
+        self._info = instruments.info(worker_metrics.WORKER_INFO)
+        self._last_success = instruments.gauge(worker_metrics.LAST_SUCCESS)
+        self._log: Any = Noop()
+        self._log_dropped: Callable[[], float] = lambda: 0.0
+        self._instruments.callback(library.LOG_RECORDS_DROPPED, lambda: self._log_dropped())
         self._tasks: Dict[type, Any] = {}
         self._exporters = Exporters(settings, identity, registry, self._instruments, self._boundary)
         self._closers: List[Callable[[], None]] = []
-        self._log: Optional[Log] = None
         self._signals: Optional[Signals] = None
         self._lock = threading.RLock()
         self._pid = os.getpid()
@@ -171,7 +168,7 @@ class Worker:
             self.success()
         else:
             self._has_failed = True
-            if self._log is not None and isinstance(error, Exception):
+            if isinstance(error, Exception):
                 with self._boundary:
                     self._log("worker.failed", exception=error, error=type(error).__name__, reason=describe(error))
         self._holders -= 1
@@ -200,7 +197,7 @@ class Worker:
                 raise
             except Exception as error:
                 self._boundary.record(error)
-            if self.settings.export != "off" or self._log is not None:
+            if self.settings.export != "off" or self.settings.log != "off":
                 self._signals = Signals.install(self._exporters.request_push, self._terminated)
         except BaseException:
             self.close()
@@ -208,7 +205,7 @@ class Worker:
         atexit.register(self.close)
         if self._exporters.is_child:
             self._close_with_multiprocessing()
-        elif self._log is not None:
+        else:
             self._log("worker.started", **self._exporters.destinations())
 
     def _open_log(self) -> None:
@@ -216,6 +213,7 @@ class Worker:
         from sedna_metrics.logs import configure_logging, identity_fields
 
         self._log = configure_logging(self.settings.log, self.settings.log_level, identity_fields(self.identity))
+        self._log_dropped = self._log.dropped
         self._closers.append(self._log.close)
 
     def _register(self, collector: Collector) -> None:
@@ -252,8 +250,7 @@ class Worker:
     def _terminated(self, name: str) -> None:
         """A signal is about to end the process."""
         with self._boundary:
-            if self._log is not None:
-                self._log("worker.terminated", signal=name)
+            self._log("worker.terminated", signal=name)
             if self.identity.is_batch:
                 self._end_tasks("failed")
         with self._boundary:
@@ -291,12 +288,11 @@ class Worker:
         return task  # type: ignore[no-any-return]
 
     def _task_context(self) -> TaskContext:
-        nothing: Any = Noop()
         return TaskContext(
             instruments=self._instruments,
             clock=self.clock,
             boundary=self._boundary,
-            emit=self._log or nothing,
+            emit=self._log,
             worker=self.identity.worker,
             worker_type=self.identity.worker_type,
             # A child process begins later than its parent, and must not set the iteration back.
@@ -311,8 +307,7 @@ class Worker:
         names = (name for name in worker_metrics.WORKER_INFO.labels if name != "version")
         self._info.set({**{name: getattr(self.identity, name) for name in names}, "version": __version__})
         self._exporters.identify(self.identity)
-        if self._log is not None:
-            self._log.identify(self.identity)
+        self._log.identify(self.identity)
 
 
 def _finalize_by_multiprocessing(worker: Worker) -> None:

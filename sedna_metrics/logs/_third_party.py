@@ -5,11 +5,12 @@ Both set their loggers up when they are imported, before or after ``start()``.
 
 from __future__ import annotations
 
+import copy
 import logging
 import sys
 from functools import partial
 from types import ModuleType
-from typing import Any, Callable, Dict, List
+from typing import Any, Callable, List
 
 from sedna_metrics._imports import ImportWatch
 
@@ -23,17 +24,13 @@ def redirect_third_party() -> Undo:
     """Send Sedna's and uvicorn's records to the root logger, now or as soon as their modules are imported."""
     undos: List[Undo] = []
 
-    def hook(redirect: Callable[[ModuleType], List[Undo]]) -> Callable[[ModuleType], None]:
-        def imported(module: ModuleType) -> None:
-            try:
-                undos.extend(redirect(module))
-            except Exception:
-                # Another module of this name: its import must succeed all the same.
-                _LOGGER.warning("the loggers of %s could not be redirected", module.__name__, exc_info=True)
+    def imported(module: ModuleType) -> None:
+        try:
+            undos.extend(_REDIRECT[module.__name__](module))
+        except Exception:  # another module of this name: its import must succeed all the same
+            _LOGGER.warning("the loggers of %s could not be redirected", module.__name__, exc_info=True)
 
-        return imported
-
-    watch = ImportWatch({"sedna.common.log": hook(_redirect_sedna), "uvicorn.config": hook(_redirect_uvicorn)})
+    watch = ImportWatch(dict.fromkeys(_REDIRECT, imported))
     watch.install()
 
     def undo() -> None:
@@ -58,23 +55,20 @@ def without_terminal(logger: logging.Logger) -> Undo:
 
 def _redirect_sedna(module: ModuleType) -> List[Undo]:
     logger = getattr(module, "LOGGER", None)
-    # PyPI's package "sedna" is another one.
-    return [_redirect(logger)] if isinstance(logger, logging.Logger) else []
+    return [_redirect(logger)] if isinstance(logger, logging.Logger) else []  # PyPI's "sedna" has none
 
 
 def _redirect_uvicorn(module: ModuleType) -> List[Undo]:
     config: Any = getattr(module, "LOGGING_CONFIG", {})
     undos = [_redirect(logging.getLogger(name)) for name in _UVICORN]
+    # Changed in place: it is the default argument of uvicorn.Config().
+    undos.append(partial(config["loggers"].update, copy.deepcopy(config["loggers"])))
     for logger in config["loggers"].values():
-        # Changed in place: it is the default argument of uvicorn.Config().
-        undos.append(partial(_restore, logger, dict(logger)))
         logger.update(handlers=[], propagate=True)
     return undos
 
 
-def _restore(logger: Dict[str, Any], before: Dict[str, Any]) -> None:
-    logger.clear()
-    logger.update(before)
+_REDIRECT = {"sedna.common.log": _redirect_sedna, "uvicorn.config": _redirect_uvicorn}
 
 
 def _redirect(logger: logging.Logger) -> Undo:
