@@ -8,7 +8,7 @@ import pytest
 from clocks import FakeClock
 from hypothesis import given, strategies as st
 
-from sedna_metrics._progress import Progress
+from sedna_metrics.tasks._time_left import Progress
 
 
 def test_it_says_nothing_while_it_knows_nothing(clock):

@@ -18,7 +18,6 @@ from support import samples
 
 import sedna_metrics
 from sedna_metrics._exporters import Exporters
-from sedna_metrics._progress import Progress
 from sedna_metrics._worker import Worker
 from sedna_metrics.decorators import Observation
 from sedna_metrics.exposition._render import Renderer
@@ -34,7 +33,7 @@ from sedna_metrics.metrics._families import Family
 from sedna_metrics.tasks._evaluation import Deployment, Evaluation
 from sedna_metrics.tasks._inference import FailureEvents
 from sedna_metrics.tasks._stages import Iteration, Stages
-from sedna_metrics.tasks._time_left import TimeLeft
+from sedna_metrics.tasks._time_left import Progress, TimeLeft
 from sedna_metrics.tasks._training import Training
 from sedna_metrics.tasks.federated_learning import Aggregation, FederatedLearning
 
