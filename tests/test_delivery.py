@@ -220,9 +220,11 @@ def test_control_characters_of_an_answer_do_not_reach_the_log(pushing, gateway, 
         (answer("503 Service Unavailable"), "off", False),
         (gateways.hang, None, True),
         (gateways.hang, "off", False),
+        (answer("404 Not Found"), None, True),
+        (answer("401 Unauthorized"), None, True),
         (answer("413 Payload Too Large"), None, False),
     ],
-    ids=["good", "away, spooled", "away, spool off", "hangs, spooled", "hangs, spool off", "refused"],
+    ids=["good", "away", "away, spool off", "hangs", "hangs, spool off", "not there", "new token", "refused"],
 )
 def test_flush_returns_whether_the_state_has_arrived_or_is_in_the_spool(pushing, gateway, behaviour, spool, is_safe):
     gateway.behaviour = behaviour
@@ -687,7 +689,12 @@ def test_the_spool_keeps_its_bounds(tmp_path):
     assert expired(spool) == 0
     for path in tmp_path.iterdir():
         os.utime(path, (1, 1))
-    assert expired(spool) == 4
+    group = GROUP.replace("/t/", "/29/")
+    assert spool.put("http://gateway", group, b"") == 3, "its own earlier state is replaced, which is no loss"
+    assert [entry.group for entry in spool.entries()] == [group]
+    for path in tmp_path.iterdir():
+        os.utime(path, (1, 1))
+    assert expired(spool) == 1
 
 
 def test_old_groups_of_ours_are_pruned_and_others_are_not(start, pushgateway, capsys):

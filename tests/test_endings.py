@@ -227,17 +227,18 @@ def test_success_is_told_if_the_body_ended_well(gateway, tmp_path, ending):
 
 
 def test_a_second_signal_does_not_wait(gateway, tmp_path):
-    gateway.behaviour = gateways.hang
-    body = script("worker = begin(); ready(); time.sleep(60)").replace("worker.flush()", "")
-    env = {**environment(gateway, tmp_path), "SEDNA_METRICS_PUSH_DEADLINE": "20"}
+    times = {"SEDNA_METRICS_PUSH_DEADLINE": "20", "SEDNA_METRICS_PUSH_TIMEOUT": "20"}
+    env = {**environment(gateway, tmp_path), **times}
+    body = script("worker = begin(); ready(); time.sleep(60)")
     process = subprocess.Popen([sys.executable, "-c", body], env=env, stdout=subprocess.PIPE, text=True)
     assert process.stdout.readline() == "ready\n"
+    gateway.behaviour, before = gateways.hang, len(gateway.requests)
+    process.send_signal(signal.SIGTERM)
+    eventually(lambda: len(gateway.requests) > before)
     began = time.monotonic()
     process.send_signal(signal.SIGTERM)
-    eventually(lambda: gateway.requests)
-    process.send_signal(signal.SIGTERM)
     process.communicate(timeout=30)
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 0.9, "neither the deadline nor the second that a hanging push is waited for"
     assert process.returncode == -signal.SIGTERM
 
 

@@ -188,6 +188,48 @@ def test_a_callback_can_be_copied_within_a_fit_and_the_copy_begins_anew(worker, 
     assert value(worker, "sedna_training_epochs") == EPOCHS
 
 
+def test_a_fit_in_another_thread_is_no_end_of_the_first(worker, monkeypatch):
+    standins.install("xgboost", monkeypatch)
+    first, second = (integrations.xgboost_callback(rounds=2) for _ in range(2))
+    thread = threading.Thread(target=first.before_training, args=[None])
+    thread.start()
+    thread.join()
+    second.before_training(None)
+    assert len(worker.active_runs) == 1
+    assert second.fit.training is first.fit.training
+
+
+def test_the_model_of_hugging_face_is_the_best_checkpoint_if_there_is_one(worker, monkeypatch):
+    standins.install("huggingface", monkeypatch)
+    for best in (None, "/best"):
+        callback = integrations.huggingface_callback()
+        state = SimpleNamespace(num_train_epochs=1, best_model_checkpoint=best)
+        arguments = SimpleNamespace(output_dir="/last")
+        callback.on_train_begin(arguments, state, None)
+        callback.on_train_end(arguments, state, None)
+        assert values(worker, "sedna_training_output_model_info") == {(("url", best or "/last"),): 1}
+
+
+def test_the_time_left_of_an_evaluation_in_keras(worker, clock, monkeypatch):
+    standins.install("keras", monkeypatch)
+    callback = integrations.keras_callback()
+    callback.set_params({"steps": 2})
+    with worker.incremental_learning.evaluation():
+        callback.on_test_batch_begin(0)
+        clock.advance(3)
+        callback.on_test_batch_end(0)
+        assert value(worker, "sedna_eval_remaining_seconds") == 3
+
+
+def test_the_loss_of_a_cross_validation_is_its_mean(worker, monkeypatch):
+    standins.install("xgboost", monkeypatch)
+    callback = integrations.xgboost_callback(rounds=1)
+    callback.before_training(None)
+    callback.before_iteration(None, 0, {})
+    callback.after_iteration(None, 0, {"train": {"rmse": [(0.25, 0.1)]}})
+    assert value(worker, "sedna_training_loss") == 0.25
+
+
 @pytest.mark.parametrize("resumed_at", [0, 50])
 def test_the_time_left_of_hugging_face_is_that_of_max_steps_also_after_a_resume(worker, clock, monkeypatch, resumed_at):
     standins.install("huggingface", monkeypatch)

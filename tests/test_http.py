@@ -7,6 +7,7 @@ import gzip
 import os
 import resource
 import socket
+import ssl
 import threading
 import time
 
@@ -29,6 +30,12 @@ def test_the_answer_is_prometheus_text_whatever_else_the_scraper_would_take(work
     assert answer.headers["Vary"] == "Accept-Encoding"
     assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
     assert answer.content == generate_latest(worker.registry)
+
+
+def test_an_answer_after_which_the_connection_is_closed_says_so(worker):
+    assert "Connection" not in requests.get(worker.url, timeout=5).headers
+    for headers in ({"Connection": "close"}, {"Content-Length": "7"}):
+        assert requests.get(worker.url, headers=headers, timeout=5).headers["Connection"] == "close"
 
 
 @pytest.mark.parametrize(
@@ -240,6 +247,7 @@ def test_tls_and_client_certificates(start, authority):
         assert requests.get(url, cert=str(authority / "client.pem"), **trusted).ok
         plain.sendall(b"GET /metrics HTTP/1.1\r\n\r\n")
     assert worker.guard.errors() == 0
+    assert http.tls_context(worker.settings).minimum_version >= ssl.TLSVersion.TLSv1_2
 
 
 def test_basic_auth(start, tmp_path):

@@ -85,6 +85,7 @@ def test_the_bundle_is_small_complete_and_the_same_each_time(wheels, tmp_path, c
     assert len(first) < 900_000
     with zipfile.ZipFile(io.BytesIO(first)) as archive:
         names = archive.namelist()
+        assert {each.date_time for each in archive.infolist()} == {(2020, 1, 1, 0, 0, 0)}, "not the time of the build"
         manifest = json.loads(archive.read("MANIFEST.json"))
     assert len(manifest) == sum(map(len, bundle.PACKAGES.values()))
     (ours,) = (name for name in manifest if "sedna_metrics" in name)
@@ -95,6 +96,16 @@ def test_the_bundle_is_small_complete_and_the_same_each_time(wheels, tmp_path, c
         assert any(name.startswith(f"{folder}{slash}{info}/") and "LICENSE" in name for name in names), (
             f"{file}: no licence"
         )
+
+
+def test_the_bundle_adds_no_modules_to_a_package_of_the_image(wheels, tmp_path, monkeypatch):
+    monkeypatch.setenv("SEDNA_METRICS_EXPORT", "off")
+    from sedna_metrics.inject import autoload
+
+    assert main(["bundle", str(tmp_path / "bundle.zip"), "--wheels", str(wheels)]) == 0
+    finder = autoload.Bundle([str(tmp_path / "bundle.zip")])
+    assert finder.find_spec("urllib3") is not None
+    assert finder.find_spec("urllib3", ["/site-packages"]) is None
 
 
 def test_a_wheel_that_cannot_be_had(tmp_path, capsys, monkeypatch):

@@ -634,6 +634,13 @@ def test_logging_is_as_it_was_after_it_is_closed(stream):
     assert state() == before
 
 
+def test_hooks_that_the_script_sets_later_stay_when_the_log_is_closed(monkeypatch):
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    with configure_logging():
+        sys.excepthook = later = lambda *args: None
+    assert sys.excepthook is later
+
+
 def test_off_changes_nothing(start):
     before = list(logging.getLogger().handlers)
     start(log="off")

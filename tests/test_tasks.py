@@ -306,6 +306,21 @@ def test_lifelong_learning_knows_its_tasks(worker):
     assert value(worker, "sedna_inference_samples_total") == 1
 
 
+def test_a_stage_that_has_completed_stays_so_when_the_worker_fails_in_a_later_one(start):
+    worker = start({"WORKER_NAME": "eval-worker-x"})
+    with worker.incremental_learning.training():
+        pass
+    worker.incremental_learning.stage("eval", "running")
+    with pytest.raises(OSError, match="no data"), worker:
+        raise OSError("no data")
+    statuses = {
+        (dict(labels)["task_stage"], dict(labels)["status"])
+        for labels, number in values(worker, "sedna_stage_status").items()
+        if number
+    }
+    assert statuses == {("train", "completed"), ("eval", "failed")}
+
+
 def test_an_inference_that_keeps_failing_is_logged_once_a_minute(start, clock, capsys):
     ji = start(log="json").joint_inference
     for _ in range(3):

@@ -166,7 +166,6 @@ def read(url: str, access: Access) -> Any:
                 headers=headers,
                 timeout=TIMEOUT_SECONDS,
                 stream=True,
-                allow_redirects=False,
                 verify=access.ca_file or True,
                 cert=certificate,
             )
