@@ -1,7 +1,7 @@
 """The ``/metrics`` endpoint: a small HTTP server that a slow or hostile client cannot stop or fill.
 
-There are at most :data:`MAX_CONNECTIONS`, each with a time limit. When more come, the one with the least time left is
-closed. A request's head is bounded, a body is never read.
+There are at most :data:`MAX_CONNECTIONS`, each for one request of limited time; when more come, the oldest is closed. A
+request's head is bounded, a body is never read.
 """
 
 from __future__ import annotations
@@ -25,31 +25,27 @@ from sedna_metrics.exposition._render import TEXT_TYPE, Renderer, accepts_gzip, 
 from sedna_metrics.settings import Settings
 
 MAX_CONNECTIONS = 64
-REQUEST_SECONDS = 10.0
-"""For a request to come in whole."""
-IDLE_SECONDS = 120.0
-"""Until the next request of a connection: longer than a scrape interval, so that Prometheus keeps its connection."""
+REQUEST_SECONDS = 20.0
+"""For a connection, from its beginning to the end of its answer."""
 MAX_HEAD = 16 * 1024
 JOIN_TIMEOUT_SECONDS = 2.0
 _TICK_SECONDS = 0.5
 
 
 class _Head:
-    """A connection's input; the head of one request takes at most :data:`MAX_HEAD`."""
+    """A connection's input, of which at most :data:`MAX_HEAD` is read."""
 
     def __init__(self, inner: Any) -> None:
         self._inner = inner
-        self.left = MAX_HEAD
+        self.close = inner.close
+        self._left = MAX_HEAD
 
     def readline(self, limit: Optional[int] = -1) -> bytes:
-        line: bytes = self._inner.readline(min(self.left + 1, limit if limit is not None and limit >= 0 else MAX_HEAD))
-        self.left -= len(line)
-        if self.left < 0:
+        line: bytes = self._inner.readline(min(self._left + 1, limit if limit is not None and limit >= 0 else MAX_HEAD))
+        self._left -= len(line)
+        if self._left < 0:
             raise ConnectionAbortedError("a request's head is too large")
         return line
-
-    def close(self) -> None:
-        self._inner.close()
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -63,31 +59,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.request.do_handshake()  # here, not where connections are accepted: a client may take its time
         super().setup()
         self.rfile: Any = _Head(self.rfile)
-        self._seconds = REQUEST_SECONDS
 
-    def handle_one_request(self) -> None:
-        self.rfile.left = MAX_HEAD
-        self._allow(self._seconds)
-        super().handle_one_request()
-        self._seconds = IDLE_SECONDS
-
-    def parse_request(self) -> bool:
-        self._allow(REQUEST_SECONDS)
-        is_valid = super().parse_request()
-        if is_valid and not self._is_plain():
-            self.close_connection = True
-        return is_valid
-
-    def _allow(self, seconds: float) -> None:
-        self.request.settimeout(seconds)
-        self.server.allow(self.request, seconds)
-
-    def _is_plain(self) -> bool:
-        """Whether what follows the head is the next request: not a body, nor what another server might take for one."""
-        headers = self.headers
-        is_well_formed = not headers.defects and all(name == name.strip() for name in headers)
-        lengths = headers.get_all("Content-Length", ["0"])
-        return is_well_formed and "Transfer-Encoding" not in headers and lengths == ["0"]
+    def handle(self) -> None:
+        self.handle_one_request()  # only one: nothing that follows it can be taken for another
 
     def do_GET(self) -> None:
         path = self.path.partition("?")[0]
@@ -123,8 +97,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         for name, value in headers.items():
             self.send_header(name, value)
-        if self.close_connection:
-            self.send_header("Connection", "close")
+        self.send_header("Connection", "close")
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)
@@ -180,12 +153,6 @@ class MetricsServer(ThreadingMixIn, HTTPServer):
         self.socket.close()
         for connection in list(self._deadlines):
             socket.socket.close(connection)
-
-    def allow(self, connection: socket.socket, seconds: float) -> None:
-        """Give a connection so much time from now on."""
-        with self._lock:
-            if connection in self._deadlines:
-                self._deadlines[connection] = time.monotonic() + seconds
 
     def is_authorized(self, header: str) -> bool:
         """Whether this Authorization header is the right one, compared in constant time."""
