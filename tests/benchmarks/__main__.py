@@ -24,6 +24,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a tenth of the work: for a look, not for a figure")
     parser.add_argument("--strict", action="store_true", help="fail if a target is missed")
+    parser.add_argument("--markdown", action="store_true", help="print the rows of the table in docs/performance.md")
     parser.add_argument("--only", default="", help="parts to run, comma-separated")
     arguments = parser.parse_args()
     tenth = 10 if arguments.quick else 1
@@ -59,7 +60,11 @@ def main() -> int:
         ratio = "" if row.ratio is None else f"{row.ratio:.3f}"
         target = "" if row.target is None else f"{row.target:g}"
         table.add_row(row.what, row.variant, row.cost, ratio, target, mark)
-    console.print(table)
+        if arguments.markdown:
+            met = "" if row.target is None else "met" if row.is_met else "**missed**"
+            print(f"| {row.what} | {row.variant} | {row.cost} | {ratio} | {target} | {met} |")
+    if not arguments.markdown:
+        console.print(table)
     if not arguments.only or "growth" in wanted:
         for count, cost in hot_path.growth(rounds, 1).items():
             console.print(f"a scrape of {count:>7,} series: {cost:>9,.0f} us, {cost / count:.2f} us each")

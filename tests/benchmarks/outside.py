@@ -83,7 +83,7 @@ def start(rounds: int) -> List[Row]:
             "import prometheus_client": _process("import prometheus_client"),
         },
         "import sedna_metrics",
-        {"import prometheus_client": 0.5},
+        {"import prometheus_client": 0.25},
         rounds,
         "ms",
     )
@@ -91,7 +91,7 @@ def start(rounds: int) -> List[Row]:
         "import and start, with /metrics",
         {"ours": _process(ours_start), "prometheus_client": _process(theirs_start)},
         "ours",
-        {"prometheus_client": 1.5},
+        {"prometheus_client": 1.25},
         rounds,
         "ms",
     )
