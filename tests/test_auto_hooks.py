@@ -115,6 +115,23 @@ def test_a_method_of_another_shape_is_skipped_with_one_warning_that_names_it(sed
             assert module.JointInference.inference is before
 
 
+@pytest.mark.parametrize("kind", [ValueError, StopIteration, KeyboardInterrupt, GeneratorExit, SystemExit])
+def test_whatever_a_method_raises_reaches_the_script_and_is_no_failure_of_ours(sedna, start, kind):
+    module, error, worker = sedna(JOINT_INFERENCE), kind("why"), start()
+
+    def inference(self, data=None, post_process=None):
+        raise error
+
+    module.JointInference.inference = inference
+    with sedna_metrics.observe_sedna(worker):
+        job = module.JointInference(Estimator())
+        with pytest.raises(kind) as raised:
+            job.inference(1)
+    assert raised.value is error
+    assert value(worker, "sedna_inference_samples_total") == 1
+    assert worker.guard.errors() == 0
+
+
 def test_a_later_sedna_may_take_more_arguments(sedna, start, caplog):
     module = sedna(JOINT_INFERENCE)
 

@@ -232,8 +232,8 @@ BROKEN = [
 ]  # fmt: skip
 #: Of these, the parts that Sedna's stand-in does not use.
 SCRIPT_ALONE = [
-    (CallHistogram, "flush_pending"), (CallHistogram, "observe"), (TimeLeft, "update"), (TimeLeft, "count"),
-    (Progress, "update"), (Training, "_begin_loop"), (Training, "_step_done"),
+    (Observation, "_wrap"), (CallHistogram, "flush_pending"), (CallHistogram, "observe"), (TimeLeft, "update"),
+    (TimeLeft, "count"), (Progress, "update"), (Training, "_begin_loop"), (Training, "_step_done"),
     (FederatedLearning, "_set_nodes"), (Aggregation, "__init__"), (Aggregation, "_on_end"),
 ]  # fmt: skip
 RUNS = [(script, *part) for part in BROKEN] + [(sedna_script, *part) for part in BROKEN if part not in SCRIPT_ALONE]

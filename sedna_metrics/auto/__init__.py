@@ -24,7 +24,7 @@ from sedna_metrics.auto import (
     lifelong_learning,
     multi_edge_inference,
 )
-from sedna_metrics.auto._hooks import Hook, before
+from sedna_metrics.auto._hooks import Hook, Steps
 from sedna_metrics.auto._reports import Reports
 
 _LOGGER = logging.getLogger("sedna_metrics")
@@ -64,14 +64,14 @@ class Observed(ContextManager["Observed"]):
             for hook in self._hooks:
                 if hook.module == module.__name__:
                     with self._boundary:
-                        undo = hook.apply(module)
+                        undo = hook.apply(module, self._boundary)
                         if undo is not None:
                             self._undo.append(undo)
 
 
 def hooks(worker: Worker) -> List[Hook]:
     """The hooks for all methods of Sedna's that are observed."""
-    reports = Reports(worker)
+    reports = Reports()
     found = [
         *reports.hooks(),
         *joint_inference.hooks(worker),
@@ -80,18 +80,19 @@ def hooks(worker: Worker) -> List[Hook]:
         *lifelong_learning.hooks(worker, reports),
         *multi_edge_inference.hooks(worker),
     ]
-    warn = before(worker.guard, partial(_warn_once, {hook.owner for hook in found} - {"JobBase"}, set()))
+    warn = partial(_warn_once, {hook.owner for hook in found} - {"JobBase"}, set())
     for module, owner in (("sedna.core.base", "JobBase"), (multi_edge_inference.COMPONENTS, "BaseService")):
         found.append(Hook(module, owner, "__init__", (), warn))
     return found
 
 
-def _warn_once(observed: Set[str], warned: Set[str], job: object, *_: Any, **__: Any) -> None:
+def _warn_once(observed: Set[str], warned: Set[str], job: object, *_: Any, **__: Any) -> Steps:
     """Name a worker class in use that is not observed: one of a later Sedna, or of the script."""
     names = [class_.__name__ for class_ in type(job).__mro__]
     if observed.isdisjoint(names) and names[0] not in warned:
         warned.add(names[0])
         _LOGGER.warning("%s is not observed; docs/run.md says how a script records metrics itself", names[0])
+    yield
 
 
 def observe_sedna(worker: Optional[Worker] = None) -> Observed:

@@ -1,4 +1,7 @@
-"""Hooks: which method of Sedna's is observed, and by what wrapper.
+"""Hooks: which method of Sedna's is observed, and by what.
+
+An observer is a generator function. It is called with the method's arguments, and runs to its ``yield`` before the
+method. It goes on after the method: the ``yield`` returns the method's result, or raises its exception.
 
 A hook is applied only if the method has the signature that Sedna's source has; otherwise it is skipped, with a warning.
 """
@@ -8,17 +11,14 @@ from __future__ import annotations
 import functools
 import inspect
 import logging
-from contextlib import contextmanager
 from types import ModuleType
-from typing import Any, Callable, Dict, Iterator, NamedTuple, Optional, Tuple, TypeVar
+from typing import Any, Callable, Dict, Generator, NamedTuple, Optional, Tuple, TypeVar
 
 from sedna_metrics._boundary import ErrorBoundary
-from sedna_metrics._noop import Noop
 
 T = TypeVar("T")
-Function = Callable[..., Any]
-Wrap = Callable[[Function], Function]
-"""Returns a wrapper of a method."""
+Steps = Generator[None, Any, None]
+Observer = Callable[..., Steps]
 
 _LOGGER = logging.getLogger("sedna_metrics")
 
@@ -33,7 +33,7 @@ class Hook(NamedTuple):
     method: str
     arguments: Tuple[str, ...]
     """The first positional arguments after ``self``; a later Sedna may have more behind them."""
-    wrap: Wrap
+    observe: Observer
     asynchronous: bool = False
 
     @property
@@ -41,8 +41,8 @@ class Hook(NamedTuple):
         """The method's full name."""
         return f"{self.module}.{self.owner}.{self.method}"
 
-    def apply(self, module: ModuleType) -> Optional[Callable[[], None]]:
-        """Wrap the method; returns what undoes it, or ``None`` if the method is not the known one."""
+    def apply(self, module: ModuleType, boundary: ErrorBoundary) -> Optional[Callable[[], None]]:
+        """Observe the method; returns what undoes it, or ``None`` if the method is not the known one."""
         owner = getattr(module, self.owner, None)
         original = vars(owner).get(self.method) if isinstance(owner, type) else None
         difference = self._difference(original)
@@ -51,7 +51,8 @@ class Hook(NamedTuple):
             return None
         assert isinstance(owner, type)
         assert original is not None
-        wrapper = functools.update_wrapper(self.wrap(original), original)
+        wrap = _wrap_coroutine_function if self.asynchronous else _wrap
+        wrapper = functools.update_wrapper(wrap(original, self.observe, boundary), original)
         # getfullargspec, which Sedna's backends ask, does not follow __wrapped__.
         wrapper.__signature__ = inspect.signature(original)  # type: ignore[attr-defined]
         setattr(owner, self.method, wrapper)
@@ -76,6 +77,62 @@ class Hook(NamedTuple):
         return ""
 
 
+def _wrap(original: Callable[..., Any], observe: Observer, boundary: ErrorBoundary) -> Callable[..., Any]:
+    def wrapper(*arguments: Any, **keywords: Any) -> Any:
+        steps = _begin(observe, boundary, arguments, keywords)
+        try:
+            result = original(*arguments, **keywords)
+        except BaseException as error:
+            _go_on(steps.throw, error, boundary)
+            raise
+        _go_on(steps.send, result, boundary)
+        return result
+
+    return wrapper
+
+
+def _wrap_coroutine_function(
+    original: Callable[..., Any], observe: Observer, boundary: ErrorBoundary
+) -> Callable[..., Any]:
+    async def wrapper(*arguments: Any, **keywords: Any) -> Any:
+        steps = _begin(observe, boundary, arguments, keywords)
+        try:
+            result = await original(*arguments, **keywords)
+        except BaseException as error:
+            _go_on(steps.throw, error, boundary)
+            raise
+        _go_on(steps.send, result, boundary)
+        return result
+
+    return wrapper
+
+
+def _begin(observe: Observer, boundary: ErrorBoundary, arguments: Any, keywords: Any) -> Steps:
+    try:
+        steps = observe(*arguments, **keywords)
+        next(steps)
+    except Exception as error:
+        boundary.record(error)
+        return _ended()
+    return steps
+
+
+def _ended() -> Steps:
+    """In place of an observer that failed before the method."""
+    yield
+
+
+def _go_on(resume: Callable[[Any], Any], value: Any, boundary: ErrorBoundary) -> None:
+    try:
+        resume(value)
+    except StopIteration:
+        pass
+    except BaseException as error:
+        # The method's own error is raised by the wrapper; StopIteration leaves a generator as a RuntimeError's cause.
+        if error is not value and error.__cause__ is not value:
+            boundary.record(error)  # type: ignore[arg-type]
+
+
 def length(data: Any) -> Optional[int]:
     """The number of samples in a dataset, or ``None`` if it is unknown.
 
@@ -94,91 +151,28 @@ def length(data: Any) -> Optional[int]:
 _OF_BATCHES = ("batch_size", "get_batch_size", "unbatch", "on_epoch_end")
 
 
-def before(boundary: ErrorBoundary, note: Function) -> Wrap:
-    """Call ``note`` with the method's arguments, then the method."""
-
-    def wrap(original: Function) -> Function:
-        def wrapper(*arguments: Any, **keywords: Any) -> Any:
-            with boundary:
-                note(*arguments, **keywords)
-            return original(*arguments, **keywords)
-
-        return wrapper
-
-    return wrap
-
-
-def after(boundary: ErrorBoundary, note: Function) -> Wrap:
-    """Call the method, then ``note`` with what it returned and its arguments."""
-
-    def wrap(original: Function) -> Function:
-        def wrapper(*arguments: Any, **keywords: Any) -> Any:
-            result = original(*arguments, **keywords)
-            with boundary:
-                note(result, *arguments, **keywords)
-            return result
-
-        return wrapper
-
-    return wrap
-
-
-def observed_late(boundary: ErrorBoundary, observation: Callable[[], Wrap]) -> Wrap:
-    """Observe the method with a decorator that is made at its first call.
-
-    Its series exist from then on: a worker must not expose those of its task's other roles.
-    """
-
-    def wrap(original: Function) -> Function:
-        observed: Optional[Function] = None
-
-        def wrapper(*arguments: Any, **keywords: Any) -> Any:
-            nonlocal observed
-            if observed is None:
-                with boundary:
-                    observed = observation()(original)
-                observed = observed or original
-            return observed(*arguments, **keywords)
-
-        return wrapper
-
-    return wrap
-
-
 class Runs(Dict[int, T]):
     """The runs in progress, by the ``id()`` of Sedna's job object."""
-
-    def __init__(self, boundary: ErrorBoundary) -> None:
-        super().__init__()
-        self._boundary = boundary
 
     def of(self, job: object) -> Optional[T]:
         """The run of this job."""
         return self.get(id(job))
 
-    @contextmanager
-    def run(self, job: object, make: Callable[[], Any]) -> Iterator[None]:
-        """The body is the run that ``make`` returns. A run within a run of the same job is part of it."""
-        if id(job) in self:
-            yield
-            return
-        run: Any = Noop()
-        with self._boundary:
-            run = self[id(job)] = make()
-        try:
-            with run:
+    def around(self, make: Callable[..., Any], then: Callable[[Any, Any], None] = lambda job, result: None) -> Observer:
+        """The method is the run that ``make`` returns, called with its arguments, or part of a run of the same job.
+
+        ``then`` is called with the job and the result before the run ends.
+        """
+
+        def observe(job: Any, *arguments: Any, **keywords: Any) -> Steps:
+            if id(job) in self:
                 yield
-        finally:
-            self.pop(id(job), None)
+                return
+            run = self[id(job)] = make(job, *arguments, **keywords)
+            try:
+                with run:
+                    then(job, (yield))
+            finally:
+                del self[id(job)]
 
-    def around(self, make: Function) -> Wrap:
-        """The method is a run, which ``make`` returns, called with the method's arguments."""
-
-        def wrap(original: Function) -> Function:
-            def wrapper(job: Any, *arguments: Any, **keywords: Any) -> Any:
-                with self.run(job, lambda: make(job, *arguments, **keywords)):
-                    return original(job, *arguments, **keywords)
-
-            return wrapper
-
-        return wrap
+        return observe

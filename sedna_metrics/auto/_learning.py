@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Tuple
 
 from sedna_metrics._worker import Worker
-from sedna_metrics.auto._hooks import length
+from sedna_metrics.auto._hooks import Steps, length
 from sedna_metrics.tasks._evaluation import Evaluation
 from sedna_metrics.tasks._training import Training
 
@@ -21,7 +21,6 @@ class LearningWorker:
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
-        self._boundary = worker.guard
         self._prepared = False
         self._updates = 0
 
@@ -53,8 +52,9 @@ class LearningWorker:
         task.not_deployed(url, why)
         task.stage("deploy", "failed")
 
-    def constructed(self, *_: Any, **__: Any) -> None:
+    def construct(self, *_: Any, **__: Any) -> Steps:
         """An inference worker's series are there, at 0, before the first sample comes."""
+        yield
         if self._worker.identity.worker_type == "inference":
             self._prepare().stage("deploy", "starting")
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
 
-from sedna_metrics._worker import Worker
-from sedna_metrics.auto._hooks import Hook, Runs, before
+from sedna_metrics.auto._hooks import Hook, Runs, Steps
 from sedna_metrics.tasks._evaluation import Evaluation
 from sedna_metrics.tasks._training import Training
 
@@ -19,25 +18,24 @@ _LOSS_NAMES = ("loss", "train_loss", "training_loss", "total_loss")
 class Reports:
     """The runs in progress, by job; ``on_deployment`` is called with the job and whether the model is in use."""
 
-    def __init__(self, worker: Worker) -> None:
-        self._boundary = worker.guard
-        self.trainings: Runs[Training] = Runs(worker.guard)
-        self.evaluations: Runs[Evaluation] = Runs(worker.guard)
+    def __init__(self) -> None:
+        self.trainings: Runs[Training] = Runs()
+        self.evaluations: Runs[Evaluation] = Runs()
         self.on_deployment: Dict[str, Callable[[Any, bool], None]] = {}
 
     def hooks(self) -> List[Hook]:
         """The hooks of every job."""
-        # Before it is sent: without a Local Controller, sending takes some 12 s.
-        wrap, arguments = before(self._boundary, self._reported), ("task_info", "status", "results", "kind")
-        return [Hook("sedna.core.base", "JobBase", "report_task_info", arguments, wrap)]
+        arguments = ("task_info", "status", "results", "kind")
+        return [Hook("sedna.core.base", "JobBase", "report_task_info", arguments, self._reported)]
 
     def _reported(
         self, job: Any, task_info: Any, status: Any, results: Any = None, kind: Any = "train", *_: Any, **__: Any
-    ) -> None:
+    ) -> Steps:
         if kind == "deploy":
             self._deployed(job, status)
         else:
             self._trained_or_evaluated(job, results)
+        yield  # and not before: without a Local Controller, sending takes some 12 s
 
     def _trained_or_evaluated(self, job: Any, results: Any) -> None:
         models = list(_models(results))

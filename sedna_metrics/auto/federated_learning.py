@@ -13,7 +13,7 @@ from typing import Any, Dict, List, Mapping, NoReturn, Optional
 
 from sedna_metrics._compat import cached_property
 from sedna_metrics._worker import Worker
-from sedna_metrics.auto._hooks import Function, Hook, Wrap, after, before, length
+from sedna_metrics.auto._hooks import Hook, Observer, Steps, length
 from sedna_metrics.auto._reports import Reports
 from sedna_metrics.tasks._training import Training
 from sedna_metrics.tasks.federated_learning import Aggregation, FederatedLearning
@@ -28,58 +28,49 @@ _SERVER = "sedna.service.server.aggregation"
 def hooks(worker: Worker, reports: Reports) -> List[Hook]:
     """The hooks of federated learning."""
     node, aggregator = _TrainWorker(worker, reports), _AggregationWorker(worker)
-    train, send = reports.trainings.around(node.begin), before(worker.guard, node.sent)
-    clients = after(worker.guard, aggregator.clients)
-    train_v2 = _until_plato_exits(worker, reports.trainings.around(node.begin_v2))
-    start_v2 = _until_plato_exits(worker, before(worker.guard, aggregator.begin_v2))
+    train, train_v2 = reports.trainings.around(node.begin), reports.trainings.around(node.begin_v2)
     return [
-        Hook(_TRAIN, "FederatedLearningV2", "train", (), train_v2),
-        Hook(_SERVER, "AggregationServerV2", "start", (), start_v2),
+        Hook(_TRAIN, "FederatedLearningV2", "train", (), _until_plato_exits(worker, train_v2)),
+        Hook(_SERVER, "AggregationServerV2", "start", (), _until_plato_exits(worker, aggregator.serve_v2)),
         Hook(_TRAIN, "FederatedLearning", "train", ("train_data", "valid_data", "post_process"), train),
-        Hook(_CLIENT, "AggregationClient", "send", ("data", "msg_type"), send),
+        Hook(_CLIENT, "AggregationClient", "send", ("data", "msg_type"), node.send),
         Hook(_CLIENT, "AggregationClient", "recv", ("wait_data_type",), node.receive),
         Hook(_SERVER, "AggregationServer", "start", (), aggregator.serve),
-        Hook(_SERVER, "WSServerBase", "add_client", ("client_id", "websocket"), clients),
-        Hook(_SERVER, "WSServerBase", "remove_client", ("client_id",), clients),
+        Hook(_SERVER, "WSServerBase", "add_client", ("client_id", "websocket"), aggregator.clients),
+        Hook(_SERVER, "WSServerBase", "remove_client", ("client_id",), aggregator.clients),
         Hook(_SERVER, "Aggregator", "send_message", ("client_id", "msg"), aggregator.message, asynchronous=True),
     ]
 
 
-def _until_plato_exits(worker: Worker, wrap: Wrap) -> Wrap:
+def _until_plato_exits(worker: Worker, observe: Observer) -> Observer:
     """Version 2: Plato ends its processes by ``os._exit``, which runs no ``atexit``, so the worker ends before."""
 
-    def wrap_v2(original: Function) -> Function:
-        observed = wrap(original)
+    def observe_v2(job: Any, *arguments: Any, **keywords: Any) -> Steps:
+        message = "%s: Plato's rounds, losses and clients are not observed; docs/run.md says how to record them"
+        _LOGGER.warning(message, type(job).__name__)
+        leave, process = os._exit, os.getpid()
 
-        def wrapper(job: Any, *arguments: Any, **keywords: Any) -> Any:
-            message = "%s: Plato's rounds, losses and clients are not observed; docs/run.md says how to record them"
-            _LOGGER.warning(message, type(job).__name__)
-            leave, process = os._exit, os.getpid()
+        def end(status: int) -> NoReturn:
+            if os.getpid() == process:  # and not a child of Plato's, which trains in some
+                with worker.guard:
+                    worker._has_failed = worker._has_failed or status != 0
+                    if status == 0:
+                        worker.success()
+                    worker.close()
+            leave(status)
 
-            def end(status: int) -> NoReturn:
-                if os.getpid() == process:  # and not a child of Plato's, which trains in some
-                    with worker.guard:
-                        worker._has_failed = worker._has_failed or status != 0
-                        if status == 0:
-                            worker.success()
-                        worker.close()
-                leave(status)
+        os._exit = end
+        try:
+            yield from observe(job, *arguments, **keywords)
+        finally:
+            os._exit = leave
 
-            os._exit = end
-            try:
-                return observed(job, *arguments, **keywords)
-            finally:
-                os._exit = leave
-
-        return wrapper
-
-    return wrap_v2
+    return observe_v2
 
 
 class _TrainWorker:
     def __init__(self, worker: Worker, reports: Reports) -> None:
         self._worker = worker
-        self._boundary = worker.guard
         self._trainings = reports.trainings
         self._round = 0
 
@@ -98,27 +89,23 @@ class _TrainWorker:
         """All rounds of a train worker of version 2, on a dataset of its own or of Plato."""
         return self._task.training(length(getattr(job.datasource, "trainset", None)))
 
-    def sent(self, _: Any, data: Any, msg_type: Any = None, *__: Any, **___: Any) -> None:
+    def send(self, _: Any, data: Any, msg_type: Any = None, *__: Any, **___: Any) -> Steps:
         """The update of a round, with its number of samples."""
         if msg_type == "update_weight" and isinstance(data, Mapping):
             self._task.node_samples(data["num_samples"])
             for training in self._trainings.values():
                 training.samples(data["num_samples"])
+        yield
 
-    def receive(self, original: Function) -> Function:
+    def receive(self, *_: Any, **__: Any) -> Steps:
         """Waiting for the aggregate; ``None`` is returned for other messages."""
-
-        def wrapper(client: Any, *arguments: Any, **keywords: Any) -> Any:
-            if not self._trainings:
-                return original(client, *arguments, **keywords)
-            with self._task.waiting():
-                received = original(client, *arguments, **keywords)
-            with self._boundary:
-                if isinstance(received, Mapping) and received.get("type") == "recv_weight":
-                    self._received(received.get("data") or {})
-            return received
-
-        return wrapper
+        if not self._trainings:
+            yield
+            return
+        with self._task.waiting():
+            received = yield
+        if isinstance(received, Mapping) and received.get("type") == "recv_weight":
+            self._received(received.get("data") or {})
 
     def _received(self, aggregate: Mapping[str, Any]) -> None:
         self._task.aggregate_received(int(aggregate["round_number"]))
@@ -145,7 +132,6 @@ class _Round:
 class _AggregationWorker:
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
-        self._boundary = worker.guard
         self._rounds: Dict[int, _Round] = {}
         self._completed = False
 
@@ -154,53 +140,46 @@ class _AggregationWorker:
         self._worker.update_identity(_KIND, "aggregation")
         return self._worker.federated_learning
 
-    def begin_v2(self, _: Any) -> None:
+    def serve_v2(self, *_: Any, **__: Any) -> Steps:
         """The server runs; the worker's end completes it."""
         self._task.status("running")
+        yield
 
-    def serve(self, original: Function) -> Function:
+    def serve(self, *_: Any, **__: Any) -> Steps:
         """The server runs. It returns after the last round, or if its port is taken, which is a failure."""
+        self._completed = False
+        self._task.status("running")
+        self._task.train_nodes([])
+        try:
+            yield
+        finally:
+            if not self._completed:
+                self._task.status("failed")
 
-        def wrapper(server: Any, *arguments: Any, **keywords: Any) -> Any:
-            with self._boundary:
-                self._completed = False
-                self._task.status("running")
-                self._task.train_nodes([])
-            try:
-                return original(server, *arguments, **keywords)
-            finally:
-                if not self._completed:
-                    with self._boundary:
-                        self._task.status("failed")
-
-        return wrapper
-
-    def clients(self, _: Any, aggregator: Any, *__: Any, **___: Any) -> None:
+    def clients(self, aggregator: Any, *_: Any, **__: Any) -> Steps:
         """A node has come or gone."""
+        yield
         self._task.train_nodes(list(aggregator.client_list))
 
-    def message(self, original: Function) -> Function:
+    def message(self, aggregator: Any, client: Any, message: Any, *_: Any, **__: Any) -> Steps:
         """A message of a node: an update, perhaps the last of its round.
 
         The aggregate is sent within this call. While it waits for one node, another node's update for the next round
         may come.
         """
-
-        async def wrapper(aggregator: Any, client_id: Any, msg: Any, *arguments: Any, **keywords: Any) -> Any:
-            round_: Optional[_Round] = None
-            with self._boundary:
-                round_ = self._update(aggregator, client_id, msg)
-            try:
-                result = await original(aggregator, client_id, msg, *arguments, **keywords)
-            except BaseException as error:
-                with self._boundary:
-                    self._failed(aggregator, round_, error)
-                raise
-            with self._boundary:
-                self._sent(aggregator, round_, msg)
-            return result
-
-        return wrapper
+        round_ = self._update(aggregator, client, message)
+        try:
+            yield
+        except BaseException as error:
+            # The round's number is taken before the aggregation begins, whether or not that ends well.
+            if round_ is not None and aggregator.current_round >= round_.number:
+                self._close(aggregator, round_, error)
+            raise
+        if round_ is not None and message.get("type") == "recv_weight":
+            self._close(aggregator, round_, None)
+            if aggregator.exit_check():
+                self._completed = True
+                self._task.status("completed")
 
     def _update(self, aggregator: Any, client: Any, message: Any) -> Optional[_Round]:
         if not isinstance(message, dict) or message.get("type") != "update_weight" or not message.get("data"):
@@ -213,19 +192,6 @@ class _AggregationWorker:
         round_.messages.append(message)
         round_.aggregation.update(str(client), samples)
         return round_
-
-    def _sent(self, aggregator: Any, round_: Optional[_Round], message: Dict[str, Any]) -> None:
-        if round_ is None or message.get("type") != "recv_weight":
-            return
-        self._close(aggregator, round_, None)
-        if aggregator.exit_check():
-            self._completed = True
-            self._task.status("completed")
-
-    def _failed(self, aggregator: Any, round_: Optional[_Round], error: BaseException) -> None:
-        # The round's number is taken before the aggregation begins, whether or not that ends well.
-        if round_ is not None and aggregator.current_round >= round_.number:
-            self._close(aggregator, round_, error)
 
     def _close(self, aggregator: Any, round_: _Round, error: Optional[BaseException]) -> None:
         if self._rounds.get(id(aggregator)) is round_:

@@ -11,7 +11,7 @@ import os
 from typing import Any, List, Optional, Set
 
 from sedna_metrics._worker import Worker
-from sedna_metrics.auto._hooks import Function, Hook, after, observed_late
+from sedna_metrics.auto._hooks import Hook, Steps
 from sedna_metrics.auto._learning import LearningWorker
 from sedna_metrics.auto._reports import Reports
 
@@ -24,7 +24,7 @@ def hooks(worker: Worker, reports: Reports) -> List[Hook]:
     observed = _Worker(worker, reports)
     train, evaluate = reports.trainings.around(observed.training), reports.evaluations.around(observed.evaluation)
     return [
-        Hook(_MODULE, _CLASS, "__init__", (), after(worker.guard, observed.constructed)),
+        Hook(_MODULE, _CLASS, "__init__", (), observed.construct),
         Hook(_MODULE, _CLASS, "train", ("train_data", "valid_data", "post_process"), train),
         Hook(_MODULE, _CLASS, "evaluate", ("data", "post_process"), evaluate),
         Hook(_MODULE, _CLASS, "inference", ("data", "post_process"), observed.inference),
@@ -41,26 +41,15 @@ class _Worker(LearningWorker):
         self._serving: Set[int] = set()
         reports.on_deployment[_CLASS] = self._hot_update
 
-    def inference(self, original: Function) -> Function:
+    def inference(self, job: Any, *_: Any, **__: Any) -> Steps:
         """An inference, and what the miner says of the sample: the last of the three that are returned."""
-        observed = observed_late(self._boundary, lambda: self._task("inference").inference)(original)
-        swallow = self._boundary.record
-
-        def wrapper(job: Any, *arguments: Any, **keywords: Any) -> Any:
-            if not self._prepared:
-                with self._boundary:
-                    self._prepare()
-            result = observed(job, *arguments, **keywords)
-            try:
-                if id(job) not in self._serving:
-                    self._serve(job)
-                if result[2]:
-                    self._worker.incremental_learning.hard_sample()
-            except Exception as error:
-                swallow(error)
-            return result
-
-        return wrapper
+        task = self._prepare()
+        with task.inference():
+            result = yield
+        if id(job) not in self._serving:
+            self._serve(job)
+        if result[2]:
+            task.hard_sample()
 
     def _serve(self, job: Any) -> None:
         # The first inference ended well, so that the model that the job was given is loaded.

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import threading
 from contextlib import suppress
-from typing import Any, Callable, List, Optional
+from typing import Any, List
 
 from sedna_metrics._compat import cached_property
 from sedna_metrics._worker import Worker
-from sedna_metrics.auto._hooks import Function, Hook, after, observed_late
-from sedna_metrics.decorators import Observation
+from sedna_metrics.auto._hooks import Hook, Steps
 from sedna_metrics.tasks.joint_inference import JointInference
 
 _MODULE = "sedna.core.joint_inference.joint_inference"
@@ -21,36 +20,35 @@ _KIND = "jointinferenceservice"
 
 def hooks(worker: Worker) -> List[Hook]:
     """The hooks of joint inference."""
-    edge, boundary = _EdgeWorker(worker), worker.guard
+    edge = _EdgeWorker(worker)
 
-    def serve(*_: Any, **__: Any) -> Observation:
+    def construct_cloud(*_: Any, **__: Any) -> Steps:
+        yield
         worker.update_identity(_KIND, "cloud")
-        return worker.joint_inference.serve
+        worker.joint_inference.serve  # noqa: B018
+
+    def serve(*_: Any, **__: Any) -> Steps:
+        with worker.joint_inference.serve():  # each attempt of an edge worker is one inference
+            yield
 
     return [
-        Hook(_MODULE, "JointInference", "__init__", (), after(boundary, edge.constructed)),
+        Hook(_MODULE, "JointInference", "__init__", (), edge.construct),
         Hook(_MODULE, "JointInference", "inference", ("data", "post_process"), edge.sample),
         Hook(_MODULE, "JointInference", "_get_edge_result", ("data", "callback_func"), edge.edge_inference),
-        Hook(_MODULE, "JointInference", "_get_cloud_result", ("data", "post_process"), edge.hard_sample_that_raises),
+        Hook(_MODULE, "JointInference", "_get_cloud_result", ("data", "post_process"), edge.mined_first),
         Hook("sedna.service.client", "ModelClient", "inference", ("x",), edge.cloud_inference),
-        Hook(_MODULE, "BigModelService", "__init__", (), after(boundary, serve)),
-        # Each attempt of an edge worker is one inference.
-        Hook(_MODULE, "BigModelService", "inference", ("data", "post_process"), observed_late(boundary, serve)),
+        Hook(_MODULE, "BigModelService", "__init__", (), construct_cloud),
+        Hook(_MODULE, "BigModelService", "inference", ("data", "post_process"), serve),
     ]
 
 
 class _NoResultError(Exception):
-    """The cloud's reply holds no result: Sedna then goes on as if the call had failed."""
-
-
-class _NotAskedError(Exception):
-    """A hard sample that never reached the client."""
+    """The cloud's reply has no result, or Sedna failed before it asked: Sedna goes on as if the call had failed."""
 
 
 class _EdgeWorker:
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
-        self._boundary = worker.guard
         self._asked = threading.local()
 
     @cached_property
@@ -59,76 +57,42 @@ class _EdgeWorker:
         self._worker.update_identity(_KIND, "edge")
         return self._worker.joint_inference
 
-    def constructed(self, *_: Any, **__: Any) -> None:
+    def construct(self, *_: Any, **__: Any) -> Steps:
         """The series exist, at 0, before the first sample: the rate over it needs them."""
+        yield
         task = self._task
         task.edge_inference, task.cloud_inference, task.hard_sample, task.sample  # noqa: B018
 
-    def sample(self, original: Function) -> Function:
+    def sample(self, *_: Any, **__: Any) -> Steps:
         """A sample, in either mining mode, and what the miner says of it: the first of the four that are returned."""
-        swallow = self._boundary.record
-        sample: Optional[Callable[[], None]] = None
+        task = self._task
+        task.sample()
+        result = yield
+        if result[0]:
+            task.hard_sample()
+            # Inference-then-mining: Sedna swallows what fails before it asks the client; that is an error of the cloud.
+            was_asked, self._asked.cloud = getattr(self._asked, "cloud", False), False
+            if len(result) > 3 and result[3] is None and not was_asked:
+                with suppress(_NoResultError), task.cloud_inference():
+                    raise _NoResultError("Sedna failed before it asked the cloud; its log says why")
 
-        def wrapper(service: Any, *arguments: Any, **keywords: Any) -> Any:
-            # The hot path: try and except cost nothing where nothing is raised, "with boundary" does.
-            nonlocal sample
-            try:
-                if sample is None:
-                    sample = self._task.sample
-                sample()
-            except Exception as error:
-                swallow(error)
-            result = original(service, *arguments, **keywords)
-            try:
-                if result[0]:
-                    self._task.hard_sample()
-                    self._check_cloud(result)
-            except Exception as error:
-                swallow(error)
-            return result
-
-        return wrapper
-
-    def _check_cloud(self, result: Any) -> None:
-        """Inference-then-mining: Sedna swallows what fails before it asks the client; that is an error of the cloud."""
-        was_asked, self._asked.cloud = getattr(self._asked, "cloud", False), False
-        if len(result) > 3 and result[3] is None and not was_asked:
-            with suppress(_NotAskedError), self._task.cloud_inference():
-                raise _NotAskedError("Sedna failed before it asked the cloud; its log says why")
-
-    def edge_inference(self, original: Function) -> Function:
+    def edge_inference(self, *_: Any, **__: Any) -> Steps:
         """An inference of the little model, its post-processing included."""
-        return observed_late(self._boundary, lambda: self._task.edge_inference)(original)
+        with self._task.edge_inference():
+            yield
 
-    def hard_sample_that_raises(self, original: Function) -> Function:
+    def mined_first(self, *_: Any, **__: Any) -> Steps:
         """Mining-then-inference: the cloud was asked because the sample is hard, and the error leaves ``inference``."""
+        try:
+            yield
+        except BaseException:
+            self._task.hard_sample()
+            raise
 
-        def wrapper(service: Any, *arguments: Any, **keywords: Any) -> Any:
-            try:
-                return original(service, *arguments, **keywords)
-            except BaseException:
-                with self._boundary:
-                    self._task.hard_sample()
-                raise
-
-        return wrapper
-
-    def cloud_inference(self, original: Function) -> Function:
+    def cloud_inference(self, *_: Any, **__: Any) -> Steps:
         """One call of the cloud, however often it is tried inside (5 times, 3 s apart)."""
-
-        def checked(client: Any, *arguments: Any, **keywords: Any) -> Any:
-            reply = original(client, *arguments, **keywords)
+        self._asked.cloud = True
+        with suppress(_NoResultError), self._task.cloud_inference():
+            reply = yield
             if isinstance(reply, dict) and "result" not in reply:
                 raise _NoResultError(reply)
-            return reply
-
-        observed = observed_late(self._boundary, lambda: self._task.cloud_inference)(checked)
-
-        def wrapper(client: Any, *arguments: Any, **keywords: Any) -> Any:
-            self._asked.cloud = True
-            try:
-                return observed(client, *arguments, **keywords)
-            except _NoResultError as no_result:
-                return no_result.args[0]
-
-        return wrapper

@@ -11,7 +11,7 @@ import threading
 from typing import Any, List, Mapping
 
 from sedna_metrics._worker import Worker
-from sedna_metrics.auto._hooks import Function, Hook, after, before, length, observed_late
+from sedna_metrics.auto._hooks import Hook, Steps, length
 from sedna_metrics.auto._learning import LearningWorker
 from sedna_metrics.auto._reports import Reports, loss_of
 from sedna_metrics.metrics._values import last_of
@@ -26,25 +26,19 @@ _CLASS = "LifelongLearning"
 
 def hooks(worker: Worker, reports: Reports) -> List[Hook]:
     """The hooks of lifelong learning."""
-    observed, boundary = _Worker(worker, reports), worker.guard
-    arguments = ("train_data", "valid_data", "post_process")
+    observed, arguments = _Worker(worker, reports), ("train_data", "valid_data", "post_process")
+    train = reports.trainings.around(observed.training, observed.trained)
     evaluate = reports.evaluations.around(observed.evaluation)
-    known_tasks = after(boundary, observed.known_tasks)
-
-    def train(original: Function) -> Function:
-        # The losses are noted while the run is under way.
-        return reports.trainings.around(observed.training)(after(boundary, observed.trained)(original))
-
     return [
-        Hook(_MODULE, _CLASS, "__init__", (), after(boundary, observed.constructed)),
+        Hook(_MODULE, _CLASS, "__init__", (), observed.construct),
         Hook(_MODULE, _CLASS, "train", arguments, train),
         Hook(_MODULE, _CLASS, "update", arguments, train),
         Hook(_MODULE, _CLASS, "evaluate", ("data", "post_process"), evaluate),
         Hook(_MODULE, _CLASS, "inference", ("data", "post_process"), observed.inference),
-        Hook(_UNSEEN, "UnseenTaskProcessing", "predict", ("data", "post_process"), before(boundary, observed.unseen)),
-        Hook(_CLOUD, "CloudKnowledgeManagement", "save_task_index", ("task_index", "task_type"), known_tasks),
-        Hook(_EDGE, "EdgeKnowledgeManagement", "save_task_index", ("task_index", "task_type"), known_tasks),
-        Hook(_EDGE, "EdgeKnowledgeManagement", "update_kb", ("task_index",), after(boundary, observed.deployed)),
+        Hook(_UNSEEN, "UnseenTaskProcessing", "predict", ("data", "post_process"), observed.unseen),
+        Hook(_CLOUD, "CloudKnowledgeManagement", "save_task_index", ("task_index", "task_type"), observed.save_index),
+        Hook(_EDGE, "EdgeKnowledgeManagement", "save_task_index", ("task_index", "task_type"), observed.save_index),
+        Hook(_EDGE, "EdgeKnowledgeManagement", "update_kb", ("task_index",), observed.update),
     ]
 
 
@@ -59,51 +53,39 @@ class _Worker(LearningWorker):
         self._is_deployed = False
         self._met = threading.local()
 
-    def trained(self, result: Any, job: Any, *_: Any, **__: Any) -> None:
+    def trained(self, job: Any, result: Any) -> None:
         """The loss: the mean over the tasks trained, of what the user's estimator returned for each."""
         training, losses = self._trainings.of(job), _losses_of(result)
         if training is not None and losses:
             training.loss(sum(losses) / len(losses))
 
-    def inference(self, original: Function) -> Function:
+    def inference(self, _: Any, data: Any = None, *__: Any, **___: Any) -> Steps:
         """An inference, of one sample or of several, and how many of them belong to no known task."""
-        observed = observed_late(self._boundary, lambda: self._task("inference").inference)(original)
+        task, result = self._prepare(), None
+        task.sample(length(data) or 1)
+        self._met.unseen = 0
+        try:
+            with task.inference():
+                result = yield
+        finally:
+            task.unseen_sample(self._met.unseen or _unseen_of(result))
 
-        def begin(data: Any = None, *_: Any, **__: Any) -> None:
-            self._prepare().sample(length(data) or 1)
-            self._met.unseen = 0
-
-        def wrapper(job: Any, *arguments: Any, **keywords: Any) -> Any:
-            with self._boundary:
-                begin(*arguments, **keywords)
-            result = None
-            try:
-                result = observed(job, *arguments, **keywords)
-            finally:
-                with self._boundary:
-                    self._worker.lifelong_learning.unseen_sample(self._met.unseen or _unseen_of(result))
-            return result
-
-        return wrapper
-
-    def unseen(self, _: Any, data: Any = None, *__: Any, **___: Any) -> None:
+    def unseen(self, _: Any, data: Any = None, *__: Any, **___: Any) -> Steps:
         """The samples of unseen tasks, counted before ``inference`` makes a dict of them, by a name that may repeat."""
         self._met.unseen = length(data) or 1
+        yield
 
-    def known_tasks(
-        self, result: Any, _: Any, task_index: Any, task_type: Any = "seen_task", *__: Any, **___: Any
-    ) -> None:
+    def save_index(self, _: Any, task_index: Any, task_type: Any = "seen_task", *__: Any, **___: Any) -> Steps:
         """The tasks in the knowledge base, as it is written, and their samples."""
+        yield
         if task_type == "seen_task":
             tasks = [task for group in task_index["task_groups"] for task in (group.tasks or [group])]
             self._worker.lifelong_learning.known_tasks(len(tasks))
             self._worker.lifelong_learning.task_samples(sum(length(task.samples) or 0 for task in tasks))
 
-    def deployed(self, result: Any, _: Any, task_index: Any = None, *__: Any, **___: Any) -> None:
-        """The knowledge base comes to the edge; each version after the first is an iteration.
-
-        The result is ``None`` if it could not be read.
-        """
+    def update(self, _: Any, task_index: Any = None, *__: Any, **___: Any) -> Steps:
+        """The knowledge base comes to the edge; each version after the first is an iteration."""
+        result = yield
         url = _index_url() or task_index
         if result is None:
             self._not_deployed(url, "the index could not be read")

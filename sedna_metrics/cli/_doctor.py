@@ -39,7 +39,8 @@ found = {}
 with sedna_metrics.start(export="off", log="off") as worker:
     for hook in hooks(worker):
         try:
-            found[hook.name] = "" if hook.apply(importlib.import_module(hook.module)) else "has another shape"
+            is_known = hook.apply(importlib.import_module(hook.module), worker.guard)
+            found[hook.name] = "" if is_known else "has another shape"
         except Exception as error:
             found[hook.name] = f"{type(error).__name__}: {error}"
 print(json.dumps(found))
