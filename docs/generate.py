@@ -7,8 +7,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Dict
 
-from sedna_metrics.catalogue import COMMON_LABELS, log
-from sedna_metrics.cli._catalogue import as_markdown
+from sedna_metrics.catalogue import ALL, COMMON_LABELS, log
+from sedna_metrics.cli._catalogue import form_of, labels_of
 from sedna_metrics.settings import TABLE
 
 DOCS = Path(__file__).resolve().parent
@@ -18,10 +18,15 @@ NOTE = "<!-- Written by docs/generate.py; change the code it is made from, then 
 def metrics() -> str:
     """The metric reference."""
     common = " and ".join(f"`{name}`" for name in COMMON_LABELS)
+    rows = [
+        f"| `{metric.name}` | {form_of(metric)} | {labels_of(metric, '`')} | {', '.join(metric.proposal)} "
+        f"| {metric.description} |"
+        for metric in ALL
+    ]
     return (
         f"{NOTE}\n# Metrics\n\nEvery series also has the labels {common}. *info*: a gauge that is always 1, whose "
         "labels are the information. *state*: one 0/1 gauge for each state, of which exactly one is 1.\n\n"
-        f"{as_markdown()}\n"
+        "| metric | type | labels | proposal | meaning |\n|---|---|---|---|---|\n" + "\n".join(rows) + "\n"
     )
 
 

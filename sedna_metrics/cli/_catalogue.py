@@ -6,7 +6,7 @@ import argparse
 import json
 import shutil
 import textwrap
-from typing import Any, Callable, Dict, List
+from typing import Any, List
 
 from sedna_metrics.catalogue import ALL, COMMON_LABELS, Metric
 
@@ -14,13 +14,13 @@ from sedna_metrics.catalogue import ALL, COMMON_LABELS, Metric
 def add_to(commands: Any) -> None:
     """Add this command to the parser."""
     parser = commands.add_parser("catalogue", help="print every metric that a worker can emit")
-    parser.add_argument("--format", choices=sorted(_FORMATS), default="table", help="default: table")
+    parser.add_argument("--format", choices=["json", "table"], default="table", help="default: table")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the catalogue."""
-    print(_FORMATS[arguments.format]())
+    print(as_json() if arguments.format == "json" else as_table())
     return 0
 
 
@@ -30,24 +30,13 @@ def as_json() -> str:
     return json.dumps([{name: getattr(metric, name) for name in names} for metric in ALL], indent=2)
 
 
-def as_markdown() -> str:
-    """A table for a docs page."""
-    lines = ["| metric | type | labels | proposal | meaning |", "|---|---|---|---|---|"]
-    for metric in ALL:
-        proposal = ", ".join(metric.proposal)
-        lines.append(
-            f"| `{metric.name}` | {_form(metric)} | {_labels(metric, '`')} | {proposal} | {metric.description} |"
-        )
-    return "\n".join(lines)
-
-
 def as_table() -> str:
     """For a terminal: each metric with its type, labels and names in the proposal, and its description below."""
     width = max(60, shutil.get_terminal_size().columns - 1)
     lines: List[str] = []
     for metric in ALL:
-        labels = f"labels: {_labels(metric, '')}" if metric.labels else ""
-        more = ", ".join(filter(None, (_form(metric), labels, *metric.proposal)))
+        labels = f"labels: {labels_of(metric)}" if metric.labels else ""
+        more = ", ".join(filter(None, (form_of(metric), labels, *metric.proposal)))
         lines.append(metric.name)
         for text in (more, metric.description):
             lines += textwrap.wrap(text, width, initial_indent="    ", subsequent_indent="    ", break_long_words=False)
@@ -58,17 +47,12 @@ def as_table() -> str:
     return "\n".join([*lines, "", *textwrap.wrap(legend, width)])
 
 
-def _form(metric: Metric) -> str:
+def form_of(metric: Metric) -> str:
+    """Its type, and what it is beside that."""
     return metric.type if metric.form == metric.type else f"{metric.type} ({metric.form})"
 
 
-def _labels(metric: Metric, quote: str) -> str:
-    shown: List[str] = []
-    for label in metric.labels:
-        if label == metric.state_label:
-            label = f"{label}={'/'.join(metric.states)}"
-        shown.append(f"{quote}{label}{quote}")
-    return ", ".join(shown)
-
-
-_FORMATS: Dict[str, Callable[[], str]] = {"table": as_table, "json": as_json, "markdown": as_markdown}
+def labels_of(metric: Metric, quote: str = "") -> str:
+    """Its own labels, with the states of a state's label."""
+    states = {metric.state_label: f"={'/'.join(metric.states)}"}
+    return ", ".join(f"{quote}{label}{states.get(label, '')}{quote}" for label in metric.labels)
