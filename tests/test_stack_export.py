@@ -90,6 +90,20 @@ def test_files_that_are_foreign_or_were_edited_are_left_alone_unless_forced(tmp_
         export(tmp_path)
 
 
+@pytest.mark.parametrize("name", ["prometheus/rules.yml", ".sedna-metrics.json"])
+def test_nothing_is_written_through_a_link(tmp_path, name):
+    target, folder = tmp_path / "elsewhere", tmp_path / "stack"
+    (folder / name).parent.mkdir(parents=True)
+    (folder / name).symlink_to(target)  # a dangling one, so that it does not seem to exist
+    if name.endswith(".yml"):
+        with pytest.raises(ForeignFiles, match="rules.yml"):
+            export(folder)
+    export(folder, force=True)
+    assert not target.exists()
+    assert (folder / name).is_file()
+    assert not (folder / name).is_symlink()
+
+
 def test_a_file_in_the_way_of_a_folder_is_an_error_of_one_line(tmp_path, capsys):
     (tmp_path / "file").write_text("")
     assert main(["stack", "export", str(tmp_path / "file")]) == 1

@@ -65,20 +65,25 @@ def export(folder: Path, force: bool = False, **addresses: str) -> List[Path]:
         raise KeyError(f"there is no server {', '.join(sorted(unknown))}")
     texts = render(addresses)
     written = manifest(folder)
-    in_the_way = [name for name in texts if (folder / name).exists() and digest(folder / name) != written.get(name)]
-    in_the_way = [name for name in in_the_way if (folder / name).read_bytes() != texts[name].encode()]
-    if in_the_way and not force:
-        raise ForeignFiles(
-            f"not written by this command, or edited since: {', '.join(str(folder / name) for name in in_the_way)}; "
-            "--force overwrites"
-        )
+    foreign = [str(folder / name) for name in texts if _is_foreign(folder / name, texts[name], written.get(name, ""))]
+    if foreign and not force:
+        raise ForeignFiles(f"not written by this command, or edited since: {', '.join(foreign)}; --force overwrites")
     for name, text in texts.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(text.encode())
+        _write(folder / name, text)
     digests = {name: digest(folder / name) for name in texts}
-    (folder / MANIFEST).write_text(json.dumps(digests, indent=1) + "\n", encoding="utf-8")
+    _write(folder / MANIFEST, json.dumps(digests, indent=1) + "\n")
     return [folder / name for name in texts]
+
+
+def _is_foreign(path: Path, text: str, written: str) -> bool:
+    return path.is_symlink() or (path.exists() and digest(path) != written and path.read_bytes() != text.encode())
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_symlink():
+        path.unlink()  # where it leads is none of ours
+    path.write_bytes(text.encode())
 
 
 def manifest(folder: Path) -> Dict[str, str]:
