@@ -8,6 +8,7 @@ import json
 import logging
 import math
 import os
+import time
 from enum import Enum
 from typing import Any, Dict, Mapping, Optional
 
@@ -88,8 +89,8 @@ class JsonFormatter(_BaseFormatter):  # type: ignore[misc]
         attributes = record.__dict__
         message = message_dict.get("message", record.message) if isinstance(record.msg, dict) else record.message
         log_record["timestamp"] = _timestamp(record.created)
-        log_record["level"] = text_of(record.levelname)
-        log_record["logger"] = text_of(record.name)
+        log_record["level"] = _label(record.levelname)
+        log_record["logger"] = _label(record.name)
         log_record["message"] = text_of(message)
         log_record.update(self.scope.identity)
         event = attributes.get(EVENT_ATTRIBUTE)
@@ -197,12 +198,20 @@ def _str(value: Any) -> str:
     return f"<unprintable {type(value).__name__}>"
 
 
+_label = functools.lru_cache(maxsize=1024)(text_of)  # levels and loggers: few of them, on every line
+
+
+@functools.lru_cache(maxsize=4)
+def _second(second: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+
+
 def _timestamp(created: float) -> str:
     try:
-        moment = datetime.datetime.fromtimestamp(created, datetime.timezone.utc)
+        second = math.floor(created)
+        return "%s.%06dZ" % (_second(second), (created - second) * 1e6)  # noqa: UP031 - faster than an f-string here
     except (TypeError, ValueError, OverflowError, OSError):
-        moment = datetime.datetime.now(datetime.timezone.utc)  # a record made by hand, without a time
-    return f"{moment.replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
+        return _timestamp(time.time())  # a record made by hand, without a time
 
 
 def _harmless(record: logging.LogRecord) -> logging.LogRecord:

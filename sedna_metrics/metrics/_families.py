@@ -17,12 +17,14 @@ T = TypeVar("T")
 
 
 class Point(NamedTuple):
-    """One sample, and the beginning of its line in the text format."""
+    """What does not change of a sample; ``prefix`` is the beginning of its line in the text format."""
 
     prefix: str
     name: str
     labels: Labels
-    value: float
+
+
+Reader = Callable[[], Iterator[Tuple[Point, float]]]
 
 
 class Family:
@@ -37,7 +39,7 @@ class Family:
         self._on_overflow = on_overflow
         self._lock = threading.RLock()  # a signal handler may ask for a series while one is being made
         self._series: Dict[Tuple[str, ...], Any] = {}
-        self._points: List[Callable[[], Iterator[Point]]] = []
+        self._readers: List[Reader] = []
         self.label_names = tuple(
             name for name in metric.labels if name != metric.state_label and metric.form != "info"
         )  # the labels of an info are its value
@@ -66,62 +68,63 @@ class Family:
                 made = make()
                 # One step: whoever comes second, such as a signal handler in the same thread, gets what the first made.
                 if self._series.setdefault(key, made) is made:
-                    self._points.append(self._reader(made, {**self._constant, **dict(zip(self.label_names, key))}))
+                    self._readers.append(self._reader(made, {**self._constant, **dict(zip(self.label_names, key))}))
         series: T = self._series[key]
         return series
 
-    def points(self) -> Iterator[Point]:
+    def points(self) -> Iterator[Tuple[Point, float]]:
         """Every sample, with its current value."""
-        for points in list(self._points):
-            yield from points()
+        for read in list(self._readers):
+            yield from read()
 
     def write(self, lines: List[str]) -> None:
         """Append every sample as a line of the text format."""
-        lines.extend(f"{prefix}{format_value(value)}\n" for prefix, _, _, value in self.points())
+        for point, value in self.points():
+            lines.append(f"{point.prefix}{format_value(value)}\n")
 
-    def _reader(self, series: Any, labels: Labels) -> Callable[[], Iterator[Point]]:
+    def _reader(self, series: Any, labels: Labels) -> Reader:
         if isinstance(series, CallHistogram):
             return self._histogram_reader(series, labels)
         if isinstance(series, State):
             return self._state_reader(series, labels)
         if isinstance(series, Info):
-            return lambda: (self._point({**labels, **label_set}, 1.0) for label_set in series.label_sets)
-        prefix, name, read = self._point(labels, 0.0).prefix, self.metric.name, getattr(series, "value", series)
+            return lambda: ((self._point({**labels, **label_set}), 1.0) for label_set in series.label_sets)
+        point, value_of = self._point(labels), getattr(series, "value", series)
 
-        def points() -> Iterator[Point]:
-            value = read()
+        def read() -> Iterator[Tuple[Point, float]]:
+            value = value_of()
             if value is not None:
-                yield Point(prefix, name, labels, value)
+                yield point, value
 
-        return points
+        return read
 
-    def _histogram_reader(self, series: CallHistogram, labels: Labels) -> Callable[[], Iterator[Point]]:
+    def _histogram_reader(self, series: CallHistogram, labels: Labels) -> Reader:
         bounds = [format_value(float(bound)) for bound in (*series.bounds, float("inf"))]
-        buckets = [self._point({**labels, "le": bound}, 0.0, "_bucket") for bound in bounds]
-        count, total = self._point(labels, 0.0, "_count"), self._point(labels, 0.0, "_sum")
+        buckets = [self._point({**labels, "le": bound}, "_bucket") for bound in bounds]
+        count, total = self._point(labels, "_count"), self._point(labels, "_sum")
 
-        def points() -> Iterator[Point]:
+        def read() -> Iterator[Tuple[Point, float]]:
             counts, seconds = series.histogram()
             cumulated = 0
             for bucket, number in zip(buckets, counts):
                 cumulated += number
-                yield Point(bucket.prefix, bucket.name, bucket.labels, float(cumulated))
-            yield Point(count.prefix, count.name, labels, float(cumulated))
-            yield Point(total.prefix, total.name, labels, seconds)
+                yield bucket, float(cumulated)
+            yield count, float(cumulated)
+            yield total, seconds
 
-        return points
+        return read
 
-    def _state_reader(self, series: State, labels: Labels) -> Callable[[], Iterator[Point]]:
-        states = [(state, self._point({**labels, self.metric.state_label: state}, 0.0)) for state in series.states]
+    def _state_reader(self, series: State, labels: Labels) -> Reader:
+        points = [self._point({**labels, self.metric.state_label: state}) for state in series.states]
 
-        def points() -> Iterator[Point]:
+        def read() -> Iterator[Tuple[Point, float]]:
             current = series.current
             if current is not None:
-                for state, point in states:
-                    yield point._replace(value=1.0) if state == current else point
+                for state, point in zip(series.states, points):
+                    yield point, float(state == current)
 
-        return points
+        return read
 
-    def _point(self, labels: Labels, value: float, suffix: str = "") -> Point:
+    def _point(self, labels: Labels, suffix: str = "") -> Point:
         name = self.metric.name + suffix
-        return Point(f"{name}{format_labels(labels)} ", name, labels, value)
+        return Point(f"{name}{format_labels(labels)} ", name, labels)

@@ -155,7 +155,7 @@ class OurMetric(ClientMetric):
     @property
     def samples(self) -> List[Any]:
         """prometheus_client's ``Sample`` tuples."""
-        return [Sample(name, labels, value, None, None) for _, name, labels, value in self._family.points()]
+        return [Sample(point.name, point.labels, value, None, None) for point, value in self._family.points()]
 
     @samples.setter
     def samples(self, value: List[Any]) -> None:
