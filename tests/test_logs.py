@@ -283,15 +283,18 @@ def test_deep_and_endless_nesting_ends_as_text():
         nested = nested.pop()  # or freeing it recurses
 
 
-def test_a_long_message_keeps_its_beginning_and_a_long_trace_both_ends():
+@pytest.mark.parametrize("length", [3_000, 5_000, 15_000, 17_000, 50_000, 200_000])
+def test_a_long_message_keeps_its_beginning_and_a_long_trace_both_ends(length):
     try:
-        raise ValueError("e" * 50_000 + "the end")
+        raise ValueError("e" * length + " password=hunter2 " + "e" * length + " password=hunter2 the end")
     except ValueError:
         record = formatted(msg="m" * 50_000, exc_info=sys.exc_info(), frames=3)
     assert record["truncated"] is True
     assert record["message"].startswith("mmm")
     assert len(record["message"]) > 3000
     assert record["exception"].startswith("Traceback")
+    assert record["exception"].endswith("the end")
+    assert "hunter2" not in record["exception"].partition("raise ValueError")[2].partition("\n")[2]
     assert record["frames"] == 3
     assert record["task"] == "digits"
 

@@ -111,7 +111,7 @@ class JsonFormatter(_BaseFormatter):  # type: ignore[misc]
             if name not in _STANDARD:
                 _add(log_record, name, value, attributes)
         if message_dict.get("exc_info"):
-            log_record["exception"] = text_of(message_dict["exc_info"])
+            log_record["exception"] = text_of(message_dict["exc_info"], keep_end=True)
         if message_dict.get("stack_info"):
             log_record["stack"] = text_of(message_dict["stack_info"])
 
@@ -135,12 +135,13 @@ def name_of(key: object) -> str:
 _cached_name_of = functools.lru_cache(maxsize=4096)(name_of)
 
 
-def text_of(value: object) -> str:
-    """Text of bounded length, without secrets."""
+def text_of(value: object, keep_end: bool = False) -> str:
+    """Text of bounded length, without secrets: its beginning, or both its ends."""
     text = value if type(value) is str else _str(value)
-    if len(text) > _MAX_TEXT:
-        return mask(text[: 4 * _MAX_TEXT])[:_MAX_TEXT]  # masked first: half a password is not recognised as one
-    return mask(text)
+    if len(text) <= _MAX_TEXT:
+        return mask(text)
+    start = mask(text[: 4 * _MAX_TEXT])[:_MAX_TEXT]  # masked first: half a password is not recognised as one
+    return f"{start[: _MAX_TEXT // 2]}...{mask(text[-4 * _MAX_TEXT :])[-_MAX_TEXT // 2 :]}" if keep_end else start
 
 
 def plain(value: Any, name: str = "", depth: int = 0) -> Any:
