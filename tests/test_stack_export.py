@@ -96,7 +96,7 @@ def test_nothing_is_written_through_a_link(tmp_path, name):
     (folder / name).parent.mkdir(parents=True)
     (folder / name).symlink_to(target)  # a dangling one, so that it does not seem to exist
     if name.endswith(".yml"):
-        with pytest.raises(ForeignFiles, match="rules.yml"):
+        with pytest.raises(ForeignFiles, match=r"rules\.yml"):
             export(folder)
     export(folder, force=True)
     assert not target.exists()

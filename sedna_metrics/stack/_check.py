@@ -7,12 +7,18 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Iterator, NamedTuple, Set
+from typing import Iterator, List, NamedTuple, Set, Tuple
 
 from sedna_metrics.catalogue import ALL
 from sedna_metrics.stack._export import digest, manifest, shipped
 
 _NAME = re.compile(r"\bsedna_[a-z_]+[a-z]\b")
+_CONTAINER = re.compile(r"image: \S*?([\w-]+):v?(\d+)\S*(?:\n(?!.* image:).*)*?\n +args:((?:\n +- .+)+)")
+_PROGRAMS = {  # by image; these parse all their arguments before they print their help
+    "prometheus": ("prometheus",),
+    "pushgateway": ("pushgateway", "prometheus-pushgateway"),
+    "kube-state-metrics": ("kube-state-metrics",),
+}
 
 
 class Finding(NamedTuple):
@@ -32,6 +38,7 @@ def check(folder: Path) -> Iterator[Finding]:
         yield _dashboard(path, path.relative_to(folder).as_posix())
     yield from _metrics(folder)
     yield from _prometheus(folder)
+    yield from _arguments(folder)
 
 
 def _whole(folder: Path) -> Iterator[Finding]:
@@ -84,9 +91,33 @@ def _prometheus(folder: Path) -> Iterator[Finding]:
         path = folder / "prometheus" / name
         if path.exists():
             agent = ["--agent"] if name == "edge-agent.yml" else []
-            command_line = [promtool, "check", command, *agent, str(path)]
-            done = subprocess.run(
-                command_line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True
-            )
-            said = done.stdout.strip().splitlines()
-            yield Finding(f"promtool check {command} {name}", said[-1].strip() if done.returncode else "")
+            yield _run(f"promtool check {command} {name}", [promtool, "check", command, *agent, str(path)])
+
+
+def _arguments(folder: Path) -> Iterator[Finding]:
+    """Asks each program that is on PATH, in the image's major version, whether it takes its container's arguments."""
+    for path in sorted(folder.glob("kubernetes/*.yml")):
+        for image, major, block in _CONTAINER.findall(path.read_text(encoding="utf-8", errors="replace")):
+            program = next(filter(None, map(shutil.which, _PROGRAMS.get(image, ()))), None)
+            if program is None:
+                continue
+            subject = f"arguments of {image} in kubernetes/{path.name}"
+            version = re.search(r"version v?(\d+)", _output([program, "--version"])[0])
+            if version and version[1] != major:
+                yield Finding(subject, note=f"not checked: the image is version {major}, {program} {version[1]}")
+            else:
+                arguments = re.findall(r"\n +- [\"']?([^\s\"']+)", block)
+                yield _run(subject, [program, *arguments, "--help"])
+
+
+def _run(subject: str, command: List[str]) -> Finding:
+    text, code = _output(command)
+    lines = text.strip().splitlines() or [f"exit code {code}"]
+    return Finding(
+        subject, next((line for line in lines if line.startswith("Error:")), lines[-1]).strip() if code else ""
+    )
+
+
+def _output(command: List[str]) -> Tuple[str, int]:
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True)
+    return done.stdout, done.returncode
