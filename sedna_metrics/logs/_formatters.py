@@ -44,14 +44,6 @@ class Fields(Dict[str, Any]):
     """The fields of a lifecycle event. A type of its own, so that no extra of a caller is taken for one."""
 
 
-class Scope:
-    """Fields of every line of a worker: its identity, and what its tasks have bound."""
-
-    def __init__(self, identity: Mapping[str, Any], bound: Optional[Mapping[str, Any]] = None) -> None:
-        self.identity = {name_of(name): plain(value) for name, value in identity.items()}
-        self.bound = {name: value for name, value in (bound or {}).items() if value is not None}
-
-
 def identity_fields(identity: WorkerIdentity) -> Dict[str, str]:
     """The identity as fields of a line."""
     return {name: getattr(identity, name) for name in contract.IDENTITY}
@@ -75,7 +67,10 @@ class JsonFormatter(_BaseFormatter):  # type: ignore[misc]
         identity: Optional[Mapping[str, Any]] = None,
     ) -> None:
         super().__init__("%(message)s", json_serializer=_serialize)
-        self.scope = Scope(identity_fields(WorkerIdentity.from_env(os.environ)) if identity is None else identity)
+        identity = identity_fields(WorkerIdentity.from_env(os.environ)) if identity is None else identity
+        self.identity: Mapping[str, Any] = {name_of(name): plain(value) for name, value in identity.items()}
+        self.bound: Mapping[str, Any] = {}
+        """What the tasks of the worker have bound."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as one line, without its newline. Does not raise."""
@@ -92,9 +87,9 @@ class JsonFormatter(_BaseFormatter):  # type: ignore[misc]
         log_record["level"] = _label(record.levelname)
         log_record["logger"] = _label(record.name)
         log_record["message"] = text_of(message)
-        log_record.update(self.scope.identity)
+        log_record.update(self.identity)
         event = attributes.get(EVENT_ATTRIBUTE)
-        bound = self.scope.bound
+        bound = self.bound
         context = current()
         if context:
             bound = {**bound, **context}

@@ -6,12 +6,13 @@ import logging
 import os
 import sys
 import threading
-from typing import Any, Callable, List, Mapping, Optional, Union
+from contextlib import ExitStack
+from typing import Any, Mapping, Optional, Union
 
 from sedna_metrics.catalogue import log as contract
 from sedna_metrics.identity import WorkerIdentity
 from sedna_metrics.logs import _context
-from sedna_metrics.logs._formatters import EVENT_ATTRIBUTE, Fields, JsonFormatter, Scope, as_text, identity_fields
+from sedna_metrics.logs._formatters import EVENT_ATTRIBUTE, Fields, JsonFormatter, as_text, identity_fields
 from sedna_metrics.logs._third_party import redirect_third_party, without_terminal
 from sedna_metrics.logs._uncaught import log_uncaught
 
@@ -45,16 +46,15 @@ class Log:
         self._handler = _Handler(stream)
         self._handler.setFormatter(self._formatter)
         root = logging.getLogger()
-        level_before = root.level
+        self._undo = ExitStack()
+        self._undo.callback(_context.clear)
+        self._undo.callback(root.setLevel, root.level)
         root.setLevel(level)
-        self._undo: List[Callable[[], None]] = [
-            lambda: root.setLevel(level_before),
-            without_terminal(root),
-            lambda: root.removeHandler(self._handler),
-        ]
+        without_terminal(root, self._undo)
+        self._undo.callback(root.removeHandler, self._handler)
         root.addHandler(self._handler)
-        self._undo.append(redirect_third_party())
-        self._undo.append(log_uncaught(lambda: self._handler in root.handlers))
+        redirect_third_party(self._undo)
+        log_uncaught(lambda: self._handler in root.handlers, self._undo)
 
     def __call__(self, event: str, **fields: Any) -> None:
         """Log a lifecycle event, as :func:`emit` does."""
@@ -62,12 +62,12 @@ class Log:
 
     def identify(self, identity: WorkerIdentity) -> None:
         """Change the identity in the lines."""
-        self._formatter.scope = Scope(identity_fields(identity), self._formatter.scope.bound)
+        self._formatter.identity = identity_fields(identity)
 
     def bind(self, **fields: Any) -> None:
         """Add fields to every record of the process, from every thread; ``None`` removes a field."""
-        scope = self._formatter.scope
-        self._formatter.scope = Scope(scope.identity, {**scope.bound, **fields})
+        bound = {**self._formatter.bound, **fields}
+        self._formatter.bound = {name: value for name, value in bound.items() if value is not None}
 
     def dropped(self) -> float:
         """Number of records that could not be written."""
@@ -78,11 +78,8 @@ class Log:
 
         While the interpreter exits it stays, so that what other exit functions log is a line of JSON, too.
         """
-        if not self._undo or not threading.main_thread().is_alive():
-            return
-        while self._undo:
-            self._undo.pop()()
-        _context.clear()
+        if threading.main_thread().is_alive():
+            self._undo.close()
 
     def __enter__(self) -> Log:
         return self

@@ -8,78 +8,61 @@ from __future__ import annotations
 import copy
 import logging
 import sys
-from functools import partial
+from contextlib import ExitStack
 from types import ModuleType
-from typing import Any, Callable, List
+from typing import Any
 
 from sedna_metrics._imports import ImportWatch
-
-Undo = Callable[[], None]
 
 _LOGGER = logging.getLogger("sedna_metrics")
 _UVICORN = ("uvicorn", "uvicorn.error", "uvicorn.access", "uvicorn.asgi")
 
 
-def redirect_third_party() -> Undo:
+def redirect_third_party(undo: ExitStack) -> None:
     """Send Sedna's and uvicorn's records to the root logger, now or as soon as their modules are imported."""
-    undos: List[Undo] = []
 
     def imported(module: ModuleType) -> None:
         try:
-            undos.extend(_REDIRECT[module.__name__](module))
+            _REDIRECT[module.__name__](module, undo)
         except Exception:  # another module of this name: its import must succeed all the same
             _LOGGER.warning("the loggers of %s could not be redirected", module.__name__, exc_info=True)
 
     watch = ImportWatch(dict.fromkeys(_REDIRECT, imported))
     watch.install()
-
-    def undo() -> None:
-        watch.remove()
-        while undos:
-            undos.pop()()
-
-    return undo
+    undo.callback(watch.remove)
 
 
-def without_terminal(logger: logging.Logger) -> Undo:
+def without_terminal(logger: logging.Logger, undo: ExitStack) -> None:
     """Remove the handlers that write to stdout or stderr; others, such as log files, stay."""
     removed = [handler for handler in logger.handlers if _writes_to_terminal(handler)]
     for handler in removed:
         logger.removeHandler(handler)
-
-    def undo() -> None:
-        logger.handlers[:] = removed + logger.handlers
-
-    return undo
+    undo.callback(lambda: logger.handlers.__setitem__(slice(0), removed))
 
 
-def _redirect_sedna(module: ModuleType) -> List[Undo]:
+def _redirect_sedna(module: ModuleType, undo: ExitStack) -> None:
     logger = getattr(module, "LOGGER", None)
-    return [_redirect(logger)] if isinstance(logger, logging.Logger) else []  # PyPI's "sedna" has none
+    if isinstance(logger, logging.Logger):  # PyPI's "sedna" has none
+        _redirect(logger, undo)
 
 
-def _redirect_uvicorn(module: ModuleType) -> List[Undo]:
+def _redirect_uvicorn(module: ModuleType, undo: ExitStack) -> None:
     config: Any = getattr(module, "LOGGING_CONFIG", {})
-    undos = [_redirect(logging.getLogger(name)) for name in _UVICORN]
+    for name in _UVICORN:
+        _redirect(logging.getLogger(name), undo)
     # Changed in place: it is the default argument of uvicorn.Config().
-    undos.append(partial(config["loggers"].update, copy.deepcopy(config["loggers"])))
+    undo.callback(config["loggers"].update, copy.deepcopy(config["loggers"]))
     for logger in config["loggers"].values():
         logger.update(handlers=[], propagate=True)
-    return undos
 
 
 _REDIRECT = {"sedna.common.log": _redirect_sedna, "uvicorn.config": _redirect_uvicorn}
 
 
-def _redirect(logger: logging.Logger) -> Undo:
-    restore, propagate = without_terminal(logger), logger.propagate
+def _redirect(logger: logging.Logger, undo: ExitStack) -> None:
+    undo.callback(setattr, logger, "propagate", logger.propagate)
     logger.propagate = True
-
-    def undo() -> None:
-        restore()
-        logger.propagate = propagate
-
-    return undo
+    without_terminal(logger, undo)
 
 
 def _writes_to_terminal(handler: logging.Handler) -> bool:

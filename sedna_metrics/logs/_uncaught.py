@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import sys
 import threading
+from contextlib import ExitStack
 from typing import Any, Callable
 
 from sedna_metrics.errors import describe
@@ -15,8 +16,8 @@ from sedna_metrics.errors import describe
 _LOGGER = logging.getLogger("sedna_metrics.uncaught")
 
 
-def log_uncaught(is_logging: Callable[[], bool]) -> Callable[[], None]:
-    """Log warnings, and uncaught exceptions of all threads, while ``is_logging()``; returns what undoes it."""
+def log_uncaught(is_logging: Callable[[], bool], undo: ExitStack) -> None:
+    """Log warnings, and uncaught exceptions of all threads, while ``is_logging()``."""
 
     def write(kind: Any, error: Any, trace: Any, where: str = "") -> bool:
         if not is_logging():
@@ -47,16 +48,13 @@ def log_uncaught(is_logging: Callable[[], bool]) -> Callable[[], None]:
     sys.excepthook = on_main
     if thread is not None:
         threading.excepthook = on_thread
-    captured = getattr(logging, "_warnings_showwarning", None) is not None
+    if getattr(logging, "_warnings_showwarning", None) is None:
+        undo.callback(logging.captureWarnings, False)
     logging.captureWarnings(True)
 
-    def undo() -> None:
-        # A hook set later stays, and calls ours.
+    @undo.callback
+    def restore() -> None:  # a hook set later stays, and calls ours
         if sys.excepthook is on_main:
             sys.excepthook = main
         if thread is not None and threading.excepthook is on_thread:
             threading.excepthook = thread
-        if not captured:
-            logging.captureWarnings(False)
-
-    return undo
