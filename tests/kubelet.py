@@ -272,6 +272,7 @@ class Kubelet:
         name = pod.node.name if pod.spec.get("hostNetwork") else pod.metadata["name"]
         lines = ["set -e", f"hostname {name}", "mount -t tmpfs tmpfs .", "cd $PWD", "mkdir upper work root"]
         lines.append("mount -t overlay overlay -o lowerdir=/,upperdir=$PWD/upper,workdir=$PWD/work root")
+        lines.append("rm -rf root/tmp/sedna-metrics-*")  # the machine's spool is none of a container's
         lines += [f"mount --rbind /{each} root/{each}" for each in ("proc", "dev", "sys")]
         lines.append(f"mount --bind {shlex.quote(str(self._hosts))} root/etc/hosts")
         for mount in sorted(spec.get("volumeMounts", []), key=lambda each: len(each["mountPath"])):

@@ -451,6 +451,32 @@ def test_special_large_and_linked_files_are_not_read(folder, tmp_path):
     assert value(worker, "sedna_hard_samples_total") is None
 
 
+def test_a_file_that_cannot_be_read_costs_no_descriptor(folder):
+    worker, path, _ = folder
+    requests.get(worker.url, timeout=5)
+    before = len(os.listdir("/proc/self/fd"))
+    for number in range(20):
+        (path / f"{os.getpid()}-{number:08}.json").mkdir()
+        assert requests.get(worker.url, timeout=5).status_code == 200
+    assert len(os.listdir("/proc/self/fd")) <= before + 2
+
+
+def test_the_file_of_a_dead_child_counts_once_though_it_cannot_be_removed(folder, mocker):
+    worker, path, _ = folder
+    dead = f"4194305-{'0' * 8}.json"  # no process has this number
+    (path / dead).write_text(report([["sedna_hard_samples_total", [], 7]]))
+    mocker.patch("os.unlink", side_effect=PermissionError("read-only"))
+    (path / f"{os.getpid()}-{'1' * 8}.json").write_text(report([["sedna_unseen_samples_total", [], 3]]))
+    for _ in range(3):
+        assert requests.get(worker.url, timeout=5).status_code == 200
+    assert value(worker, "sedna_hard_samples_total") == 7
+    assert value(worker, "sedna_unseen_samples_total") == 3
+    assert value(worker, "sedna_metrics_internal_errors_total") > 0
+    mocker.stopall()
+    for _ in range(2):
+        assert value(worker, "sedna_hard_samples_total") == 7
+
+
 def test_a_folder_that_others_can_enter_is_not_used_any_more(folder):
     worker, path, name = folder
     (path / name).write_text(report([["sedna_hard_samples_total", [], 7]]))

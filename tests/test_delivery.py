@@ -9,6 +9,7 @@ import subprocess
 import threading
 import time
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import gateways
 import pytest
@@ -754,3 +755,18 @@ def test_only_the_first_of_many_failures_is_logged(pushing, gateway, caplog):
     said = [record.getMessage() for record in caplog.records]
     assert len([line for line in said if "could not push" in line]) == 1
     assert len([line for line in said if "works again" in line]) == 1
+
+
+def test_threads_that_keep_the_same_group_leave_one_whole_state(tmp_path):
+    spool = Spool(tmp_path / "spool", 1 << 20, 3600)
+
+    def keep(number):
+        for _ in range(100):
+            spool.put("http://gateway", GROUP, bytes([number]) * 100_000)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(keep, range(4)))
+    (entry,) = spool.entries()
+    assert len(set(entry.body)) == 1
+    assert len(entry.body) == 100_000
+    assert [path.suffix for path in spool.folder.iterdir()] == [".spool"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import subprocess
 import sys
 
@@ -110,6 +111,16 @@ def test_a_folder_that_cannot_be_written_is_said_and_harms_nothing(start, caplog
     worker = start(export="pull", host="127.0.0.1", port=0, sd_dir="/proc/sd")
     assert requests.get(worker.url, timeout=5).ok
     assert "/proc/sd" in caplog.text
+
+
+def test_the_file_can_be_read_by_the_agents_user_whatever_the_umask(tmp_path):
+    before = os.umask(0o077)
+    try:
+        target = Target(tmp_path, "127.0.0.1:1", {})
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(target.path.stat().st_mode) == 0o644
+    target.close()
 
 
 def test_a_sweep_leaves_the_files_of_others_alone(tmp_path):

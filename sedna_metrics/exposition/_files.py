@@ -20,10 +20,11 @@ def atomic_write(path: Path, content: bytes, mode: int = 0o600, lock: bool = Fal
 
     With ``lock`` the result is a descriptor of the new file, which holds its lock until it is closed.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}.tmp")  # two threads may write the same file
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _SAFELY, mode)
     keep = False
     try:
+        os.fchmod(descriptor, mode)  # whatever the umask
         if lock:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         with os.fdopen(os.dup(descriptor), "wb") as file:
@@ -43,9 +44,8 @@ def atomic_write(path: Path, content: bytes, mode: int = 0o600, lock: bool = Fal
 
 def read_own(path: str, limit: int, folder: Optional[int] = None) -> Tuple[os.stat_result, bytes]:
     """Status and content of a regular file of this user, of at most ``limit`` bytes; others raise OSError."""
-    descriptor = os.open(path, os.O_RDONLY | _SAFELY, dir_fd=folder)
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
+    with open(path, "rb", opener=lambda path, flags: os.open(path, flags | _SAFELY, dir_fd=folder)) as file:
+        status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or status.st_size > limit:
             raise OSError(f"{path} is not a file of this user of at most {limit} bytes")
         return status, file.read(limit)

@@ -154,9 +154,9 @@ class Children:
                     known = self._known[name] = self._add(name, known)
             if not is_alive:
                 with self._boundary:
+                    self._folder.remove(name)  # first: what stays is known, and not added again
+                    self._known.pop(name, None)
                     end_calls(self._instruments, known.values)
-                self._known.pop(name, None)
-                self._folder.remove(name)
 
     def _add(self, name: str, known: _Child) -> _Child:
         version, content = self._folder.read(name)

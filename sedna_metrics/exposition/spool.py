@@ -29,7 +29,7 @@ _LOGGER = logging.getLogger("sedna_metrics")
 _MAGIC = b"sedna-metrics-spool 2 "
 _SUFFIX = ".spool"
 _OURS = re.compile(r"[0-9a-f]{24}\.spool\Z")
-_TEMPORARY = re.compile(r"\.[0-9a-f]{24}\.spool\.\d+\.tmp\Z")
+_TEMPORARY = re.compile(r"\.[0-9a-f]{24}\.spool\.[0-9a-f]+\.tmp\Z")
 _STALE_SECONDS = 3600.0
 _MAX_HEADER = 8192
 
