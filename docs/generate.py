@@ -53,8 +53,8 @@ def events() -> str:
         for event in log.EVENTS
     ]
     return (
-        f"{NOTE}\n# Log events\n\nThe field `event` of a line has one of these names; what stands behind a field's "
-        "name is the metric whose value it carries, or its meaning. A field whose value is not known is left out.\n\n"
+        f"{NOTE}\n# Log events\n\nThe field `event` of a line has one of these names. After each field's name "
+        "comes the metric that has the same value, or the field's meaning. A field whose value is not known is left out.\n\n"
         "| event | level | when | fields |\n|---|---|---|---|\n" + "\n".join(rows) + "\n"
     )
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from support import program
 
+import sedna_metrics
 from sedna_metrics.cli import main
 from sedna_metrics.stack import check, export
 
@@ -59,6 +60,14 @@ def test_what_is_wrong_is_said(folder, capsys, name, change, said):
     assert any(said in problem for problem in problems.values()), problems
     assert main(["stack", "check", str(folder)]) == 1
     assert "wrong" in capsys.readouterr().out
+
+
+def test_an_export_of_another_version_is_said(folder):
+    path = folder / ".sedna-metrics.json"
+    path.write_text(path.read_text().replace(sedna_metrics.__version__, "0.0.1"))
+    assert "written by sedna-metrics 0.0.1" in wrong(folder)["export"]
+    path.write_text(re.sub(r',\s+"version": "0.0.1"', "", path.read_text()))
+    assert "an older version" in wrong(folder)["export"]
 
 
 FLAG = re.compile(r"^( +- )--[a-z.-]+[a-z](?==|$| )", re.MULTILINE)

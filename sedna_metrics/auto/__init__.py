@@ -91,7 +91,7 @@ def _warn_once(observed: Set[str], warned: Set[str], job: object, *_: Any, **__:
     names = [class_.__name__ for class_ in type(job).__mro__]
     if observed.isdisjoint(names) and names[0] not in warned:
         warned.add(names[0])
-        _LOGGER.warning("%s is not observed; docs/run.md says how a script records metrics itself", names[0])
+        _LOGGER.warning("%s is not observed; docs/tutorial.md says how a script records metrics itself", names[0])
     yield
 
 

@@ -118,4 +118,5 @@ def _download(packages: List[str], folder: Path, wheels: Optional[Path]) -> None
             universal_newlines=True,
         )
         if done.returncode:
-            raise BundleError(f"pip cannot download {package}: {done.stdout.strip()[-300:]}")
+            hint = "--wheels names a folder with wheels that pip cannot find"
+            raise BundleError(f"pip cannot download {package} ({hint}): {done.stdout.strip()[-300:]}")

@@ -9,8 +9,9 @@ import subprocess
 from pathlib import Path
 from typing import Iterator, List, NamedTuple, Set, Tuple
 
+from sedna_metrics._version import __version__
 from sedna_metrics.catalogue import ALL
-from sedna_metrics.stack._export import digest, manifest, shipped
+from sedna_metrics.stack._export import VERSION, digest, manifest, shipped
 
 _NAME = re.compile(r"\bsedna_[a-z_]+[a-z]\b")
 _CONTAINER = re.compile(r"image: \S*?([\w-]+):v?(\d+)\S*(?:\n(?!.* image:).*)*?\n +args:((?:\n +- .+)+)")
@@ -45,6 +46,9 @@ def _whole(folder: Path) -> Iterator[Finding]:
     written = manifest(folder)
     if not written:
         yield Finding("export", f"{folder} was not written by sedna-metrics stack export, or an old one")
+    elif written.get(VERSION) != __version__:
+        old = written.get(VERSION, "an older version")
+        yield Finding("export", f"written by sedna-metrics {old}, and this is {__version__}: export again")
     for name in shipped():
         path = folder / name
         if not path.exists():

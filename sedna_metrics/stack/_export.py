@@ -8,9 +8,13 @@ import re
 from pathlib import Path
 from typing import Dict, List, Mapping
 
+from sedna_metrics._version import __version__
+
 FILES = Path(__file__).resolve().parent / "files"
 MANIFEST = ".sedna-metrics.json"
 """Has the digests of what was written: a later export recognises files that were edited since."""
+VERSION = "version"
+"""Its key for the version of the library."""
 
 ADDRESSES: Dict[str, str] = {
     "remote_write": "http://prometheus.monitoring:9090/api/v1/write",  # before prometheus, whose address it has
@@ -71,7 +75,7 @@ def export(folder: Path, force: bool = False, **addresses: str) -> List[Path]:
     for name, text in texts.items():
         _write(folder / name, text)
     digests = {name: digest(folder / name) for name in texts}
-    _write(folder / MANIFEST, json.dumps(digests, indent=1) + "\n")
+    _write(folder / MANIFEST, json.dumps({**digests, VERSION: __version__}, indent=1) + "\n")
     return [folder / name for name in texts]
 
 
@@ -87,7 +91,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def manifest(folder: Path) -> Dict[str, str]:
-    """Digests of what an export wrote into the folder, by path."""
+    """Digests of what an export wrote into the folder, by path, and its version."""
     try:
         content = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError):
