@@ -54,7 +54,8 @@ def events() -> str:
     ]
     return (
         f"{NOTE}\n# Log events\n\nThe field `event` of a line has one of these names. After each field's name "
-        "comes the metric that has the same value, or the field's meaning. A field whose value is not known is left out.\n\n"
+        "comes the metric that has the same value, or the field's meaning. A field whose value is not known is left "
+        "out.\n\n"
         "| event | level | when | fields |\n|---|---|---|---|\n" + "\n".join(rows) + "\n"
     )
 
