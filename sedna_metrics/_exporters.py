@@ -147,7 +147,8 @@ class Exporters:
         """The identity has changed."""
         self._identity = identity
         if self._target is not None:
-            self._target.publish(_target_labels(identity))
+            with self._boundary:
+                self._target.publish(_target_labels(identity))
 
     def _who(self) -> Dict[str, str]:
         return {"namespace": self._identity.namespace, **self._identity.constant_labels()}

@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry
 
 from sedna_metrics import settings
 from sedna_metrics._clock import Clock, SystemClock
+from sedna_metrics._signals import hold_signals, release_signals
 from sedna_metrics._worker import Worker
 from sedna_metrics.identity import WorkerIdentity
 
@@ -142,7 +143,10 @@ def _follow_forks() -> None:
     if not _follows_forks:
         _follows_forks = True
         if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=_after_fork_in_child)
+            # A signal within the fork would be handled in the child as if it were the parent, or be lost.
+            os.register_at_fork(
+                before=hold_signals, after_in_parent=release_signals, after_in_child=_after_fork_in_child
+            )
         else:  # Python 3.6: only those of multiprocessing
             import multiprocessing.util
 
@@ -154,3 +158,4 @@ def _after_fork_in_child() -> None:
     _lock = threading.RLock()  # a thread of the parent may have held the old one
     if _running is not None:
         _running._after_fork_in_child()
+    release_signals()

@@ -10,11 +10,30 @@ import os
 import signal
 import sys
 import threading
+import time
 from types import FrameType
 from typing import Any, Callable, Dict, Optional
 
 _LOGGER = logging.getLogger("sedna_metrics")
+REMINDER_SECONDS = 0.05
 _NAMES = ("SIGTERM", "SIGINT", "SIGHUP")
+
+
+_held: Dict[int, Any] = {}
+"""The signal mask before a fork, by the thread that forks."""
+
+
+def hold_signals() -> None:
+    """Block the signals in this thread until :func:`release_signals`, which a forked child calls as well."""
+    numbers = [getattr(signal, name) for name in _NAMES]
+    _held[threading.get_ident()] = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+
+
+def release_signals() -> None:
+    """Restore the mask; a signal that has arrived meanwhile is handled now."""
+    mask = _held.pop(threading.get_ident(), None)
+    if mask is not None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 class Signals:
@@ -55,6 +74,25 @@ class Signals:
             for number, previous in self._previous.items():
                 if signal.getsignal(number) == self._handle:
                     signal.signal(number, previous)
+
+    def after_fork_in_child(self) -> None:
+        """In a forked child: see to it that a waiting main thread handles signals.
+
+        A signal that arrives just before the main thread waits for a lock is handled after that. In a pool's idle
+        process that is never, and its parent waits for it. The thread that :meth:`_remind` runs in sends it again.
+        """
+        reading, writing = os.pipe()
+        os.set_blocking(writing, False)
+        signal.set_wakeup_fd(writing, warn_on_full_buffer=False)  # C writes the number of each signal to it
+        threading.Thread(target=self._remind, args=(reading,), name="sedna-metrics-signals", daemon=True).start()
+
+    def _remind(self, pipe: int) -> None:
+        while True:
+            number = os.read(pipe, 1)[0]
+            time.sleep(REMINDER_SECONDS)
+            is_ours = number in self._previous and signal.getsignal(number) == self._handle
+            if is_ours and not self._is_ending and not callable(self._previous[number]):
+                signal.pthread_kill(threading.main_thread().ident or 0, number)
 
     def _handle(self, number: int, frame: Optional[FrameType]) -> None:
         previous = self._previous[number]

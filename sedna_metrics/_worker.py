@@ -250,7 +250,8 @@ class Worker:
     def _terminated(self, name: str) -> None:
         """A signal is about to end the process."""
         with self._boundary:
-            self._log("worker.terminated", signal=name)
+            if not self._exporters.is_child:  # pools of multiprocessing end their processes in this way
+                self._log("worker.terminated", signal=name)
             if self.identity.is_batch:
                 self._end_tasks("failed")
         with self._boundary:
@@ -265,6 +266,8 @@ class Worker:
         with self._boundary:
             self._instruments.renew_locks()
             self._exporters.after_fork_in_child()
+            if self._signals is not None:
+                self._signals.after_fork_in_child()
             self._close_with_multiprocessing()
 
     def _close_with_multiprocessing(self) -> None:

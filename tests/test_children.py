@@ -198,6 +198,89 @@ if __name__ == "__main__":
     assert samples(text)["sedna_hard_samples_total",] == 10
 
 
+def test_a_child_that_is_terminated_at_once_leaves_the_parents_exports_alone(tmp_path):
+    body = """
+    import multiprocessing, os, sys, time, urllib.request
+    import sedna_metrics
+    worker = sedna_metrics.start(sd_dir=os.environ["TARGETS"])
+    worker.joint_inference.hard_sample()
+    for _ in range(30):
+        process = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,))
+        process.start()
+        process.terminate()
+        process.join(10)
+        assert process.exitcode == -15, process.exitcode
+    print(len(os.listdir(os.environ["TARGETS"])), urllib.request.urlopen(worker.url).read().decode())
+    """
+    count, _, text = run(tmp_path, body, TARGETS=str(tmp_path / "targets")).partition(" ")
+    assert count == "1"
+    assert samples(text)["sedna_hard_samples_total",] == 1
+
+
+def test_pools_end_and_all_that_they_did_counts(tmp_path):
+    body = """
+    import multiprocessing, time, urllib.request
+    import sedna_metrics
+    worker = sedna_metrics.start()
+
+    def work(_):
+        sedna_metrics.running().joint_inference.hard_sample()
+
+    for _ in range(20):
+        with multiprocessing.get_context("fork").Pool(3) as pool:
+            pool.map(work, range(30))
+    time.sleep(0.2)
+    print(urllib.request.urlopen(worker.url).read().decode())
+    """
+    assert samples(run(tmp_path, body, timeout=50))["sedna_hard_samples_total",] == 600
+
+
+def test_the_latest_value_of_a_gauge_counts_also_if_it_is_the_one_before_the_fork_or_nan(tmp_path):
+    body = """
+    import os, sys, time, urllib.request
+    import sedna_metrics
+    worker = sedna_metrics.start()
+    training = worker.incremental_learning.training()
+    training.begin()
+    for values in ((0.3, 0.5), (float("nan"),)):
+        training.loss(0.5)
+        if os.fork() == 0:
+            for value in values:
+                training.loss(value)
+                worker.flush()
+                time.sleep(0.2)
+            os._exit(0)
+        for _ in range(20):
+            time.sleep(0.05)
+            text = urllib.request.urlopen(worker.url).read().decode()
+        os.wait()
+        print([line for line in text.splitlines() if line.startswith("sedna_training_loss{")][0].split()[1])
+    """
+    assert run(tmp_path, body).split() == ["0.5", "NaN"]
+
+
+def test_a_child_goes_on_after_a_passing_failure(tmp_path):
+    body = """
+    import os, sys, time, urllib.request
+    import sedna_metrics
+    worker = sedna_metrics.start()
+    if os.fork() == 0:
+        replace = os.replace
+        def fails(*_, **__):
+            raise OSError(24, "too many open files")
+        os.replace = fails
+        worker.joint_inference.hard_sample()
+        time.sleep(1.2)
+        os.replace = replace
+        worker.joint_inference.hard_sample()
+        time.sleep(1.2)
+        os.kill(os.getpid(), 9)
+    os.wait()
+    print(urllib.request.urlopen(worker.url).read().decode())
+    """
+    assert samples(run(tmp_path, body))["sedna_hard_samples_total",] == 2
+
+
 def test_a_plain_fork_and_a_fork_of_a_fork(tmp_path):
     body = (
         COUNTING

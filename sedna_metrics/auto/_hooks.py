@@ -130,7 +130,9 @@ def _go_on(resume: Callable[[Any], Any], value: Any, boundary: ErrorBoundary) ->
     except BaseException as error:
         # The method's own error is raised by the wrapper; StopIteration leaves a generator as a RuntimeError's cause.
         if error is not value and error.__cause__ is not value:
-            boundary.record(error)  # type: ignore[arg-type]
+            if not isinstance(error, Exception):
+                raise  # Ctrl-C, or the exit of a signal handler
+            boundary.record(error)
 
 
 def length(data: Any) -> Optional[int]:

@@ -18,6 +18,7 @@ import shutil
 import stat
 import tempfile
 import threading
+import time
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, NamedTuple, Tuple
 
@@ -117,15 +118,19 @@ class Children:
         self._folder = Folder.create()
         self.variable = f"{_digest(identity)} {self._folder.path}"
         self._known: Dict[str, _Child] = {}
-        self._lock = threading.Lock()
-        self._is_closed = False
+        self._lock = threading.RLock()  # a signal handler may close amid a refresh
+        self._is_busy = False
 
     def refresh(self) -> None:
         """Add what the children have written since the last call. Never waits."""
         if self._lock.acquire(False):  # another thread is doing it otherwise
             try:
-                if not self._is_closed:
-                    self._refresh()
+                if not self._is_busy:
+                    self._is_busy = True
+                    try:
+                        self._refresh()
+                    finally:
+                        self._is_busy = False
             finally:
                 self._lock.release()
 
@@ -133,8 +138,8 @@ class Children:
         """Add what there is, and remove the folder."""
         self.refresh()
         with self._lock:
-            if not self._is_closed:
-                self._is_closed = True
+            if not self._is_busy:
+                self._is_busy = True  # for good
                 shutil.rmtree(self._folder.path, ignore_errors=True)
                 self._folder.close()
 
@@ -181,8 +186,8 @@ class Reporter:
         self._before = snapshot(instruments)
         self._counts_before = (boundary.errors(), boundary.rejected())
         self._written = b""
-        self._lock = threading.Lock()
-        self._ending = threading.Event()
+        self._lock = threading.RLock()  # a signal handler may close amid a write
+        self._is_ending = False
         threading.Thread(target=self._run, name="sedna-metrics-child", daemon=True).start()
 
     def write(self) -> None:
@@ -200,7 +205,7 @@ class Reporter:
 
     def close(self) -> None:
         """Write the rest, and stop."""
-        self._ending.set()
+        self._is_ending = True
         self._try_to_write()
 
     def after_fork_in_child(self) -> None:
@@ -208,18 +213,18 @@ class Reporter:
         self._folder.close()
 
     def _run(self) -> None:
-        while not self._ending.wait(INTERVAL_SECONDS) and self._try_to_write():
-            pass
+        while not self._is_ending:
+            time.sleep(INTERVAL_SECONDS)
+            self._try_to_write()
 
-    def _try_to_write(self) -> bool:
+    def _try_to_write(self) -> None:
         with self._boundary:
             try:
                 self.write()
             except OSError as why:
-                message = "the counts of this child process are no longer added to its parent's metrics: %s"
+                self._is_ending = not os.path.isdir(self._folder.path)  # the main process has ended
+                message = "the counts of this child process were not added to its parent's metrics: %s"
                 _LOGGER.warning(message, why)
-                return False
-        return True
 
 
 def is_child(variable: str, identity: Mapping[str, str]) -> bool:

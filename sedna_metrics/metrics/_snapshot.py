@@ -42,7 +42,10 @@ def snapshot(instruments: Instruments) -> Snapshot:
 
 
 def subtract(after: Snapshot, before: Snapshot) -> Snapshot:
-    """What a forked child counted itself, after it had copied its parent's ``before``."""
+    """What a forked child counted itself, after it had copied its parent's ``before``.
+
+    A gauge that has changed once is the child's own from then on, and leaves ``before``.
+    """
     own: Snapshot = {}
     for key, value in after.items():
         form, known = _metric(key[0]).form, before.get(key)
@@ -52,8 +55,9 @@ def subtract(after: Snapshot, before: Snapshot) -> Snapshot:
             own[key] = value - known
         elif form == "histogram":
             own[key] = _calls_since(value, known)
-        elif value != known and value == value:  # a NaN of the parent's is not equal to itself
+        elif value != known and (value == value or known == known):  # a NaN of the parent's is not equal to itself
             own[key] = value
+            del before[key]
     return own
 
 
