@@ -83,7 +83,7 @@ class Signals:
         """
         reading, writing = os.pipe()
         os.set_blocking(writing, False)
-        signal.set_wakeup_fd(writing, warn_on_full_buffer=False)  # C writes the number of each signal to it
+        signal.set_wakeup_fd(writing)  # C writes the number of each signal to it
         threading.Thread(target=self._remind, args=(reading,), name="sedna-metrics-signals", daemon=True).start()
 
     def _remind(self, pipe: int) -> None:
