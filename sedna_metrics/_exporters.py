@@ -147,7 +147,7 @@ class Exporters:
         """The identity has changed."""
         self._identity = identity
         if self._target is not None:
-            with self._boundary:
+            with _or_without("the worker's file in sd_dir has old labels"):
                 self._target.publish(_target_labels(identity))
 
     def _who(self) -> Dict[str, str]:
@@ -186,7 +186,7 @@ class Exporters:
 
 @contextmanager
 def _or_without(what: str) -> Iterator[None]:
-    """The worker runs on without a part that the machine has no thread, descriptor or folder for."""
+    """The worker runs on without what the machine has no thread, descriptor or folder for."""
     try:
         yield
     except (OSError, RuntimeError) as why:

@@ -16,8 +16,7 @@ from typing import Any, Callable, Dict, Optional
 
 _LOGGER = logging.getLogger("sedna_metrics")
 REMINDER_SECONDS = 0.05
-_NAMES = ("SIGTERM", "SIGINT", "SIGHUP")
-
+_ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 _held: Dict[int, Any] = {}
 """The signal mask before a fork, by the thread that forks."""
@@ -25,8 +24,7 @@ _held: Dict[int, Any] = {}
 
 def hold_signals() -> None:
     """Block the signals in this thread until :func:`release_signals`, which a forked child calls as well."""
-    numbers = [getattr(signal, name) for name in _NAMES]
-    _held[threading.get_ident()] = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+    _held[threading.get_ident()] = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
 
 
 def release_signals() -> None:
@@ -49,8 +47,7 @@ class Signals:
         self._end = end
         self._previous: Dict[int, Any] = {}
         self._is_ending = False
-        for name in _NAMES:
-            number = getattr(signal, name)
+        for number in _ENDING:
             previous: Any = signal.getsignal(number)
             while isinstance(getattr(previous, "__self__", None), Signals):
                 previous = previous.__self__._previous.get(number)  # of a worker that another thread closed

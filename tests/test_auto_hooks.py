@@ -132,6 +132,22 @@ def test_whatever_a_method_raises_reaches_the_script_and_is_no_failure_of_ours(s
     assert worker.guard.errors() == 0
 
 
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
+@pytest.mark.parametrize("moment", ["sample", "hard_sample"])  # before the method, and after it
+def test_an_interrupt_while_an_observer_runs_reaches_the_script(sedna, start, mocker, kind, moment):
+    module, worker = sedna(JOINT_INFERENCE), start()
+
+    def inference(self, data=None, post_process=None):
+        return [True, 1, 1, 1]
+
+    module.JointInference.inference = inference
+    with sedna_metrics.observe_sedna(worker):
+        job = module.JointInference(Estimator())
+        mocker.patch.object(worker.joint_inference, moment, side_effect=kind)
+        with pytest.raises(kind):
+            job.inference(1)
+
+
 def test_a_later_sedna_may_take_more_arguments(sedna, start, caplog):
     module = sedna(JOINT_INFERENCE)
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import stat
 import subprocess
 import sys
 
 import pytest
 import requests
-from support import eventually
+from support import eventually, value
 
 from sedna_metrics.cli import main
 from sedna_metrics.exposition.discovery import Target, sweep
@@ -105,6 +106,14 @@ def test_the_address_is_the_one_that_an_agent_reaches(start, tmp_path, environme
     assert entries(tmp_path)[0]["labels"]["kind"] == "jointinferenceservice"
     worker.close()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_task_counts_though_the_folder_has_gone(start, tmp_path, caplog):
+    worker = start(export="pull", host="127.0.0.1", port=0, sd_dir=tmp_path / "targets")
+    shutil.rmtree(tmp_path / "targets")
+    worker.joint_inference.hard_sample()  # the kind is known from now on, and so the file changes
+    assert value(worker, "sedna_hard_samples_total") == 1
+    assert "sd_dir has old labels" in caplog.text
 
 
 def test_a_folder_that_cannot_be_written_is_said_and_harms_nothing(start, caplog):

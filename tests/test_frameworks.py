@@ -210,17 +210,6 @@ def test_the_model_of_hugging_face_is_the_best_checkpoint_if_there_is_one(worker
         assert values(worker, "sedna_training_output_model_info") == {(("url", best or "/last"),): 1}
 
 
-def test_the_time_left_of_an_evaluation_in_keras(worker, clock, monkeypatch):
-    standins.install("keras", monkeypatch)
-    callback = integrations.keras_callback()
-    callback.set_params({"steps": 2})
-    with worker.incremental_learning.evaluation():
-        callback.on_test_batch_begin(0)
-        clock.advance(3)
-        callback.on_test_batch_end(0)
-        assert value(worker, "sedna_eval_remaining_seconds") == 3
-
-
 def test_the_loss_of_a_cross_validation_is_its_mean(worker, monkeypatch):
     standins.install("xgboost", monkeypatch)
     callback = integrations.xgboost_callback(rounds=1)

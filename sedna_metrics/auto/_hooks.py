@@ -129,10 +129,11 @@ def _go_on(resume: Callable[[Any], Any], value: Any, boundary: ErrorBoundary) ->
         pass
     except BaseException as error:
         # The method's own error is raised by the wrapper; StopIteration leaves a generator as a RuntimeError's cause.
-        if error is not value and error.__cause__ is not value:
-            if not isinstance(error, Exception):
-                raise  # Ctrl-C, or the exit of a signal handler
-            boundary.record(error)
+        if error is value or error.__cause__ is value:
+            return
+        if not isinstance(error, Exception):
+            raise  # Ctrl-C, or the exit of a signal handler
+        boundary.record(error)
 
 
 def length(data: Any) -> Optional[int]:

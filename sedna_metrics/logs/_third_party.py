@@ -37,7 +37,10 @@ def without_terminal(logger: logging.Logger, undo: ExitStack) -> None:
     removed = [handler for handler in logger.handlers if _writes_to_terminal(handler)]
     for handler in removed:
         logger.removeHandler(handler)
-    undo.callback(lambda: logger.handlers.__setitem__(slice(0), removed))
+
+    @undo.callback
+    def restore() -> None:
+        logger.handlers[:0] = removed
 
 
 def _redirect_sedna(module: ModuleType, undo: ExitStack) -> None:

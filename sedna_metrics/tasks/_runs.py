@@ -13,7 +13,7 @@ R = TypeVar("R", bound="Run")
 class Run:
     """Its status is ``running`` in the body, then ``completed``, or ``failed`` if the body raised.
 
-    ``sys.exit(0)`` in the body is no failure. Without a ``with`` block, call :meth:`begin` and :meth:`end`.
+    A body that calls ``sys.exit(0)`` has not failed. Without a ``with`` block, call :meth:`begin` and :meth:`end`.
     """
 
     def __init__(self, context: TaskContext, set_status: Callable[[str], Any]) -> None:
