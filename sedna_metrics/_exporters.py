@@ -122,6 +122,13 @@ class Exporters:
             self._reporter.write()
         return self._pusher.flush() if self._pusher is not None else not self._lacks_pusher
 
+    def flush_before_kill(self) -> None:
+        """Push now, as the process may be killed soon; a replica of a service deletes its group, and pushes no more."""
+        if self._pusher is not None and self._identity.is_replicated:
+            self._pusher.close()
+        else:
+            self.flush()
+
     def close(self) -> None:
         """Push the last state, and close everything."""
         for part in self._parts():

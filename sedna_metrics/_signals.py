@@ -38,11 +38,11 @@ class Signals:
     """Handles the signals that end a process.
 
     A handler that the script has set is called, after ``request``, and decides. Without one, ``end`` is called with the
-    signal's name, and the process then dies of the signal, so that its exit status is as ever. As process 1 of a
-    container it lives on, as it would without us.
+    signal's name and whether the process then dies of the signal, so that its exit status is as ever. It does not as
+    process 1 of a container, or if a handler that the script set later has called this one.
     """
 
-    def __init__(self, request: Callable[[], None], end: Callable[[str], None]) -> None:
+    def __init__(self, request: Callable[[], None], end: Callable[[str, bool], None]) -> None:
         self._request = request
         self._end = end
         self._previous: Dict[int, Any] = {}
@@ -57,7 +57,7 @@ class Signals:
                 signal.signal(number, self._handle)
 
     @classmethod
-    def install(cls, request: Callable[[], None], end: Callable[[str], None]) -> Optional[Signals]:
+    def install(cls, request: Callable[[], None], end: Callable[[str, bool], None]) -> Optional[Signals]:
         """Handle the signals, if this is the main thread: Python sets handlers only there."""
         if threading.current_thread() is not threading.main_thread():
             _LOGGER.info("start() was not called in the main thread: a signal ends the worker without a last push")
@@ -66,7 +66,7 @@ class Signals:
 
     def close(self) -> None:
         """Restore the handlers; called outside the main thread, they stay and do what the previous ones do."""
-        self._request, self._end = lambda: None, lambda name: None
+        self._request, self._end = lambda: None, lambda name, is_fatal: None
         if threading.current_thread() is threading.main_thread():
             for number, previous in self._previous.items():
                 if signal.getsignal(number) == self._handle:
@@ -106,13 +106,12 @@ class Signals:
                 self._finish(number)
 
     def _finish(self, number: int) -> None:
-        self._is_ending = True
-        self._end(signal.Signals(number).name)
-        # A handler set later, which has called this one, decides itself what becomes of the process.
-        if signal.getsignal(number) == self._handle:
+        is_fatal = os.getpid() != 1 and signal.getsignal(number) == self._handle
+        self._is_ending = is_fatal
+        self._end(signal.Signals(number).name, is_fatal)
+        if is_fatal:
             self._die(number)
-        self._is_ending = False
 
     def _die(self, number: int) -> None:
         signal.signal(number, signal.SIG_DFL)
-        os.kill(os.getpid(), number)  # process 1 does not die of it
+        os.kill(os.getpid(), number)

@@ -242,20 +242,28 @@ class Worker:
         self.open_runs.clear()
         if status == "failed" and self.identity.is_batch and self.identity.kind in _BATCH_TASKS:
             self._task(self.identity.kind, _BATCH_TASKS[self.identity.kind])
+        self._set_status(status)
+
+    def _set_status(self, status: str) -> None:
         for task in list(self._tasks.values()):
             if hasattr(task, "end") and not self._exporters.is_child:
                 with self._boundary:
                     task.end(status)
 
-    def _terminated(self, name: str) -> None:
-        """A signal is about to end the process."""
+    def _terminated(self, name: str, is_fatal: bool) -> None:
+        """A signal is about to end the process, or may be followed by SIGKILL if it is not fatal."""
         with self._boundary:
             if not self._exporters.is_child:  # pools of multiprocessing end their processes in this way
                 self._log("worker.terminated", signal=name)
-            if self.identity.is_batch:
+            if self.identity.is_batch and is_fatal:
                 self._end_tasks("failed")
+            elif self.identity.is_batch and self.active_runs:
+                self._set_status("failed")  # a run that ends well after all sets it again
         with self._boundary:
-            self._exporters.close()
+            if is_fatal:
+                self._exporters.close()
+            else:
+                self._exporters.flush_before_kill()
 
     def _after_fork_in_child(self) -> None:
         """In a forked child: go on counting, and report to the parent."""

@@ -47,8 +47,8 @@ def environment(gateway, tmp_path):
     }
 
 
-def hard_samples(gateway):
-    lines = gateway.requests[-1].text.splitlines()
+def hard_samples(gateway, request=-1):
+    lines = gateway.requests[request].text.splitlines()
     return next(float(line.split()[-1]) for line in lines if line.startswith("sedna_hard_samples_total{"))
 
 
@@ -218,6 +218,82 @@ def test_the_first_process_of_a_container_too(gateway, tmp_path, handler):
     process.communicate(timeout=20)
     assert process.returncode == (4 if handler else 6)
     assert hard_samples(gateway) == 12
+
+
+@pytest.fixture(params=["as process 1", "under a handler of its own"])
+def survive(request):
+    """Runs a script that a SIGTERM does not end; sends it one when it is ready."""
+    chained = """
+        before = signal.getsignal(signal.SIGTERM)
+        signal.signal(signal.SIGTERM, lambda number, frame: before(number, frame))
+        ready()
+    """
+    command, is_first = [], request.param == "as process 1"
+    if is_first:
+        if shutil.which("unshare") is None or os.geteuid() != 0:
+            pytest.skip("a PID namespace needs unshare and root")
+        command = ["unshare", "--pid", "--fork", "--kill-child"]
+
+    def run_on(start, then, env):
+        body = script(start) + textwrap.dedent("ready()\n" if is_first else chained) + textwrap.dedent(then)
+        process = subprocess.Popen([*command, sys.executable, "-c", body], env=env, stdout=subprocess.PIPE, text=True)
+        assert process.stdout.readline() == "ready\n"
+        find = ["pgrep", "-P", str(process.pid)]
+        os.kill(int(subprocess.check_output(find)) if is_first else process.pid, signal.SIGTERM)
+        out, _ = process.communicate(timeout=30)
+        return process.returncode, out
+
+    return run_on
+
+
+def test_a_job_that_survives_a_signal_has_failed_until_it_completes(gateway, tmp_path, survive):
+    start = """
+        import sedna_metrics
+        worker = sedna_metrics.start(export="push", push_interval=60, log="off")
+        training = worker.incremental_learning.training(epochs=1)
+        training.begin()
+        training.loss(2)
+    """
+    then = """
+        time.sleep(1)
+        training.loss(1)
+        training.end()
+    """
+    env = {**environment(gateway, tmp_path), "WORKER_NAME": "train-worker-1"}
+    assert survive(start, then, env) == (0, "")
+    status = 'sedna_stage_status{{status="{}",task="task",task_stage="train",worker="train-worker-1"}} 1.0'
+    loss = 'sedna_training_loss{{task="task",worker="train-worker-1"}} {}'
+    at_signal = [request.text for request in gateway.requests if status.format("failed") in request.text]
+    assert [loss.format(2.0) in text for text in at_signal] == [True]
+    assert status.format("completed") in gateway.requests[-1].text
+    assert loss.format(1.0) in gateway.requests[-1].text
+
+
+def test_a_service_that_survives_a_signal_still_counts(gateway, tmp_path, survive):
+    start = """
+        import sedna_metrics, urllib.request
+        worker = sedna_metrics.start(export="both", port=0, push_interval=60, log="off")
+        worker.joint_inference.hard_sample(7)
+    """
+    then = """
+        time.sleep(1)
+        worker.joint_inference.hard_sample(5)
+        lines = urllib.request.urlopen(worker.url).read().decode().splitlines()
+        print(*(line.split()[-1] for line in lines if line.startswith("sedna_hard_samples_total{")))
+    """
+    assert survive(start, then, environment(gateway, tmp_path)) == (0, "12.0\n")
+    assert [hard_samples(gateway, n) for n in range(len(gateway.requests))][-2:] == [7, 12]
+
+
+def test_a_replica_deletes_its_group_when_a_signal_may_end_it(gateway, tmp_path, survive):
+    start = """
+        import sedna_metrics
+        worker = sedna_metrics.start(export="push", push_interval=60, log="off")
+        worker.flush()
+    """
+    env = {**environment(gateway, tmp_path), "WORKER_NAME": "trackingworker-1"}
+    assert survive(start, "time.sleep(1); os._exit(0)", env) == (0, "")
+    assert [request.method for request in gateway.requests][-1] == "DELETE"
 
 
 @pytest.mark.parametrize("ending", ["pass", "raise SystemExit(3)"])
