@@ -56,6 +56,17 @@ def test_edge_agents_write_to_prometheus_unless_told_otherwise(tmp_path):
     assert "url: http://mimir:80/prometheus" in datasource
 
 
+def test_an_address_may_contain_the_default_of_another_server(tmp_path):
+    plain = {server: f"new-{server}" for server in ADDRESSES}
+    export(tmp_path / "plain", **plain)
+    nested = {server: f"proxy:80/{server}/" + ",".join(ADDRESSES.values()) for server in ADDRESSES}
+    export(tmp_path / "nested", **nested)
+    expected = written(tmp_path / "plain")
+    for server in ADDRESSES:
+        expected = {name: text.replace(plain[server], nested[server]) for name, text in expected.items()}
+    assert written(tmp_path / "nested") == expected
+
+
 def test_the_prometheus_in_the_cloud_writes_to_a_receiver_beyond_it_where_there_is_one(tmp_path):
     export(tmp_path / "one")
     export(tmp_path / "two", remote_write="http://mimir:80/api/v1/push")

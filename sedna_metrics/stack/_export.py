@@ -17,7 +17,7 @@ VERSION = "version"
 """Its key for the version of the library."""
 
 ADDRESSES: Dict[str, str] = {
-    "remote_write": "http://prometheus.monitoring:9090/api/v1/write",  # before prometheus, whose address it has
+    "remote_write": "http://prometheus.monitoring:9090/api/v1/write",
     "pushgateway": "pushgateway.monitoring:9091",
     "kube_state_metrics": "kube-state-metrics.monitoring:8080",
     "prometheus": "prometheus.monitoring:9090",
@@ -25,6 +25,8 @@ ADDRESSES: Dict[str, str] = {
 }
 """Addresses of the servers in the files: host:port, also with a path; a URL for remote write."""
 
+#: Finds the URL of remote write before the address of prometheus that it contains.
+_DEFAULTS = re.compile("|".join(map(re.escape, ADDRESSES.values())))
 _REMOTE_WRITE = re.compile(r"^( *)# (?=remote_?[wW]rite: )", re.MULTILINE)
 """Commented out in the files: Prometheus in the cloud writes to no other receiver unless asked to."""
 
@@ -40,14 +42,15 @@ def shipped() -> Dict[str, Path]:
 
 def render(addresses: Mapping[str, str]) -> Dict[str, str]:
     """The files' contents by their paths in the folder."""
+    prometheus = addresses.get("prometheus", ADDRESSES["prometheus"])
+    chosen = {**ADDRESSES, "remote_write": f"http://{prometheus}/api/v1/write", **addresses}
+    by_default = {default: chosen[server] for server, default in ADDRESSES.items()}
     texts = {}
     for name, path in shipped().items():
         text = path.read_text(encoding="utf-8")
         if "remote_write" in addresses:
             text = _REMOTE_WRITE.sub(r"\1", text)
-        for server in ADDRESSES:
-            text = text.replace(ADDRESSES[server], addresses.get(server, ADDRESSES[server]))
-        texts[name] = text
+        texts[name] = _DEFAULTS.sub(lambda found: by_default[found[0]], text)
     return texts
 
 
@@ -94,7 +97,7 @@ def manifest(folder: Path) -> Dict[str, str]:
     """Digests of what an export wrote into the folder, by path, and its version."""
     try:
         content = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}  # then every file that differs is in the way
     return content if isinstance(content, dict) else {}
 
