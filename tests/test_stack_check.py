@@ -62,6 +62,57 @@ def test_what_is_wrong_is_said(folder, capsys, name, change, said):
     assert "wrong" in capsys.readouterr().out
 
 
+_SHAPES = {
+    "a number": b"5",
+    "a list": b'["x"]',
+    "control characters": b"\0",
+    "binary": b"\xff\xfe\x00a",
+    "cut": b"{",
+    "deep": b"[" * 100_000,
+}
+_BOARDS = {
+    "empty": b"",
+    "null": b"null",
+    **{f"{key}: {value}": json.dumps({"uid": "a", "panels": [], key: value}).encode()
+       for key, value in (("panels", None), ("panels", 5), ("panels", "x"), ("panels", ["x"]), ("uid", 5))},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        pytest.param(name, content, id=f"{name.rpartition('/')[2]} {shape}")
+        for name in (
+            "prometheus/rules.yml", "prometheus/standalone.yml", "prometheus/edge-agent.yml",
+            "grafana/dashboards/overview.json", ".sedna-metrics.json",
+        )
+        for shape, content in {**_SHAPES, **(_BOARDS if "dashboards" in name else {})}.items()
+    ],
+)  # fmt: skip
+def test_a_malformed_file_gets_a_line_that_names_it_and_the_fault(folder, capsys, name, content):
+    (folder / name).write_bytes(content)
+    assert main(["stack", "check", str(folder)]) == 1
+    out, err = capsys.readouterr()
+    wrong_lines = [line for line in out.splitlines() if line.startswith("wrong")]
+    assert [line for line in wrong_lines if name.rpartition("/")[2] in line or "export" in line], wrong_lines
+    assert not err
+    assert "NoneType" not in out, "the fault is said in the file's terms, not Python's"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["prometheus/rules.yml", "grafana/dashboards/overview.json", "kubernetes/prometheus.yml", ".sedna-metrics.json"],
+)
+def test_a_folder_or_a_dangling_link_in_place_of_a_file(folder, name):
+    subject = "export" if name.startswith(".") else name
+    (folder / name).unlink()
+    (folder / name).mkdir()
+    assert wrong(folder)[subject]
+    (folder / name).rmdir()
+    (folder / name).symlink_to("nowhere")
+    assert wrong(folder)[subject]
+
+
 def test_an_export_of_another_version_is_said(folder):
     path = folder / ".sedna-metrics.json"
     path.write_text(path.read_text().replace(sedna_metrics.__version__, "0.0.1"))

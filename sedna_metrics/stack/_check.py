@@ -6,8 +6,9 @@ import json
 import re
 import shutil
 import subprocess
+from contextlib import suppress
 from pathlib import Path
-from typing import Iterator, List, NamedTuple, Set, Tuple
+from typing import Iterator, List, NamedTuple, Tuple
 
 from sedna_metrics._version import __version__
 from sedna_metrics.catalogue import ALL
@@ -35,8 +36,8 @@ def check(folder: Path) -> Iterator[Finding]:
     if not folder.is_dir():
         raise NotADirectoryError(f"{folder} is no folder")
     yield from _whole(folder)
-    for path in sorted(folder.glob("grafana/dashboards/*.json")):
-        yield _dashboard(path, path.relative_to(folder).as_posix())
+    for name, text in _texts(folder, "grafana/dashboards/*.json"):
+        yield _dashboard(name, text)
     yield from _metrics(folder)
     yield from _prometheus(folder)
     yield from _arguments(folder)
@@ -50,40 +51,47 @@ def _whole(folder: Path) -> Iterator[Finding]:
         old = written.get(VERSION, "an older version")
         yield Finding("export", f"written by sedna-metrics {old}, and this is {__version__}: export again")
     for name in shipped():
-        path = folder / name
-        if not path.exists():
+        try:
+            is_edited = digest(folder / name) != written.get(name)
+            yield Finding(name, note="edited since it was exported" if is_edited else "")
+        except FileNotFoundError:
             yield Finding(name, "is missing: export again, or leave it out of what you apply")
-        elif digest(path) != written.get(name):
-            yield Finding(name, note="edited since it was exported")
-        else:
-            yield Finding(name)
+        except OSError as why:
+            yield Finding(name, f"cannot be read: {why.strerror}")
 
 
-def _dashboard(path: Path, name: str) -> Finding:
+def _texts(folder: Path, pattern: str) -> Iterator[Tuple[str, str]]:
+    """Name and text of the files that can be read."""
+    for path in sorted(folder.glob(pattern)):
+        with suppress(OSError):
+            yield path.relative_to(folder).as_posix(), path.read_text(encoding="utf-8", errors="replace")
+
+
+def _dashboard(name: str, text: str) -> Finding:
     try:
-        board = json.loads(path.read_text(encoding="utf-8"))
-        panels, uid = board["panels"], board["uid"]
-    except (ValueError, KeyError, TypeError) as problem:
-        return Finding(name, f"is no dashboard: {type(problem).__name__}: {problem}")
+        board = json.loads(text)
+    except (ValueError, RecursionError) as why:
+        return Finding(name, f"is no dashboard: it is not JSON: {why}")
+    if not isinstance(board, dict) or not isinstance(board.get("uid"), str):
+        return Finding(name, 'is no dashboard: it must be an object with a text "uid"')
+    panels = board.get("panels")
+    if not isinstance(panels, list) or not all(isinstance(panel, dict) for panel in panels):
+        return Finding(name, 'is no dashboard: "panels" must be a list of objects')
     if "__inputs" in board:
         return Finding(name, "has __inputs, which provisioning does not fill in: export it from Grafana without them")
-    return Finding(name, note=f"{uid}, {sum(panel.get('type') != 'row' for panel in panels)} panels")
+    return Finding(name, note=f"{board['uid']}, {sum(panel.get('type') != 'row' for panel in panels)} panels")
 
 
 def _metrics(folder: Path) -> Iterator[Finding]:
     """Finds names that neither this version's metrics nor its files have."""
     known = {metric.name for metric in ALL} | {f"{metric.name}_bucket" for metric in ALL}
-    known |= {name for path in shipped().values() for name in _names(path)}
+    for path in shipped().values():
+        known.update(_NAME.findall(path.read_text(encoding="utf-8")))
     for pattern in ("prometheus/rules.yml", "grafana/dashboards/*.json", "prometheus-operator/prometheusrule.yml"):
-        for path in sorted(folder.glob(pattern)):
-            unknown = sorted(_names(path) - known)
+        for name, text in _texts(folder, pattern):
+            unknown = sorted(set(_NAME.findall(text)) - known)
             if unknown:
-                name = path.relative_to(folder).as_posix()
                 yield Finding(name, f"asks for what this version of sedna-metrics does not emit: {', '.join(unknown)}")
-
-
-def _names(path: Path) -> Set[str]:
-    return set(_NAME.findall(path.read_text(encoding="utf-8", errors="replace")))
 
 
 def _prometheus(folder: Path) -> Iterator[Finding]:
@@ -100,12 +108,12 @@ def _prometheus(folder: Path) -> Iterator[Finding]:
 
 def _arguments(folder: Path) -> Iterator[Finding]:
     """Asks each program that is on PATH, in the image's major version, whether it takes its container's arguments."""
-    for path in sorted(folder.glob("kubernetes/*.yml")):
-        for image, major, block in _CONTAINER.findall(path.read_text(encoding="utf-8", errors="replace")):
+    for name, text in _texts(folder, "kubernetes/*.yml"):
+        for image, major, block in _CONTAINER.findall(text):
             program = next(filter(None, map(shutil.which, _PROGRAMS.get(image, ()))), None)
             if program is None:
                 continue
-            subject = f"arguments of {image} in kubernetes/{path.name}"
+            subject = f"arguments of {image} in {name}"
             version = re.search(r"version v?(\d+)", _output([program, "--version"])[0])
             if version and version[1] != major:
                 yield Finding(subject, note=f"not checked: the image is version {major}, {program} {version[1]}")
@@ -116,12 +124,13 @@ def _arguments(folder: Path) -> Iterator[Finding]:
 
 def _run(subject: str, command: List[str]) -> Finding:
     text, code = _output(command)
+    if not code:
+        return Finding(subject)
     lines = text.strip().splitlines() or [f"exit code {code}"]
-    return Finding(
-        subject, next((line for line in lines if line.startswith("Error:")), lines[-1]).strip() if code else ""
-    )
+    return Finding(subject, next((line for line in lines if line.startswith("Error:")), lines[-1]).strip())
 
 
 def _output(command: List[str]) -> Tuple[str, int]:
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True)
+    """What the command prints, and its exit status."""
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8", errors="replace")
     return done.stdout, done.returncode
