@@ -6,6 +6,8 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 from sedna_metrics.catalogue import ALL
 from sedna_metrics.cli import main
 
@@ -39,3 +41,39 @@ def test_a_reader_that_has_seen_enough_is_no_error():
     command = f"{sys.executable} -m sedna_metrics catalogue --format json | head -1"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "waits"),
+    [
+        (["bundle", "FOLDER/bundle.zip"], "subprocess.run"),
+        (["doctor"], "requests.Session.request"),
+        (["flush", "--pushgateway-url", "http://gateway.invalid:9091", "--prune-older-than", "1d"], "requests.Session.request"),
+        (["inject", "-"], "sys.stdin"),
+        (["stack", "check", "FOLDER", "--cluster"], "subprocess.run"),
+        (["top", "FOLDER"], "time.sleep"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)  # fmt: skip
+def test_ctrl_c_ends_a_command_quietly(tmp_path, mocker, monkeypatch, capsys, arguments, waits):
+    monkeypatch.setenv("SEDNA_METRICS_PUSHGATEWAY_URL", "http://gateway.invalid:9091")
+    monkeypatch.setenv("SEDNA_METRICS_SPOOL_DIR", str(tmp_path / "spool"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    kubectl = tmp_path / "kubectl"
+    kubectl.write_text("#!/bin/sh\n")
+    kubectl.chmod(0o700)
+    if waits == "sys.stdin":
+        mocker.patch(waits).__enter__.side_effect = KeyboardInterrupt
+    else:
+        mocker.patch(waits, side_effect=KeyboardInterrupt)
+    assert main([each.replace("FOLDER", str(tmp_path)) for each in arguments]) == 130
+    assert capsys.readouterr().err == ""
+
+
+def test_a_scripts_own_ctrl_c_stays_its_own(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text("raise KeyboardInterrupt")
+    command = [sys.executable, "-m", "sedna_metrics", "run", "--export", "off", "--log", "off", str(script)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert "script.py" in done.stderr
+    assert done.stderr.endswith("KeyboardInterrupt\n")

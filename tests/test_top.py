@@ -18,7 +18,7 @@ from gateways import answer, nonsense, trickle
 from support import free_port
 
 from sedna_metrics.cli import _top, main
-from sedna_metrics.cli._top import Access, Watch, read, targets
+from sedna_metrics.cli._top import Access, Watch, read
 from sedna_metrics.cli._workers import SILENT_SECONDS, Row, duration, number, quantile, samples_by_worker, table
 
 IL = {"JOB_NAME": "helmet", "WORKER_NAME": "train-worker-x", "NODE_NAME": "edge-1", "NAMESPACE": "default"}
@@ -39,7 +39,11 @@ def look(url, before=None, seconds=0.0):
 
 
 def rows(*sources, **access):
-    return Watch(sources, Access(**access)).look()
+    return Watch(list(sources), Access(**access)).look()
+
+
+def targets(sources):
+    return Watch(list(sources), Access()).targets()
 
 
 def problem(url, **access):
@@ -227,9 +231,45 @@ def test_sources_are_urls_addresses_and_folders(start, tmp_path):
     (folder / "sedna-odd.json").unlink()
     address = worker.url.split("/")[2]
     assert targets([str(folder), worker.url, address, f"http://{address}"]) == [worker.url]
-    for wrong in ("nonsense", "gateway:@attacker.example:9091", "file:///etc/passwd"):
+    for wrong in (
+        "nonsense",
+        "gateway:@attacker.example:9091",
+        "file:///etc/passwd",
+        "http:",
+        "http://[::1",
+        "a:1/b",
+        "x" * 300,
+    ):
         with pytest.raises(ValueError, match="neither"):
             targets([wrong])
+
+
+@pytest.mark.parametrize("source", ["x:1", "x:1/", "http://x:1", "http://x:1/", "http://x:1/metrics"])
+def test_metrics_is_the_path_of_a_source_without_one(source):
+    assert targets([source]) == ["http://x:1/metrics"]
+
+
+def test_a_path_or_query_of_a_source_is_kept():
+    assert targets(["https://u:p@x/prefix/", "http://x:1/?a=b"]) == ["https://u:p@x/prefix/", "http://x:1/metrics?a=b"]
+
+
+def test_a_folder_that_goes_and_comes_back_is_no_error(tmp_path):
+    folder = tmp_path / "targets"
+    folder.mkdir()
+    watch = Watch([str(folder)], Access())
+    folder.rmdir()
+    assert watch.look() == []
+    folder.mkdir()
+    (folder / "sedna-x.json").write_text('[{"targets": ["x:1"]}]')
+    assert watch.targets() == ["http://x:1/metrics"]
+
+
+@pytest.mark.parametrize("interval", ["inf", "nan", "1e300", "-1", "0"])
+def test_no_interval_is_an_error(tmp_path, mocker, interval):
+    slept = mocker.patch.object(_top.time, "sleep")
+    assert main(["top", str(tmp_path), "--interval", interval]) == 1
+    slept.assert_called_once()
+    assert 0 < slept.call_args.args[0] <= 86400
 
 
 @pytest.mark.parametrize("target", ["gateway:@attacker:80", "a:1/path", "user:pw@b:1", "b:1?x", 7, None])
@@ -331,27 +371,48 @@ def test_nothing_to_see(tmp_path, capsys):
     assert "neither" in capsys.readouterr().err
 
 
+@pytest.fixture
+def on_terminal():
+    """Runs ``top`` in a terminal; Ctrl-C as soon as its output is as wanted. Gives its status and output."""
+
+    def run(url, is_enough):
+        child, terminal = pty.fork()
+        if child == 0:  # pragma: no cover
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            environ = {**os.environ, "COLUMNS": "160", "LINES": "30"}
+            command = [sys.executable, "-m", "sedna_metrics", "top", url, "--interval", "0.2"]
+            os.execve(sys.executable, command, environ)
+        output, deadline, is_stopped = "", time.monotonic() + 30, False
+        while time.monotonic() < deadline:
+            if not is_stopped and is_enough(output):
+                os.write(terminal, b"\x03")
+                is_stopped = True
+            if not select.select([terminal], [], [], 0.2)[0]:
+                continue
+            try:
+                output += os.read(terminal, 65536).decode()
+            except OSError:
+                break  # the terminal is closed
+        _, status = os.waitpid(child, 0)
+        os.close(terminal)
+        assert is_stopped
+        return os.WEXITSTATUS(status), output
+
+    return run
+
+
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-def test_a_terminal_is_drawn_until_ctrl_c(served):
-    child, terminal = pty.fork()
-    if child == 0:  # pragma: no cover
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        environ = {**os.environ, "COLUMNS": "160", "LINES": "30"}
-        command = [sys.executable, "-m", "sedna_metrics", "top", served[1], "--interval", "0.2"]
-        os.execve(sys.executable, command, environ)
-    output, deadline, is_stopped = "", time.monotonic() + 30, False
-    while time.monotonic() < deadline:
-        if not select.select([terminal], [], [], 0.2)[0]:
-            continue
-        try:
-            output += os.read(terminal, 65536).decode()
-        except OSError:
-            break  # the terminal is closed
-        if not is_stopped and len(re.findall("train-worker-x.*?by task", output, re.DOTALL)) >= 2:
-            os.write(terminal, b"\x03")
-            is_stopped = True
-    _, status = os.waitpid(child, 0)
-    os.close(terminal)
-    assert os.WEXITSTATUS(status) == 0, output
-    assert is_stopped
+def test_a_terminal_is_drawn_until_ctrl_c(served, on_terminal):
+    status, output = on_terminal(
+        served[1], lambda output: len(re.findall("train-worker-x.*?by task", output, re.DOTALL)) >= 2
+    )
+    assert status == 0, output
     assert "Traceback" not in output
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_ctrl_c_during_the_first_look(on_terminal):
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # it accepts, and never answers
+        is_asked = lambda _: bool(select.select([silent], [], [], 0)[0])  # noqa: E731
+        status, output = on_terminal(f"127.0.0.1:{silent.getsockname()[1]}", is_asked)
+    assert (status, output.strip().strip("^C").strip()) == (0, "")

@@ -28,8 +28,9 @@ def main(argv: Optional[List[str]] = None) -> int:
         return 2
     try:
         status: int = arguments.run(arguments)
-    except BrokenPipeError:
+    except (BrokenPipeError, KeyboardInterrupt) as end:
         if arguments.run is _run.run:
-            raise  # a script's own
-        return 1  # whoever read our output has seen enough
+            raise  # the script's own
+        # Whoever read our output has seen enough of it, or pressed Ctrl-C: 130, as of a shell.
+        return 1 if isinstance(end, BrokenPipeError) else 130
     return status

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import queue
 import re
 import shutil
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Tuple
-from urllib.parse import urlsplit
+from typing import Any, Dict, Iterator, List, NamedTuple, Tuple
+from urllib.parse import urlsplit, urlunsplit
 
 import requests
 
@@ -62,42 +64,54 @@ def add_to(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Draw the table until Ctrl-C, or print it once; 1 if no source answers, 2 if a source is not one."""
-    interval = max(0.1, arguments.interval)
-    access = Access(*(getattr(arguments, name) for name in Access._fields))
+    interval = min(max(0.1, arguments.interval), 86_400)
     try:
-        targets(arguments.sources)
+        watch = Watch(arguments.sources, Access(*(getattr(arguments, name) for name in Access._fields)))
     except ValueError as problem:
         print(f"sedna-metrics top: {problem}", file=sys.stderr)
         return 2
-    watch = Watch(arguments.sources, access)
-    rows = watch.look()
-    try:
-        while sys.stdout.isatty():
-            width, height = shutil.get_terminal_size()
-            lines = (table(rows, arguments.sort, width) if rows else "no worker yet").splitlines()[: height - 2]
-            foot = f"{time.strftime('%H:%M:%S')}  {len(rows)} rows by {arguments.sort}; Ctrl-C ends"
-            print(_CLEAR + "\n".join([*lines, "", foot[:width]]), end="", flush=True)
-            time.sleep(interval)
-            rows = watch.look()
-    except KeyboardInterrupt:
-        print()
-        return 0
+    if sys.stdout.isatty():
+        try:
+            while True:
+                _draw(watch.look(), arguments.sort)
+                time.sleep(interval)
+        except KeyboardInterrupt:
+            print()
+            return 0
+    watch.look()
     time.sleep(interval)
     rows = watch.look()
     print(table(rows, arguments.sort) if rows else "no worker is there", file=sys.stdout if rows else sys.stderr)
     return 0 if any(not row.problem for row in rows) else 1
 
 
-class Watch:
-    """Looks at sources, and remembers each worker's last samples for the rates."""
+def _draw(rows: List[Row], sort: str) -> None:
+    width, height = shutil.get_terminal_size()
+    lines = (table(rows, sort, width) if rows else "no worker yet").splitlines()[: height - 2]
+    foot = f"{time.strftime('%H:%M:%S')}  {len(rows)} rows by {sort}; Ctrl-C ends"
+    print(_CLEAR + "\n".join([*lines, "", foot[:width]]), end="", flush=True)
 
-    def __init__(self, sources: Iterable[str], access: Access) -> None:
-        self._sources, self._access = list(sources), access
+
+class Watch:
+    """Looks at sources, and remembers each worker's last samples for the rates.
+
+    A source is a URL, ``host:port``, or a folder of file_sd files; anything else raises ValueError.
+    """
+
+    def __init__(self, sources: List[str], access: Access) -> None:
+        self._folders = [Path(source) for source in sources if os.path.isdir(source)]
+        self._urls = [_url(source) for source in sources if not os.path.isdir(source)]
+        self._access = access
         self._before: Dict[Tuple[str, Labels], Tuple[float, Samples]] = {}
+
+    def targets(self) -> List[str]:
+        """The URLs to read now, each once."""
+        found = [url for folder in self._folders for url in _entries(folder)]
+        return list(dict.fromkeys([*self._urls, *found]))
 
     def look(self) -> List[Row]:
         """All workers, and the sources that do not answer. Waits no longer than a second over the time limit."""
-        urls = targets(self._sources)
+        urls = self.targets()
         answers: queue.Queue[Tuple[str, Any]] = queue.Queue()
         for url in urls:
             # Daemons: a source that trickles must not keep us from ending.
@@ -123,27 +137,21 @@ class Watch:
             yield Row(who, samples, before, now - then)
 
 
-def targets(sources: Iterable[str]) -> List[str]:
-    """The URLs to read: of a folder those in its file_sd files, of a bare host:port its /metrics."""
-    found: Dict[str, None] = {}
-    for source in sources:
-        if source.startswith(("http://", "https://")):
-            found[source if urlsplit(source).path else f"{source}/metrics"] = None
-        elif Path(source).is_dir():
-            found.update(dict.fromkeys(_entries(Path(source))))
-        elif _TARGET.match(source):
-            found[f"http://{source}/metrics"] = None
-        else:
-            raise ValueError(f"{source} is neither a URL, nor host:port, nor a folder")
-    return list(found)
+def _url(source: str) -> str:
+    """The URL to read: without a path it is /metrics."""
+    with suppress(ValueError):  # a URL whose [ is not closed
+        parts = urlsplit(f"http://{source}" if _TARGET.match(source.rstrip("/")) else source)
+        if parts.scheme in ("http", "https") and parts.netloc:
+            return source if parts.path.strip("/") else urlunsplit(parts._replace(path="/metrics"))
+    raise ValueError(f"{source} is neither a URL, nor host:port, nor a folder")
 
 
 def _entries(folder: Path) -> Iterator[str]:
+    """The URLs in the folder's file_sd files."""
     for path in sorted(folder.glob("sedna-*.json")):
         try:
             is_small = path.is_file() and path.stat().st_size < MAX_FILE_BYTES
-            groups = json.loads(path.read_text(encoding="utf-8")) if is_small else []
-            for group in groups:
+            for group in json.loads(path.read_text(encoding="utf-8")) if is_small else []:
                 scheme = "https" if group.get("labels", {}).get("__scheme__") == "https" else "http"
                 yield from (f"{scheme}://{target}/metrics" for target in group["targets"] if _TARGET.match(target))
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):

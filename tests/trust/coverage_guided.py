@@ -20,7 +20,7 @@ def fuzz(target: str) -> None:
         import sedna_metrics
         from sedna_metrics import metrics, settings
         from sedna_metrics.catalogue import BY_NAME
-        from sedna_metrics.cli._top import targets
+        from sedna_metrics.cli._top import Access, Watch
         from sedna_metrics.cli._workers import Row, samples_by_worker, table
         from sedna_metrics.errors import SettingError
         from sedna_metrics.exposition.pushgateway import group_path, grouping_key
@@ -88,7 +88,7 @@ def fuzz(target: str) -> None:
     def read_targets(data: bytes) -> None:
         """A file_sd file, for top."""
         (folder / "sedna-x.json").write_bytes(data)
-        for url in targets([str(folder)]):
+        for url in Watch([str(folder)], Access()).targets():
             assert url.startswith(("http://", "https://"))
             assert "@" not in url
 
