@@ -48,7 +48,7 @@ def test_a_reader_that_has_seen_enough_is_no_error():
     [
         (["bundle", "FOLDER/bundle.zip"], "subprocess.run"),
         (["doctor"], "requests.Session.request"),
-        (["flush", "--pushgateway-url", "http://gateway.invalid:9091", "--prune-older-than", "1d"], "requests.Session.request"),
+        (["flush", "--prune-older-than", "1d"], "requests.Session.request"),
         (["inject", "-"], "sys.stdin"),
         (["stack", "check", "FOLDER", "--cluster"], "subprocess.run"),
         (["top", "FOLDER"], "time.sleep"),
