@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from typing import Any
 
 import controlplane
@@ -154,17 +155,31 @@ def test_the_policy_and_the_command_give_the_same_pod(policy, kind, spec):
     name = f"{kind}-{len(spec)}-{spec['restartPolicy'].lower()}"
     pod = worker(name, kind, "helmet", **spec, volumes=[{"name": "mine", "emptyDir": {}}])
     pod["spec"]["containers"][0].update(env=own, volumeMounts=[{"name": "mine", "mountPath": "/mine"}])
-    wanted = copy.deepcopy(pod)
-    # On the client the kind of resource tells the service's name.
-    service = "helmet" if kind == "jointinferenceservice" else ""
-    added = inject.additions(spec["restartPolicy"] != "Always", "hostNetwork" in spec, service)
-    container = wanted["spec"]["containers"][0]
-    for holder, key, items in (
-        (wanted["spec"], "volumes", added.volumes), (container, "volumeMounts", added.mounts),
-        (container, "env", added.env), (container, "ports", added.ports),
-    ):  # fmt: skip
-        inject._add(holder, key, items)
-    assert without_order(policy.create(pod)["spec"]) == without_order(wanted["spec"])
+    assert_as_the_command(policy, pod, "JointInferenceService" if kind == "jointinferenceservice" else "")
+
+
+def port_pods():
+    """A container's own SEDNA_METRICS_PORT and port ``metrics``."""
+    metrics = [{"name": "metrics", "containerPort": 8000}]
+    config_map = {"valueFrom": {"configMapKeyRef": {"name": "x", "key": "port"}}}
+    for variable in (None, {"value": "9471"}, {"value": "9471-9480"}, {"value": "0"}, {}, config_map):
+        for ports in ([], metrics, [{"containerPort": 80}]):
+            yield [] if variable is None else [{"name": "SEDNA_METRICS_PORT", **variable}], ports
+
+
+@pytest.mark.parametrize(("env", "ports"), list(port_pods()))
+def test_the_policy_and_the_command_give_a_service_the_same_port(policy, request, env, ports):
+    name = re.sub("[^a-z0-9]+", "-", f"port-{request.node.callspec.id}".lower())
+    pod = worker(name, "featureextractionservice", "reid")
+    pod["spec"]["containers"][0].update(env=env, ports=ports)
+    assert_as_the_command(policy, pod)
+
+
+def assert_as_the_command(policy, pod, kind=""):
+    """On the client the kind of resource tells the service's name."""
+    wanted = {"kind": kind, "metadata": {"name": "helmet"}, "spec": {"w": {"spec": copy.deepcopy(pod["spec"])}}}
+    assert inject.inject(wanted)
+    assert without_order(policy.create(pod)["spec"]) == without_order(wanted["spec"]["w"]["spec"])
 
 
 def test_other_pods_and_those_that_opt_out_are_left_alone(policy):

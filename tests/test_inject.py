@@ -249,6 +249,38 @@ def test_other_kinds_and_the_opt_out():
     assert not inject.inject({"kind": "Dataset", "spec": {"url": "x"}})
 
 
+def with_ports(variable=None, port=None):
+    """The fields of a container that sets the variable, or has a port named ``metrics``, or both."""
+    env = [] if variable is None else [{"name": "SEDNA_METRICS_PORT", **variable}]
+    return {
+        "env": env,
+        "ports": [{"containerPort": 80}, *([{"name": "metrics", "containerPort": port}] if port else [])],
+    }
+
+
+PORTS = {
+    "neither": (with_ports(), "9470", 9470),
+    "variable": (with_ports({"value": "9471"}), "9471", 9471),
+    "range": (with_ports({"value": "9471-9480"}), "9471-9480", 9471),
+    "port": (with_ports(port=8000), "8000", 8000),
+    "both": (with_ports({"value": "9471"}, 8000), "9471", 8000),
+    "any": (with_ports({"value": "0"}), "0", None),
+    "elsewhere": (with_ports({"valueFrom": {"configMapKeyRef": {"name": "x", "key": "port"}}}), None, None),
+}
+
+
+@pytest.mark.parametrize(("own", "variable", "port"), PORTS.values(), ids=PORTS)
+def test_the_variable_and_the_port_have_one_number(own, variable, port):
+    container = {"name": "w", **copy.deepcopy(own)}
+    pod = {"kind": "Pod", "spec": {"containers": [container]}}
+    assert inject.inject(pod)
+    assert next(each.get("value") for each in container["env"] if each["name"] == "SEDNA_METRICS_PORT") == variable
+    assert next((each["containerPort"] for each in container["ports"] if each.get("name")), None) == port
+    for key, items in own.items():
+        assert container[key][: len(items)] == items, "what the user has set stays"
+    assert not inject.inject(pod)
+
+
 POD = {
     "containers": [
         {"name": "w", "image": "w", "env": [{"name": "NODE_NAME", "value": "mine"}], "ports": [{"containerPort": 80}]},
@@ -273,6 +305,16 @@ def test_kyvernos_policy_and_the_command_give_the_same_pod(tmp_path, kind, resta
     assert without_order(apply_kyverno(tmp_path, kind, spec)) == without_order(
         resource["spec"]["w"]["template"]["spec"]
     )
+
+
+@pytest.mark.skipif(kyverno.find() is None, reason="make test-cluster builds Kyverno's command")
+@pytest.mark.parametrize("own", [own for own, _, _ in PORTS.values()], ids=PORTS)
+def test_kyvernos_policy_and_the_command_give_a_service_the_same_port(tmp_path, own):
+    spec = copy.deepcopy(POD)
+    spec["containers"][0].update(copy.deepcopy(own))
+    wanted = {"kind": "FeatureExtractionService", "spec": copy.deepcopy(spec)}
+    assert inject.inject(wanted)
+    assert without_order(apply_kyverno(tmp_path, "FeatureExtractionService", spec)) == without_order(wanted["spec"])
 
 
 @pytest.mark.skipif(kyverno.find() is None, reason="make test-cluster builds Kyverno's command")
@@ -313,9 +355,57 @@ def test_the_command_keeps_comments_and_order(tmp_path, capsys, monkeypatch):
     assert list(yaml.safe_load_all(capsys.readouterr().out)) == list(yaml.safe_load_all(commented))
 
 
-@pytest.mark.parametrize("text", ["a: [", "\x00"])
-def test_what_is_no_yaml_is_an_error(tmp_path, capsys, text):
+_POD_OF = "kind: Pod\nspec: {containers: %s}\n"
+_WRONG = {
+    "cut": b"a: [",
+    "control character": b"\0",
+    "binary": b"\x89PNG\xff",
+    "a key twice": b"a: 1\na: 2\n",
+    "an impossible date": b"a: 2024-13-45\n",
+    "not a number": b"a: !!int x\n",
+    "deep": b"[" * 100_000,
+    "not a truth value": b"a: !!bool 5\n",
+    "no character": b'a: "\\UFFFFFFFF"\n',
+    **{text: (_POD_OF % text).encode() for text in (
+        "[x]", "[null]", "[{env: 5}]", "[{env: {a: b}}]", "[{env: [x]}]", "[{ports: [[]]}]", "[{volumeMounts: x}]",
+    )},
+    "volumes": b"kind: Pod\nspec: {containers: [{name: w}], volumes: x}\n",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("content", _WRONG.values(), ids=_WRONG)
+@pytest.mark.parametrize("option", [[], ["--uninject"]], ids=["inject", "uninject"])
+def test_what_is_no_resource_is_an_error_of_one_message(tmp_path, capsys, content, option):
+    (tmp_path / "x.yaml").write_bytes(content)
+    assert main(["inject", str(tmp_path / "x.yaml"), *option]) == 1
+    out, err = capsys.readouterr()
+    assert err.startswith(f"sedna-metrics inject: {tmp_path / 'x.yaml'} cannot be read: ")
+    assert not out, "kubectl must not get a part"
+
+
+def test_a_file_that_cannot_be_opened_is_an_error(tmp_path, capsys):
+    for path in (tmp_path / "nowhere.yaml", tmp_path):
+        assert main(["inject", str(path)]) == 1
+        assert "cannot be read" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "5", "[x]", "items:", "items: 5", "items: [x]", "metadata: [x]", "metadata: x\nkind: [x]",
+     "spec: {containers: []}", "spec: {containers: x}", "items: [{kind: Pod}]"],
+)  # fmt: skip
+def test_yaml_without_a_pod_is_left_as_it_is(tmp_path, capsys, text):
     (tmp_path / "x.yaml").write_text(text)
-    assert main(["inject", str(tmp_path / "x.yaml")]) == 1
-    assert main(["inject", str(tmp_path / "nowhere.yaml")]) == 1
-    assert "cannot be read" in capsys.readouterr().err
+    assert main(["inject", str(tmp_path / "x.yaml")]) == 0
+    out, err = capsys.readouterr()
+    assert yaml.safe_load(out) == yaml.safe_load(text)
+    assert "0 of" in err
+
+
+def test_a_lists_items_are_counted(tmp_path, capsys):
+    pod = yaml.safe_load(_POD_OF % "[{name: w}]")
+    (tmp_path / "x.yaml").write_text(
+        yaml.safe_dump({"kind": "List", "items": [pod, copy.deepcopy(pod), {"kind": "Dataset"}]})
+    )
+    assert main(["inject", str(tmp_path / "x.yaml")]) == 0
+    assert "2 of 3 resources changed" in capsys.readouterr().err

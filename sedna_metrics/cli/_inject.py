@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import Any
+from typing import Any, List
 
 from sedna_metrics import inject
 
@@ -28,7 +28,6 @@ def run(arguments: argparse.Namespace) -> int:
     """Write the YAML; 1 if the file cannot be read, 2 if the YAML library is missing."""
     try:
         from ruamel.yaml import YAML
-        from ruamel.yaml.error import YAMLError
     except ImportError:
         print("sedna-metrics inject: ruamel.yaml is missing; pip install sedna-metrics[cli]", file=sys.stderr)
         return 2
@@ -36,18 +35,24 @@ def run(arguments: argparse.Namespace) -> int:
     yaml.preserve_quotes = True
     yaml.width = 4096
     yaml.indent(mapping=2, sequence=4, offset=2)
-    change = inject.uninject if arguments.uninject else inject.inject
     try:
         with sys.stdin if arguments.file == "-" else open(arguments.file, encoding="utf-8") as file:
             documents = list(yaml.load_all(file))
-    except (OSError, UnicodeError, YAMLError) as why:
+        resources = [resource for document in documents for resource in _resources(document)]
+        if arguments.uninject:
+            changed = sum(map(inject.uninject, resources))
+        else:
+            changed = sum(inject.inject(resource, arguments.pushgateway_url) for resource in resources)
+    except Exception as why:  # whatever malformed YAML makes of the parser
         print(f"sedna-metrics inject: {arguments.file} cannot be read: {why}", file=sys.stderr)
         return 1
-    changed = 0
-    for document in documents:
-        items = document.get("items", [document]) if isinstance(document, dict) else []
-        changed += sum(change(item, arguments.pushgateway_url) for item in items if isinstance(item, dict))
     yaml.dump_all(documents, sys.stdout)
     what = "restored" if arguments.uninject else "changed"
-    print(f"sedna-metrics inject: {changed} of {len(documents)} resources {what}", file=sys.stderr)
+    print(f"sedna-metrics inject: {changed} of {len(resources)} resources {what}", file=sys.stderr)
     return 0
+
+
+def _resources(document: Any) -> List[Any]:
+    """The document itself, or those of a List."""
+    items = document.get("items") if isinstance(document, dict) else None
+    return [each for each in (items if isinstance(items, list) else [document]) if isinstance(each, dict)]

@@ -6,6 +6,7 @@ pod, which ``sedna-metrics inject`` makes in YAML files and the exported admissi
 
 from __future__ import annotations
 
+import re
 from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Tuple
 
 from sedna_metrics.inject.bundle import CONFIG_MAP, PYTHONS
@@ -22,17 +23,11 @@ Item = Dict[str, Any]
 #: The workers of Sedna's kinds that run to completion, by their key in the spec.
 _JOBS = frozenset(["trainSpec", "evalSpec", "aggregationWorker", "trainingWorkers"])
 #: Those that Global Manager runs on the node's network (pkg/globalmanager/controllers).
-_ON_NODE_NETWORK = frozenset(
-    [
-        *(
-            (kind, key)
-            for kind in ("IncrementalLearningJob", "LifelongLearningJob")
-            for key in ("trainSpec", "evalSpec")
-        ),
-        *((kind, "deploySpec") for kind in ("IncrementalLearningJob", "LifelongLearningJob")),
-        ("FederatedLearningJob", "trainingWorkers"),
-    ]
-)
+_ON_NODE_NETWORK = {
+    "IncrementalLearningJob": ("trainSpec", "evalSpec", "deploySpec"),
+    "LifelongLearningJob": ("trainSpec", "evalSpec", "deploySpec"),
+    "FederatedLearningJob": ("trainingWorkers",),
+}
 
 
 class Additions(NamedTuple):
@@ -45,11 +40,12 @@ class Additions(NamedTuple):
 
 
 def additions(
-    is_job: bool, is_on_node_network: bool, service: str = "", pushgateway_url: str = PUSHGATEWAY_URL
+    is_job: bool, is_on_node_network: bool, service: str = "", pushgateway_url: str = PUSHGATEWAY_URL, port: int = PORT
 ) -> Additions:
     """The additions for a worker: a job pushes; a service is scraped, by a file on the node if it is on its network.
 
     A JointInferenceService gets its name as JOB_NAME: Global Manager sets none, and Sedna then reports as "sedna".
+    There is no port entry if ``port`` is 0.
     """
     paths = [{"key": "bundle.zip", "path": "bundle.zip"}]
     for minor in PYTHONS:
@@ -79,8 +75,9 @@ def additions(
         result.mounts.append({"name": "sedna-metrics-targets", "mountPath": TARGETS})
         result.env.append({"name": "SEDNA_METRICS_SD_DIR", "value": TARGETS})
     else:
-        result.env.append({"name": "SEDNA_METRICS_PORT", "value": str(PORT)})
-        result.ports.append({"name": "metrics", "containerPort": PORT})
+        result.env.append({"name": "SEDNA_METRICS_PORT", "value": str(port)})
+        if port:
+            result.ports.append({"name": "metrics", "containerPort": port})
     return result
 
 
@@ -88,51 +85,46 @@ def inject(resource: Any, pushgateway_url: str = PUSHGATEWAY_URL) -> bool:
     """Add the bundle to every pod template of a resource, in place; returns whether anything has changed.
 
     The resource is one of Sedna's, a Pod, or anything with pod templates, as a dict. The worker is a pod's first
-    container; others are sidecars, and left alone. Jobs push to ``pushgateway_url``.
+    container; others are sidecars, and left alone. Jobs push to ``pushgateway_url``. A pod that is not as Kubernetes
+    has it raises ValueError.
     """
     has_changed = False
-    for pod, added in _pods(resource, pushgateway_url):
-        if any(
-            each.get("name") == OPT_OUT and each.get("value") == "off"
-            for container in pod["containers"]
-            for each in container.get("env") or []
-        ):
-            continue
-        has_changed |= _add(pod, "volumes", added.volumes)
-        for key, items in _of_container(added):
-            has_changed |= _add(pod["containers"][0], key, items)
+    for pod, role in _pods(resource):
+        variables = [each for container in pod["containers"] for each in _items(container, "env")]
+        if not any(each.get("name") == OPT_OUT and each.get("value") == "off" for each in variables):
+            added = additions(*role, pushgateway_url, _port(pod["containers"][0]))
+            for holder, key, items in _places(pod, added):
+                has_changed |= _add(holder, key, items)
     return has_changed
 
 
-def uninject(resource: Any, pushgateway_url: str = PUSHGATEWAY_URL) -> bool:
-    """Take out what :func:`inject` adds, where it is unchanged; returns whether anything has changed."""
+def uninject(resource: Any) -> bool:
+    """Take out what :func:`inject` adds, where it is unchanged; returns whether anything has changed.
+
+    Another port than :data:`PORT` stays: the resource itself has set it in one of two places.
+    """
     has_changed = False
-    for pod, added in _pods(resource, pushgateway_url):
-        has_changed |= _remove(pod, "volumes", added.volumes)
-        for container in pod["containers"]:
-            for key, items in _of_container(added):
-                has_changed |= _remove(container, key, items)
+    for pod, role in _pods(resource):
+        for holder, key, items in _places(pod, additions(*role)):
+            has_changed |= _remove(holder, key, items)
     return has_changed
 
 
-def _of_container(added: Additions) -> Tuple[Tuple[str, List[Item]], ...]:
-    return ("volumeMounts", added.mounts), ("env", added.env), ("ports", added.ports)
-
-
-def _pods(resource: Any, pushgateway_url: str) -> Iterator[Tuple[Any, Additions]]:
-    """Each pod specification in the resource, with what it should get."""
-    kind = str(resource.get("kind", ""))
-    name = str((resource.get("metadata") or {}).get("name", ""))
-    service = name if kind == "JointInferenceService" else ""
+def _pods(resource: Any) -> Iterator[Tuple[Any, Tuple[bool, bool, str]]]:
+    """Each pod specification in the resource; whether it is a job, and on the node's network; the service's name."""
+    kind, metadata = str(resource.get("kind", "")), resource.get("metadata")
+    is_service = kind == "JointInferenceService" and isinstance(metadata, Mapping)
+    service = str(metadata.get("name", "")) if is_service else ""
     for pod, keys in _pod_specs(resource, ()):
         is_job = bool(_JOBS.intersection(keys)) or pod.get("restartPolicy", "Always") != "Always"
-        is_on_node_network = bool(pod.get("hostNetwork")) or any((kind, key) in _ON_NODE_NETWORK for key in keys)
-        yield pod, additions(is_job, is_on_node_network, service, pushgateway_url)
+        is_on_node_network = bool(pod.get("hostNetwork")) or any(key in _ON_NODE_NETWORK.get(kind, ()) for key in keys)
+        yield pod, (is_job, is_on_node_network, service)
 
 
 def _pod_specs(value: Any, keys: Tuple[str, ...]) -> Iterator[Tuple[Any, Tuple[str, ...]]]:
+    """Each pod specification, with the keys that lead to it."""
     if isinstance(value, Mapping):
-        if keys[-1:] == ("spec",) and isinstance(value.get("containers"), list) and value["containers"]:
+        if keys[-1:] == ("spec",) and isinstance(value.get("containers"), list) and _items(value, "containers"):
             yield value, keys
             return
         for key, inner in value.items():
@@ -142,8 +134,39 @@ def _pod_specs(value: Any, keys: Tuple[str, ...]) -> Iterator[Tuple[Any, Tuple[s
             yield from _pod_specs(inner, keys)
 
 
+def _port(container: Any) -> int:
+    """The port of /metrics that the container itself names, or the default; 0 if that cannot be known."""
+    for each in _items(container, "env"):
+        if each.get("name") == "SEDNA_METRICS_PORT":
+            first = re.match(r"(\d{1,5})(-|$)", str(each.get("value", "")))
+            return int(first[1]) if first else 0
+    for each in _items(container, "ports"):
+        if each.get("name") == "metrics":
+            port = each.get("containerPort")
+            return port if isinstance(port, int) else 0
+    return PORT
+
+
+def _places(pod: Any, added: Additions) -> List[Tuple[Any, str, List[Item]]]:
+    """The additions, each with the mapping that it belongs to and its key there."""
+    worker = pod["containers"][0]
+    return [
+        (pod, "volumes", added.volumes),
+        (worker, "volumeMounts", added.mounts),
+        (worker, "env", added.env),
+        (worker, "ports", added.ports),
+    ]
+
+
+def _items(holder: Any, key: str) -> List[Any]:
+    items = holder.get(key) or []
+    if not isinstance(items, list) or not all(isinstance(each, Mapping) for each in items):
+        raise ValueError(f"{key} of a pod is not a list of mappings")
+    return items
+
+
 def _add(holder: Any, key: str, items: List[Item]) -> bool:
-    names = {each.get("name") for each in holder.get(key) or []}
+    names = [each.get("name") for each in _items(holder, key)]
     missing = [item for item in items if item["name"] not in names]
     if missing:
         if not holder.get(key):
@@ -153,7 +176,7 @@ def _add(holder: Any, key: str, items: List[Item]) -> bool:
 
 
 def _remove(holder: Any, key: str, items: List[Item]) -> bool:
-    present = holder.get(key) or []
+    present = _items(holder, key)
     ours = [index for index, each in enumerate(present) if any(_is_same(each, item) for item in items)]
     for index in reversed(ours):
         del present[index]

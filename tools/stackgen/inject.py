@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from typing import Any, Dict, Iterator, List, Tuple
 
-from sedna_metrics.inject import CONFIG_MAP, OPT_OUT, Item, additions
+from sedna_metrics.inject import CONFIG_MAP, OPT_OUT, PORT, Item, additions
 from stackgen._yaml import dump_all
 
 _NAME = "sedna-metrics"
 OPT_OUT_LABEL = "sedna-metrics/inject"
 
 _JOB, _NODE, _POD = additions(True, False), additions(False, True), additions(False, False)
-_SERVICE_ENV = {"name": "JOB_NAME", "value": ""}
+_PORT_VARIABLE = "SEDNA_METRICS_PORT"
 
 
 def _typed(type_: str, value: Any) -> str:
@@ -51,7 +51,7 @@ def _expression() -> str:
         f"+ (variables.service == '' ? [] : [{container}.env{{name: \"JOB_NAME\", value: variables.service}}])\n"
         f"+ (variables.isJob ? {_list(f'{container}.env', _more(_JOB.env, _NODE.env))}\n"
         f"  : variables.isOnNodeNetwork ? {_list(f'{container}.env', _more(_NODE.env, _JOB.env))}\n"
-        f"  : {_list(f'{container}.env', _more(_POD.env, _JOB.env))})"
+        f"  : [{container}.env{{name: {json.dumps(_PORT_VARIABLE)}, value: string(variables.port)}}])"
     )
     volumes, mounts = (
         f"{_list(type_, job)}\n+ ({is_node_service} ? {_list(type_, _more(node, job))} : [])"
@@ -60,7 +60,10 @@ def _expression() -> str:
             (f"{container}.volumeMounts", _JOB.mounts, _NODE.mounts),
         )
     )
-    ports = f"variables.isJob || variables.isOnNodeNetwork ? [] : {_list(f'{container}.ports', _POD.ports)}"
+    ports = (
+        "variables.isJob || variables.isOnNodeNetwork || variables.port == 0 ? [] "
+        f': [{container}.ports{{name: "metrics", containerPort: variables.port}}]'
+    )
     same, same_port = "own.name == e.name", "has(own.name) && own.name == e.name"
     return "\n+ ".join(
         _patches(*each)
@@ -70,6 +73,18 @@ def _expression() -> str:
             ("/spec/containers/0/volumeMounts", f"{first}.volumeMounts", mounts, same),
             ("/spec/containers/0/ports", f"{first}.ports", ports, same_port),
         )
+    )
+
+
+def _port() -> str:
+    """As ``inject`` finds it: what the container sets, else its port ``metrics``, else ours; 0 if it is unknown."""
+    first = "object.spec.containers[0]"
+    return (
+        f"((has({first}.env) ? {first}.env.filter(e, e.name == '{_PORT_VARIABLE}') : [])\n"
+        f".map(e, has(e.value) && e.value.matches('^[0-9]{{1,5}}(-|$)') ? int(e.value.split('-')[0]) : 0)\n"
+        f"+ (has({first}.ports) ? {first}.ports.filter(p, has(p.name) && p.name == 'metrics') : [])\n"
+        f".map(p, p.containerPort)\n"
+        f"+ [{PORT}])[0]"
     )
 
 
@@ -100,6 +115,7 @@ _POLICY: Dict[str, Any] = {
         "variables": [
             {"name": "isJob", "expression": "has(object.spec.restartPolicy) && object.spec.restartPolicy != 'Always'"},
             {"name": "isOnNodeNetwork", "expression": "has(object.spec.hostNetwork) && object.spec.hostNetwork"},
+            {"name": "port", "expression": _port()},
             {
                 "name": "service",
                 "expression": "'jointinferenceservice.sedna.io/name' in object.metadata.labels "
@@ -146,6 +162,22 @@ _WHEN: Dict[str, List[Dict[str, Any]]] = {
 }
 
 
+_OWN_PORT = f"element.env[?name=='{_PORT_VARIABLE}'].[value || '0'][] | [0] || '{PORT}'"
+_HAS_PORT = _condition(f"{{{{ to_number(split({_OWN_PORT}, '-')[0]) || `0` }}}}", "GreaterThan", 0)
+
+
+def _with_own_port(item: Item) -> Item:
+    """The variable follows the container's port ``metrics``, and the port the container's variable."""
+    if item["name"] == _PORT_VARIABLE:
+        return {
+            **item,
+            "value": f"{{{{ to_string(element.ports[?name=='metrics'].containerPort | [0] || `{PORT}`) }}}}",
+        }
+    if item["name"] == "metrics":
+        return {**item, "containerPort": f"{{{{ to_number(split({_OWN_PORT}, '-')[0]) }}}}"}
+    return item
+
+
 def _items() -> Iterator[Tuple[str, Item, List[Dict[str, Any]]]]:
     """Each addition: its key in the pod or container, and the roles that get it."""
     node, pod = [*_WHEN["service"], *_WHEN["node"]], [*_WHEN["service"], *_WHEN["pod"]]
@@ -155,7 +187,7 @@ def _items() -> Iterator[Tuple[str, Item, List[Dict[str, Any]]]]:
             yield key, item, [] if item in node_items else _WHEN["job"]
         for items, role in ((node_items, node), (pod_items, pod)):
             for item in _more(items, job_items):
-                yield key, item, role
+                yield key, _with_own_port(item), [*role, _HAS_PORT] if key == "ports" else role
     yield "env", {"name": "JOB_NAME", "value": f"{{{{ {_SERVICE_LABEL} }}}}"}, _WHEN["joint inference"]
 
 
