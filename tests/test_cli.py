@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from gateways import answer
 
 from sedna_metrics.catalogue import ALL
 from sedna_metrics.cli import main
@@ -77,3 +78,64 @@ def test_a_scripts_own_ctrl_c_stays_its_own(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True)
     assert "script.py" in done.stderr
     assert done.stderr.endswith("KeyboardInterrupt\n")
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        ["folder"],
+        ["nowhere.py"],
+        ["folder/nowhere.py"],
+        *(["-m", each] for each in ("nowhere", "nowhere.x", "folder", "")),
+    ],
+    ids=" ".join,
+)
+def test_what_run_cannot_find_is_an_error_of_its_own(tmp_path, call):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "__init__.py").write_text("")
+    command = [sys.executable, "-m", "sedna_metrics", "run", "--export", "off", "--log", "off", *call]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode in (1, 2)
+    assert "Traceback" not in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("sedna-metrics run: ")
+
+
+@pytest.mark.parametrize("script", ["import nowhere", "raise ImportError('x')", "open('nowhere')", "1 +", "x\0"])
+def test_a_scripts_own_error_is_shown_as_python_shows_it(tmp_path, script):
+    (tmp_path / "script.py").write_text(script)
+    command = [sys.executable, "-m", "sedna_metrics", "run", "--export", "off", "--log", "off", "script.py"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+    assert not done.stderr.startswith("sedna-metrics run: ")
+
+
+@pytest.mark.parametrize(
+    "group",
+    [5, {}, {"labels": 5}, {"labels": {"job": "sedna-worker", "x": 5}}, {"labels": {"job": ["x"]}},
+     {"labels": {"job": "sedna-worker"}, "push_time_seconds": {"metrics": [{"value": "x"}]}}],
+    ids=json.dumps,
+)  # fmt: skip
+def test_groups_as_no_pushgateway_has_them_are_left_alone(gateway, tmp_path, capsys, group):
+    old = {"push_time_seconds": {"metrics": [{"value": "1"}]}}
+    gateway.behaviour = answer(
+        "200 OK", body=json.dumps({"data": [{**old, **group} if isinstance(group, dict) else group]})
+    )
+    options = ["--pushgateway-url", gateway.url, "--spool-dir", str(tmp_path / "spool"), "--prune-older-than", "1d"]
+    main(["flush", *options])
+    out, err = capsys.readouterr()
+    assert "groups pruned: 0" in out or "does not answer as a Pushgateway" in err
+    assert [request.method for request in gateway.requests] == ["GET"]
+
+
+@pytest.mark.parametrize("text", ["", "<html>", "[]", "5", "{}", "\\377"])
+def test_a_kubectl_that_answers_something_else(tmp_path, monkeypatch, capsys, text):
+    kubectl = tmp_path / "kubectl"
+    kubectl.write_text(f"#!/bin/sh\nprintf '{text}'\n")
+    kubectl.chmod(0o700)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    assert main(["stack", "check", str(tmp_path), "--cluster"]) == 1
+    out, err = capsys.readouterr()
+    assert "wrong" in out
+    assert "kubectl" in out
+    assert not err

@@ -138,6 +138,42 @@ def test_sedna_and_its_hooks(look, monkeypatch):
     assert "of Sedna's methods can be observed" in found["hooks"][0].said
 
 
+@pytest.mark.parametrize("folder", ["x" * 300, "/proc/1/x", "file/x", "loop/x"])
+def test_a_folder_that_cannot_even_be_looked_at(look, gateway, tmp_path, monkeypatch, folder):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("")
+    (tmp_path / "loop").symlink_to("loop")
+    found = look(
+        SEDNA_METRICS_PUSHGATEWAY_URL=gateway.url, SEDNA_METRICS_SPOOL_DIR=folder, SEDNA_METRICS_SD_DIR=folder,
+        SEDNA_METRICS_EXPORT="both",
+    )  # fmt: skip
+    assert folder in found["spool"][0].said
+    assert found["spool"][0].remedy
+    assert found["sd_dir"][0].remedy
+
+
+@pytest.mark.parametrize("host", ["\u00e9..x", "a" * 100, "no.such.host.invalid", "256.1.1.1", "[::1]"])
+def test_a_host_that_is_none(look, host):
+    (finding,) = look(SEDNA_METRICS_HOST=host)["port"]
+    assert f"available on {host}: " in finding.said
+    assert finding.remedy
+
+
+@pytest.mark.parametrize("version", [None, b"\xff\x00", b"0.4.1\n\x1b[2J"])
+def test_sednas_version_file_may_be_anything(look, tmp_path, monkeypatch, version):
+    (tmp_path / "sedna" / "service").mkdir(parents=True)
+    (tmp_path / "sedna" / "service" / "client.py").write_text("")
+    (tmp_path / "sedna" / "__init__.py").write_text("")
+    file = tmp_path / "sedna" / "VERSION"
+    if version is None:
+        file.mkdir()
+    else:
+        file.write_bytes(version)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (finding,) = look()["sedna"]
+    assert str(tmp_path / "sedna") in finding.said
+
+
 def test_another_package_called_sedna(look, tmp_path, monkeypatch):
     (tmp_path / "elsewhere" / "sedna").mkdir(parents=True)
     (tmp_path / "elsewhere" / "sedna" / "__init__.py").write_text("")

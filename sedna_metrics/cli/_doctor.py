@@ -149,9 +149,9 @@ def _port(settings: Settings) -> Finding:
                 tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 tried.bind((settings.host, port))
             return Finding("port", f"{port} is free on {settings.host}" if port else "any free port")
-        except OSError as why:
-            problem = why
-    said = f"no port of {settings.port} is available on {settings.host}: {problem.strerror or problem}"
+        except (OSError, TypeError, ValueError) as why:  # the latter of a host name that is none
+            problem = getattr(why, "strerror", None) or why
+    said = f"no port of {settings.port} is available on {settings.host}: {problem}"
     return Finding("port", said, "Set SEDNA_METRICS_PORT to a wider range, or to 0 with SEDNA_METRICS_SD_DIR.")
 
 
@@ -193,7 +193,7 @@ def _spool(settings: Settings) -> Finding:
     if not folders:
         return Finding("spool", "off: if the last push fails, its state is lost")
     folder = folders[0]
-    if folder.is_dir():
+    if os.path.isdir(folder):
         spool = open_spool(settings)
         if spool is None:
             remedy = "Set SEDNA_METRICS_SPOOL_DIR to a folder of this user with mode 0700."
@@ -206,13 +206,22 @@ def _spool(settings: Settings) -> Finding:
 
 def _folder(topic: str, folder: Path, otherwise: str) -> Finding:
     """Whether the folder can be written or made; nothing is left behind."""
-    there = next((each for each in (folder, *folder.parents) if each.exists()), folder)
     try:
+        there = next((each for each in (folder, *folder.parents) if _is_there(each)), folder)
         with tempfile.TemporaryFile(dir=there) as tried:
             tried.write(b"x")
         return Finding(topic, f"{folder} can be {'written' if there == folder else 'made'}")
     except OSError as why:
         return Finding(topic, f"{folder}: {why.strerror}", f"Mount it for writing, or {otherwise}.")
+
+
+def _is_there(path: Path) -> bool:
+    """Like ``Path.exists()``; but if the path cannot be looked up, that is an OSError."""
+    try:
+        os.lstat(path)
+        return True
+    except FileNotFoundError:
+        return False
 
 
 def _sedna() -> Iterator[Finding]:
@@ -224,8 +233,11 @@ def _sedna() -> Iterator[Finding]:
         said = f"{places[0]} is not KubeEdge Sedna but another package with that name"
         yield Finding("sedna", said, "Put Sedna's lib/ first on PYTHONPATH.")
     else:
-        file = Path(places[0], "VERSION")
-        yield Finding("sedna", f"{file.read_text().strip() if file.exists() else 'unknown version'} in {places[0]}")
+        try:
+            number = Path(places[0], "VERSION").read_text(encoding="utf-8").strip()
+        except (OSError, ValueError):
+            number = "unknown version"
+        yield Finding("sedna", f"{number} in {places[0]}")
         yield from _hooks()
 
 

@@ -119,6 +119,7 @@ def _is_older(group: Dict[str, Any], age: float) -> bool:
     """Whether it is a group of ours whose last push is older."""
     try:
         pushed = float(group["push_time_seconds"]["metrics"][0]["value"])
+        group_path(group["labels"])
     except (KeyError, IndexError, TypeError, ValueError):
-        return False  # its age is unknown
+        return False  # its age or path is unknown
     return group["labels"].get("job") in (PUSH_JOB, COPY_JOB) and time.time() - pushed > age

@@ -27,7 +27,11 @@ def check_cluster() -> Iterator[Finding]:
     if done.returncode:
         yield Finding("cluster", f"kubectl does not reach it: {_last(done)}")
         return
-    version = json.loads(done.stdout)["gitVersion"]
+    try:
+        version = json.loads(done.stdout)["gitVersion"]
+    except (ValueError, KeyError, TypeError):
+        yield Finding("cluster", "what kubectl reaches does not answer as Kubernetes does")
+        return
     policies = _kubectl("get", "--raw", "/apis/admissionregistration.k8s.io/v1beta1")
     has_policies = "mutatingadmissionpolicies" in policies.stdout
     yield Finding(f"Kubernetes {version}", note="" if has_policies else _NO_POLICIES)
@@ -69,7 +73,7 @@ def _may(kind: str, *more: str) -> bool:
 
 def _kubectl(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = ["kubectl", *arguments, "--request-timeout=10s"]
-    return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
+    return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8", errors="replace")
 
 
 def _last(done: subprocess.CompletedProcess[str]) -> str:
