@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -27,18 +26,14 @@ def add_to(commands: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Write it; 1 if it cannot be written."""
-    try:
-        if arguments.file.suffix in (".yaml", ".yml"):
-            with tempfile.TemporaryDirectory() as folder:
-                target = Path(folder) / "bundle.zip"
-                size = bundle.build(target, arguments.wheels)
-                arguments.file.write_text(bundle.config_map(target.read_bytes()), encoding="utf-8")
-            print(f"Next: kubectl apply --server-side --namespace NAMESPACE --filename {arguments.file}")
-        else:
-            size = bundle.build(arguments.file, arguments.wheels)
-    except (bundle.BundleError, OSError) as why:
-        print(f"sedna-metrics bundle: {why}", file=sys.stderr)
-        return 1
+    """Write it."""
+    if arguments.file.suffix in (".yaml", ".yml"):
+        with tempfile.TemporaryDirectory() as folder:
+            target = Path(folder) / "bundle.zip"
+            size = bundle.build(target, arguments.wheels)
+            arguments.file.write_text(bundle.config_map(target.read_bytes()), encoding="utf-8")
+        print(f"Next: kubectl apply --server-side --namespace NAMESPACE --filename {arguments.file}")
+    else:
+        size = bundle.build(arguments.file, arguments.wheels)
     print(f"{arguments.file}: the bundle has {size:,} bytes")
     return 0

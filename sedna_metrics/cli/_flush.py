@@ -43,35 +43,20 @@ def add_to(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Flush; returns 0 if nothing is left to do, 1 if something still waits, 2 if the call is wrong."""
-    try:
-        settings = settings_module.load(os.environ, given(arguments))
-    except SettingError as why:
-        print(f"sedna-metrics flush: {why}", file=sys.stderr)
-        return 2
+    settings = settings_module.load(os.environ, given(arguments))
     if not settings.pushgateway_url and arguments.prune_older_than is not None:
-        print("sedna-metrics flush: --prune-older-than needs --pushgateway-url", file=sys.stderr)
-        return 2
+        raise SettingError("--prune-older-than needs --pushgateway-url")
     problems: List[Optional[str]] = []
     if settings.sd_dir:
         problems.append(_sweep(Path(settings.sd_dir)))
     if settings.pushgateway_url:
         gateway = Pushgateway(settings)
-        try:
-            problems.append(_deliver(settings, gateway))
-            if arguments.prune_older_than is not None:
-                problems.append(_prune(gateway, arguments.prune_older_than))
-        finally:
-            gateway.close()
+        problems.append(_deliver(settings, gateway))
+        if arguments.prune_older_than is not None:
+            problems.append(_prune(gateway, arguments.prune_older_than))
+        gateway.close()
     else:
-        spool = open_spool(settings)
-        waiting = spool.entries() if spool is not None else []
-        for entry in waiting:
-            print(f"waits for {printable(entry.gateway)}: {printable(entry.group)}")
-        if waiting:
-            print(f"sedna-metrics flush: {len(waiting)} spooled; name the gateway: --pushgateway-url", file=sys.stderr)
-            return 2
-        if not settings.sd_dir:
-            print("Nothing to flush: no spooled push, no --sd-dir.")
+        _list(settings)
     for problem in filter(None, problems):
         print(f"sedna-metrics flush: {problem}", file=sys.stderr)
     return 1 if any(problems) else 0
@@ -94,11 +79,22 @@ def _sweep(folder: Path) -> Optional[str]:
     return None
 
 
+def _list(settings: Settings) -> None:
+    """Show what waits, for whichever gateway; something that waits raises SettingError."""
+    spool = open_spool(settings)
+    waiting = spool.entries() if spool is not None else []
+    for entry in waiting:
+        print(f"waits for {printable(entry.gateway)}: {printable(entry.group)}")
+    if waiting:
+        raise SettingError(f"{len(waiting)} spooled; name the gateway: --pushgateway-url")
+    if not settings.sd_dir:
+        print("Nothing to flush: no spooled push, no --sd-dir.")
+
+
 def _deliver(settings: Settings, gateway: Pushgateway) -> Optional[str]:
     spool = open_spool(settings)
     if spool is None:
         return "the spool is off or cannot be used"
-
     report = spool.deliver(gateway.url, None, gateway.push)
     print(f"{spool.folder}: {len(report.delivered)} delivered, {report.dropped} dropped, {report.waiting} still wait")
     return str(report.error) if report.error else None

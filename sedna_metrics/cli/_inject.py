@@ -7,6 +7,7 @@ import sys
 from typing import Any, List
 
 from sedna_metrics import inject
+from sedna_metrics.errors import SednaMetricsError, SettingError
 
 
 def add_to(commands: Any) -> None:
@@ -25,12 +26,11 @@ def add_to(commands: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Write the YAML; 1 if the file cannot be read, 2 if the YAML library is missing."""
+    """Write the YAML, all of it or nothing; 1 if it cannot be read or changed, 2 if the YAML library is missing."""
     try:
         from ruamel.yaml import YAML
     except ImportError:
-        print("sedna-metrics inject: ruamel.yaml is missing; pip install sedna-metrics[cli]", file=sys.stderr)
-        return 2
+        raise SettingError("ruamel.yaml is missing; pip install sedna-metrics[cli]") from None
     yaml = YAML()  # keeps comments and the order of keys
     yaml.preserve_quotes = True
     yaml.width = 4096
@@ -44,8 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
         else:
             changed = sum(inject.inject(resource, arguments.pushgateway_url) for resource in resources)
     except Exception as why:  # whatever malformed YAML makes of the parser
-        print(f"sedna-metrics inject: {arguments.file} cannot be read: {why}", file=sys.stderr)
-        return 1
+        raise SednaMetricsError(f"{arguments.file} cannot be read: {why}") from why
     yaml.dump_all(documents, sys.stdout)
     what = "restored" if arguments.uninject else "changed"
     print(f"sedna-metrics inject: {changed} of {len(resources)} resources {what}", file=sys.stderr)

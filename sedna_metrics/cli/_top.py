@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import queue
 import re
 import shutil
 import sys
@@ -21,6 +20,7 @@ import requests
 from sedna_metrics._http import Session, read_bounded, reason
 from sedna_metrics._urls import strip_secrets
 from sedna_metrics.cli._workers import SORTABLE, Labels, Row, Samples, samples_by_worker, table
+from sedna_metrics.errors import SettingError
 
 TIMEOUT_SECONDS = 3.0
 MAX_ANSWER_BYTES = 32 << 20
@@ -65,11 +65,7 @@ def add_to(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Draw the table until Ctrl-C, or print it once; 1 if no source answers, 2 if a source is not one."""
     interval = min(max(0.1, arguments.interval), 86_400)
-    try:
-        watch = Watch(arguments.sources, Access(*(getattr(arguments, name) for name in Access._fields)))
-    except ValueError as problem:
-        print(f"sedna-metrics top: {problem}", file=sys.stderr)
-        return 2
+    watch = Watch(arguments.sources, Access(*(getattr(arguments, name) for name in Access._fields)))
     if sys.stdout.isatty():
         try:
             while True:
@@ -95,7 +91,7 @@ def _draw(rows: List[Row], sort: str) -> None:
 class Watch:
     """Looks at sources, and remembers each worker's last samples for the rates.
 
-    A source is a URL, ``host:port``, or a folder of file_sd files; anything else raises ValueError.
+    A source is a URL, ``host:port``, or a folder of file_sd files; anything else raises SettingError.
     """
 
     def __init__(self, sources: List[str], access: Access) -> None:
@@ -112,19 +108,19 @@ class Watch:
     def look(self) -> List[Row]:
         """All workers, and the sources that do not answer. Waits no longer than a second over the time limit."""
         urls = self.targets()
-        answers: queue.Queue[Tuple[str, Any]] = queue.Queue()
-        for url in urls:
-            # Daemons: a source that trickles must not keep us from ending.
-            threading.Thread(target=lambda url=url: answers.put((url, read(url, self._access))), daemon=True).start()
-        deadline = time.monotonic() + TIMEOUT_SECONDS + 1
         found: Dict[str, Any] = dict.fromkeys(urls, f"no answer within {TIMEOUT_SECONDS:g} s")
-        for _ in urls:
-            try:
-                url, found_there = answers.get(timeout=max(0.0, deadline - time.monotonic()))
-            except queue.Empty:
-                break
-            found[url] = found_there
-        return [row for url, each in found.items() for row in self._rows(url, each)]
+
+        def look_at(url: str) -> None:
+            found[url] = read(url, self._access)
+
+        # Daemons: a source that trickles must not keep us from ending.
+        threads = [threading.Thread(target=look_at, args=(url,), daemon=True) for url in urls]
+        for thread in threads:
+            thread.start()
+        deadline = time.monotonic() + TIMEOUT_SECONDS + 1
+        for thread in threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        return [row for url in urls for row in self._rows(url, found[url])]
 
     def _rows(self, url: str, found: Any) -> Iterator[Row]:
         if isinstance(found, str):
@@ -143,7 +139,7 @@ def _url(source: str) -> str:
         parts = urlsplit(f"http://{source}" if _TARGET.match(source.rstrip("/")) else source)
         if parts.scheme in ("http", "https") and parts.netloc:
             return source if parts.path.strip("/") else urlunsplit(parts._replace(path="/metrics"))
-    raise ValueError(f"{source} is neither a URL, nor host:port, nor a folder")
+    raise SettingError(f"{source} is neither a URL, nor host:port, nor a folder")
 
 
 def _entries(folder: Path) -> Iterator[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Dict, List, Mapping
 
 from sedna_metrics._version import __version__
+from sedna_metrics.errors import SednaMetricsError
 
 FILES = Path(__file__).resolve().parent / "files"
 MANIFEST = ".sedna-metrics.json"
@@ -31,7 +32,7 @@ _REMOTE_WRITE = re.compile(r"^( *)# (?=remote_?[wW]rite: )", re.MULTILINE)
 """Commented out in the files: Prometheus in the cloud writes to no other receiver unless asked to."""
 
 
-class ForeignFiles(Exception):
+class ForeignFiles(SednaMetricsError):
     """Files of other origin, or edited since they were exported, would be overwritten."""
 
 
