@@ -56,7 +56,7 @@ def base(wheels, tmp_path_factory):
     folder = tmp_path_factory.mktemp("base")
     assert main(["bundle", str(folder / "map.yaml"), "--wheels", str(wheels)]) == 0
     config_map = yaml.safe_load((folder / "map.yaml").read_text())
-    (volume,) = inject.additions(True, False).volumes
+    (volume,) = inject.additions(True, False)["volumes"]
     assert volume["configMap"]["name"] == config_map["metadata"]["name"]
     write_files(config_map_files(config_map, volume["configMap"]["items"]), folder / "root")
     return folder / "root"

@@ -7,7 +7,7 @@ pod, which ``sedna-metrics inject`` makes in YAML files and the exported admissi
 from __future__ import annotations
 
 import re
-from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, Tuple
 
 from sedna_metrics.inject.bundle import CONFIG_MAP, PYTHONS
 
@@ -30,55 +30,45 @@ _ON_NODE_NETWORK = {
 }
 
 
-class Additions(NamedTuple):
-    """What a pod gets; each item has a name, and is left out if the pod has one of that name."""
-
-    volumes: List[Item]
-    mounts: List[Item]
-    env: List[Item]
-    ports: List[Item]
-
-
 def additions(
     is_job: bool, is_on_node_network: bool, service: str = "", pushgateway_url: str = PUSHGATEWAY_URL, port: int = PORT
-) -> Additions:
-    """The additions for a worker: a job pushes; a service is scraped, by a file on the node if it is on its network.
+) -> Dict[str, List[Item]]:
+    """What a worker's pod gets: "volumes" of the pod; "volumeMounts", "env" and "ports" of the container.
 
-    A JointInferenceService gets its name as JOB_NAME: Global Manager sets none, and Sedna then reports as "sedna".
-    There is no port entry if ``port`` is 0.
+    Each item has a name, and is left out if there is one of that name. A job pushes; a service is scraped, by a file on
+    the node if it is on its network. A JointInferenceService gets its name as JOB_NAME: Global Manager sets none, and
+    Sedna then reports as "sedna". There is no port entry if ``port`` is 0.
     """
     paths = [{"key": "bundle.zip", "path": "bundle.zip"}]
     for minor in PYTHONS:
         site = f"lib/python3.{minor}/site-packages"
         paths.append({"key": "sedna-metrics.pth", "path": f"{site}/sedna-metrics.pth"})
         paths.append({"key": "autoload.py", "path": f"{site}/_sedna_metrics_autoload.py"})
-    result = Additions(
-        volumes=[{"name": "sedna-metrics", "configMap": {"name": CONFIG_MAP, "optional": True, "items": paths}}],
-        mounts=[{"name": "sedna-metrics", "mountPath": FOLDER, "readOnly": True}],
-        env=[
-            {"name": "PYTHONUSERBASE", "value": FOLDER},
-            {"name": "NODE_NAME", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}},
-            {"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
-        ],
-        ports=[],
-    )
+    volumes: List[Item] = [
+        {"name": "sedna-metrics", "configMap": {"name": CONFIG_MAP, "optional": True, "items": paths}}
+    ]
+    mounts: List[Item] = [{"name": "sedna-metrics", "mountPath": FOLDER, "readOnly": True}]
+    env: List[Item] = [
+        {"name": "PYTHONUSERBASE", "value": FOLDER},
+        {"name": "NODE_NAME", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}},
+        {"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
+    ]
+    ports: List[Item] = []
     if service:
-        result.env.append({"name": "JOB_NAME", "value": service})
+        env.append({"name": "JOB_NAME", "value": service})
     if is_job:
-        result.env.append({"name": "SEDNA_METRICS_PUSHGATEWAY_URL", "value": pushgateway_url})
+        env.append({"name": "SEDNA_METRICS_PUSHGATEWAY_URL", "value": pushgateway_url})
         # "auto" knows jobs by WORKER_NAME or the pod's name; other pods that run to completion have neither.
-        result.env.append({"name": OPT_OUT, "value": "push"})
+        env.append({"name": OPT_OUT, "value": "push"})
     elif is_on_node_network:
-        result.volumes.append(
-            {"name": "sedna-metrics-targets", "hostPath": {"path": TARGETS, "type": "DirectoryOrCreate"}}
-        )
-        result.mounts.append({"name": "sedna-metrics-targets", "mountPath": TARGETS})
-        result.env.append({"name": "SEDNA_METRICS_SD_DIR", "value": TARGETS})
+        volumes.append({"name": "sedna-metrics-targets", "hostPath": {"path": TARGETS, "type": "DirectoryOrCreate"}})
+        mounts.append({"name": "sedna-metrics-targets", "mountPath": TARGETS})
+        env.append({"name": "SEDNA_METRICS_SD_DIR", "value": TARGETS})
     else:
-        result.env.append({"name": "SEDNA_METRICS_PORT", "value": str(port)})
+        env.append({"name": "SEDNA_METRICS_PORT", "value": str(port)})
         if port:
-            result.ports.append({"name": "metrics", "containerPort": port})
-    return result
+            ports.append({"name": "metrics", "containerPort": port})
+    return {"volumes": volumes, "volumeMounts": mounts, "env": env, "ports": ports}
 
 
 def inject(resource: Any, pushgateway_url: str = PUSHGATEWAY_URL) -> bool:
@@ -90,11 +80,11 @@ def inject(resource: Any, pushgateway_url: str = PUSHGATEWAY_URL) -> bool:
     """
     has_changed = False
     for pod, role in _pods(resource):
+        worker = pod["containers"][0]
         variables = [each for container in pod["containers"] for each in _items(container, "env")]
         if not any(each.get("name") == OPT_OUT and each.get("value") == "off" for each in variables):
-            added = additions(*role, pushgateway_url, _port(pod["containers"][0]))
-            for holder, key, items in _places(pod, added):
-                has_changed |= _add(holder, key, items)
+            for key, items in additions(*role, pushgateway_url, _port(worker)).items():
+                has_changed |= _add(pod if key == "volumes" else worker, key, items)
     return has_changed
 
 
@@ -105,8 +95,8 @@ def uninject(resource: Any) -> bool:
     """
     has_changed = False
     for pod, role in _pods(resource):
-        for holder, key, items in _places(pod, additions(*role)):
-            has_changed |= _remove(holder, key, items)
+        for key, items in additions(*role).items():
+            has_changed |= _remove(pod if key == "volumes" else pod["containers"][0], key, items)
     return has_changed
 
 
@@ -147,17 +137,6 @@ def _port(container: Any) -> int:
     return PORT
 
 
-def _places(pod: Any, added: Additions) -> List[Tuple[Any, str, List[Item]]]:
-    """The additions, each with the mapping that it belongs to and its key there."""
-    worker = pod["containers"][0]
-    return [
-        (pod, "volumes", added.volumes),
-        (worker, "volumeMounts", added.mounts),
-        (worker, "env", added.env),
-        (worker, "ports", added.ports),
-    ]
-
-
 def _items(holder: Any, key: str) -> List[Any]:
     items = holder.get(key) or []
     if not isinstance(items, list) or not all(isinstance(each, Mapping) for each in items):
@@ -177,9 +156,9 @@ def _add(holder: Any, key: str, items: List[Item]) -> bool:
 
 def _remove(holder: Any, key: str, items: List[Item]) -> bool:
     present = _items(holder, key)
-    ours = [index for index, each in enumerate(present) if any(_is_same(each, item) for item in items)]
-    for index in reversed(ours):
-        del present[index]
+    ours = [each for each in present if any(_is_same(each, item) for item in items)]
+    for each in ours:
+        present.remove(each)
     if ours and not present:
         del holder[key]
     return bool(ours)
@@ -187,6 +166,5 @@ def _remove(holder: Any, key: str, items: List[Item]) -> bool:
 
 def _is_same(one: Any, other: Any) -> bool:
     """Equal as JSON; the Pushgateway's URL may have been another."""
-    return bool(one == other) or (
-        one.get("name") == other["name"] == "SEDNA_METRICS_PUSHGATEWAY_URL" and set(one) == set(other)
-    )
+    is_url = one.get("name") == other["name"] == "SEDNA_METRICS_PUSHGATEWAY_URL"
+    return bool(one == other) or (is_url and set(one) == set(other))

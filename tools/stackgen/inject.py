@@ -46,19 +46,18 @@ def _patches(path: str, present: str, items: str, key: str) -> str:
 def _expression() -> str:
     container, first = "Object.spec.containers", "object.spec.containers[0]"
     is_node_service = "!variables.isJob && variables.isOnNodeNetwork"
+    job, node = _JOB["env"], _NODE["env"]
+    of_all = [item for item in job if item in node]
     env = (
-        f"{_list(f'{container}.env', [item for item in _JOB.env if item in _NODE.env])}\n"
+        f"{_list(f'{container}.env', of_all)}\n"
         f"+ (variables.service == '' ? [] : [{container}.env{{name: \"JOB_NAME\", value: variables.service}}])\n"
-        f"+ (variables.isJob ? {_list(f'{container}.env', _more(_JOB.env, _NODE.env))}\n"
-        f"  : variables.isOnNodeNetwork ? {_list(f'{container}.env', _more(_NODE.env, _JOB.env))}\n"
+        f"+ (variables.isJob ? {_list(f'{container}.env', _more(job, node))}\n"
+        f"  : variables.isOnNodeNetwork ? {_list(f'{container}.env', _more(node, job))}\n"
         f"  : [{container}.env{{name: {json.dumps(_PORT_VARIABLE)}, value: string(variables.port)}}])"
     )
     volumes, mounts = (
-        f"{_list(type_, job)}\n+ ({is_node_service} ? {_list(type_, _more(node, job))} : [])"
-        for type_, job, node in (
-            ("Object.spec.volumes", _JOB.volumes, _NODE.volumes),
-            (f"{container}.volumeMounts", _JOB.mounts, _NODE.mounts),
-        )
+        f"{_list(type_, _JOB[key])}\n+ ({is_node_service} ? {_list(type_, _more(_NODE[key], _JOB[key]))} : [])"
+        for key, type_ in (("volumes", "Object.spec.volumes"), ("volumeMounts", f"{container}.volumeMounts"))
     )
     ports = (
         "variables.isJob || variables.isOnNodeNetwork || variables.port == 0 ? [] "
@@ -181,8 +180,8 @@ def _with_own_port(item: Item) -> Item:
 def _items() -> Iterator[Tuple[str, Item, List[Dict[str, Any]]]]:
     """Each addition: its key in the pod or container, and the roles that get it."""
     node, pod = [*_WHEN["service"], *_WHEN["node"]], [*_WHEN["service"], *_WHEN["pod"]]
-    for key in ("volumes", "mounts", "env", "ports"):
-        job_items, node_items, pod_items = (getattr(each, key) for each in (_JOB, _NODE, _POD))
+    for key in _JOB:
+        job_items, node_items, pod_items = _JOB[key], _NODE[key], _POD[key]
         for item in job_items:
             yield key, item, [] if item in node_items else _WHEN["job"]
         for items, role in ((node_items, node), (pod_items, pod)):
@@ -193,11 +192,10 @@ def _items() -> Iterator[Tuple[str, Item, List[Dict[str, Any]]]]:
 
 def _foreach(key: str, item: Item, role: List[Dict[str, Any]]) -> Dict[str, Any]:
     """Add the item to the worker, unless there is one of that name."""
-    name = {"mounts": "volumeMounts"}.get(key, key)
     if key == "volumes":
         present, patch = f"{_POD_SPEC}.volumes", {"volumes": [item]}
     else:
-        present, patch = f"element.{name}", {"containers": [{"name": "{{ element.name }}", name: [item]}]}
+        present, patch = f"element.{key}", {"containers": [{"name": "{{ element.name }}", key: [item]}]}
     return {
         "list": f"{_POD_SPEC}.containers[:1]",
         "preconditions": {"all": [*role, _condition(item["name"], "AnyNotIn", f"{{{{ {present}[].name || `[]` }}}}")]},
