@@ -1,4 +1,7 @@
-"""The command ``sedna-metrics``."""
+"""The command ``sedna-metrics``.
+
+Each command is a module: ``add_to`` adds its parser, ``run`` runs it and returns the exit status.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,16 @@ from sedna_metrics._version import __version__
 from sedna_metrics.cli import _bundle, _catalogue, _doctor, _flush, _inject, _run, _stack, _top
 from sedna_metrics.errors import SednaMetricsError, SettingError
 
+_MODULES = (_bundle, _catalogue, _doctor, _flush, _inject, _run, _stack, _top)
+_COMMANDS = {module.__name__.rpartition("._")[2]: module for module in _MODULES}
+
 
 def main(argv: Optional[List[str]] = None) -> int:
     """Run the command; returns its exit status."""
     parser = argparse.ArgumentParser(prog="sedna-metrics", description="Metrics and logs of KubeEdge Sedna workers.")
     parser.add_argument("--version", action="version", version=f"sedna-metrics {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
-    for command in (_bundle, _catalogue, _doctor, _flush, _inject, _run, _stack, _top):
+    for command in _COMMANDS.values():
         command.add_to(commands)
     arguments = parser.parse_args(argv)
     if arguments.command is None:
@@ -25,7 +31,7 @@ def main(argv: Optional[List[str]] = None) -> int:
     if arguments.command == "run":
         return _run.run(arguments)  # the script's exceptions are its own
     try:
-        status: int = arguments.run(arguments)
+        status: int = _COMMANDS[arguments.command].run(arguments)
         return status
     except KeyboardInterrupt:
         return 130  # as of a shell

@@ -11,7 +11,6 @@ from sedna_metrics.inject import bundle
 
 
 def add_to(commands: Any) -> None:
-    """Add this command to the parser."""
     parser = commands.add_parser(
         "bundle",
         help="write the zip file that observes Sedna in unchanged images",
@@ -22,7 +21,6 @@ def add_to(commands: Any) -> None:
         "file", metavar="FILE", type=Path, help="the zip file to write; if it ends in .yaml, a ConfigMap with it"
     )
     parser.add_argument("--wheels", metavar="DIR", type=Path, help="folder with our own wheels, made by make dist")
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -12,10 +12,8 @@ from sedna_metrics.catalogue import ALL, COMMON_LABELS, Metric
 
 
 def add_to(commands: Any) -> None:
-    """Add this command to the parser."""
     parser = commands.add_parser("catalogue", help="print every metric that a worker can emit")
     parser.add_argument("--format", choices=["json", "table"], default="table", help="default: table")
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -56,7 +56,6 @@ class Finding(NamedTuple):
 
 
 def add_to(commands: Any) -> None:
-    """Add this command to the parser."""
     parser = commands.add_parser(
         "doctor",
         help="check a worker's environment: identity, settings, port, Pushgateway, spool, clock, Sedna",
@@ -64,7 +63,6 @@ def add_to(commands: Any) -> None:
         "test group to the Pushgateway and deletes it again. Exits with 1 if something is wrong.",
     )
     parser.add_argument("--format", choices=["text", "json"], default="text", help="default: text")
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -24,7 +24,6 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
 def add_to(commands: Any) -> None:
-    """Add this command to the parser."""
     parser = commands.add_parser(
         "flush",
         help="deliver spooled pushes, remove entries of dead workers, prune old groups",
@@ -38,7 +37,6 @@ def add_to(commands: Any) -> None:
         type=duration,
         help="delete workers' groups on the Pushgateway whose last push is older, for example 7d",
     )
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

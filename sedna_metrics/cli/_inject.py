@@ -11,7 +11,6 @@ from sedna_metrics.errors import SednaMetricsError, SettingError
 
 
 def add_to(commands: Any) -> None:
-    """Add this command to the parser."""
     parser = commands.add_parser(
         "inject",
         help="change YAML so that workers in unchanged images are observed",
@@ -22,7 +21,6 @@ def add_to(commands: Any) -> None:
     parser.add_argument("--uninject", action="store_true", help="take out what inject has added")
     url = inject.PUSHGATEWAY_URL
     parser.add_argument("--pushgateway-url", metavar="URL", default=url, help=f"where jobs push; default: {url}")
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

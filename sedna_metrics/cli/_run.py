@@ -20,7 +20,6 @@ could read. What follows the script, or -m MODULE, are the script's own argument
 
 
 def add_to(commands: Any) -> None:
-    """Add this command to the parser."""
     parser = commands.add_parser(
         "run",
         help="run an unedited Sedna script with metrics and log",
@@ -31,7 +30,7 @@ def add_to(commands: Any) -> None:
     add_settings(parser, [setting.name for setting in settings.TABLE if not setting.secret])
     parser.add_argument("-m", dest="module", nargs=argparse.REMAINDER, help="run a module instead of a script")
     parser.add_argument("script", nargs=argparse.REMAINDER, help="the script and its arguments")
-    parser.set_defaults(run=run, parser=parser)
+    parser.set_defaults(parser=parser)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -10,7 +10,6 @@ from sedna_metrics.stack import ADDRESSES, check, check_cluster, export
 
 
 def add_to(commands: Any) -> None:
-    """Add this command to the parser."""
     parser = commands.add_parser("stack", help="configuration for Prometheus, kube-state-metrics, Loki and Grafana")
     actions = parser.add_subparsers(metavar="ACTION", dest="action")
     actions.required = True  # an argument only since Python 3.7
@@ -24,17 +23,19 @@ def add_to(commands: Any) -> None:
             help=f"address of {server.replace('_', ' ')}; default: {address}",
         )
     writing.add_argument("--force", action="store_true", help="overwrite files that this command did not write")
-    writing.set_defaults(run=run_export)
     looking = actions.add_parser("check", help="check whether an exported folder is complete, valid and up to date")
     looking.add_argument("folder", type=Path, metavar="DIR", help="a folder that export has written")
     looking.add_argument(
         "--cluster", action="store_true", help="also check the cluster of kubectl: can the folder be applied to it?"
     )
-    looking.set_defaults(run=run_check)
 
 
-def run_export(arguments: argparse.Namespace) -> int:
-    """Write the files, and say what comes next."""
+def run(arguments: argparse.Namespace) -> int:
+    """Write the files, or check them; 1 if something is wrong."""
+    return _export(arguments) if arguments.action == "export" else _check(arguments)
+
+
+def _export(arguments: argparse.Namespace) -> int:
     folder = arguments.folder
     given = {name: getattr(arguments, name) for name in ADDRESSES if getattr(arguments, name)}
     print(f"wrote {len(export(folder, arguments.force, **given))} files to {folder}")
@@ -42,8 +43,7 @@ def run_export(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def run_check(arguments: argparse.Namespace) -> int:
-    """Print what was found; 1 if something is wrong."""
+def _check(arguments: argparse.Namespace) -> int:
     findings = [*check(arguments.folder), *(check_cluster() if arguments.cluster else ())]
     for finding in findings:
         said = finding.problem or finding.note

@@ -42,7 +42,6 @@ class Access(NamedTuple):
 
 
 def add_to(commands: Any) -> None:
-    """Add this command to the parser."""
     parser = commands.add_parser(
         "top",
         help="watch workers live",
@@ -59,7 +58,6 @@ def add_to(commands: Any) -> None:
     parser.add_argument("--key-file", default="", metavar="FILE", help="its key, if it is not in the same file")
     parser.add_argument("--bearer-token-file", default="", metavar="FILE", help="a token, sent to every https source")
     parser.add_argument("--token-over-http", action="store_true", help="send the token to http sources as well")
-    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -66,15 +66,15 @@ def build(target: Path, wheels: Optional[Path] = None) -> int:
     manifest = {}
     with tempfile.TemporaryDirectory() as temporary:
         for folder, packages in PACKAGES.items():
+            inside = f"{folder}/" if folder else ""
             downloads = Path(temporary) / (folder or "all")
-            _download(packages, downloads, wheels)
+            _download(packages, "3.8" if folder == "py38" else "3.6", downloads, wheels)
             for wheel in sorted(downloads.glob("*.whl")):
-                manifest[_inside(folder, wheel.name)] = hashlib.sha256(wheel.read_bytes()).hexdigest()
+                manifest[inside + wheel.name] = hashlib.sha256(wheel.read_bytes()).hexdigest()
                 with zipfile.ZipFile(wheel) as archive:
-                    names = [
-                        name for name in archive.namelist() if not name.endswith("/") and not _LEFT_OUT.match(name)
-                    ]
-                    content.update({_inside(folder, name): archive.read(name) for name in names})
+                    for name in archive.namelist():
+                        if not name.endswith("/") and not _LEFT_OUT.match(name):
+                            content[inside + name] = archive.read(name)
     content["MANIFEST.json"] = json.dumps(manifest, indent=2, sort_keys=True).encode()
     with zipfile.ZipFile(target, "w") as bundle:
         for name in sorted(content):
@@ -100,23 +100,17 @@ def autoload() -> bytes:
     return Path(__file__).with_name("autoload.py").read_bytes()
 
 
-def _inside(folder: str, name: str) -> str:
-    return f"{folder}/{name}" if folder else name
-
-
-def _download(packages: List[str], folder: Path, wheels: Optional[Path]) -> None:
-    target = ["--platform", "any", "--implementation", "py", "--abi", "none", "--python-version", "3.6"]
+def _download(packages: List[str], python: str, folder: Path, wheels: Optional[Path]) -> None:
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
+    target = ["--platform", "any", "--implementation", "py", "--abi", "none", "--python-version", python]
     where = ["--find-links", str(wheels.resolve())] if wheels else []
-    for package in packages:
-        # The newest requests is not for Python 3.6.
-        version = [*target[:-1], "3.8"] if package == PACKAGES["py38"][0] else target
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
-        done = subprocess.run(
-            [*command, *version, *where, "--dest", str(folder), package],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            universal_newlines=True,
-        )
-        if done.returncode:
-            hint = "--wheels names a folder with wheels that pip cannot find"
-            raise BundleError(f"pip cannot download {package} ({hint}): {done.stdout.strip()[-300:]}")
+    done = subprocess.run(
+        [*command, *target, *where, "--dest", str(folder), *packages],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        errors="replace",
+    )
+    if done.returncode:
+        hint = "--wheels names a folder with wheels that pip cannot find"
+        raise BundleError(f"pip cannot download {', '.join(packages)} ({hint}): {done.stdout.strip()[-300:]}")
