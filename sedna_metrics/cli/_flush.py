@@ -8,7 +8,7 @@ import re
 import sys
 import time
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List
 
 from sedna_metrics import settings as settings_module
 from sedna_metrics._http import printable
@@ -44,20 +44,23 @@ def run(arguments: argparse.Namespace) -> int:
     settings = settings_module.load(os.environ, given(arguments))
     if not settings.pushgateway_url and arguments.prune_older_than is not None:
         raise SettingError("--prune-older-than needs --pushgateway-url")
-    problems: List[Optional[str]] = []
+    problems: List[str] = []
     if settings.sd_dir:
-        problems.append(_sweep(Path(settings.sd_dir)))
+        try:
+            print(f"{settings.sd_dir}: entries of dead workers removed: {discovery.sweep(Path(settings.sd_dir))}")
+        except OSError as why:
+            problems.append(f"cannot sweep {settings.sd_dir}: {why}")
     if settings.pushgateway_url:
         gateway = Pushgateway(settings)
-        problems.append(_deliver(settings, gateway))
+        problems += _deliver(settings, gateway)
         if arguments.prune_older_than is not None:
-            problems.append(_prune(gateway, arguments.prune_older_than))
+            problems += _prune(gateway, arguments.prune_older_than)
         gateway.close()
     else:
         _list(settings)
-    for problem in filter(None, problems):
+    for problem in problems:
         print(f"sedna-metrics flush: {problem}", file=sys.stderr)
-    return 1 if any(problems) else 0
+    return 1 if problems else 0
 
 
 def duration(text: str) -> float:
@@ -66,15 +69,6 @@ def duration(text: str) -> float:
     if not match:
         raise argparse.ArgumentTypeError(f"{text!r} is not a duration such as 90s, 12h or 7d")
     return float(match.group(1)) * _UNITS[match.group(2)]
-
-
-def _sweep(folder: Path) -> Optional[str]:
-    try:
-        swept = discovery.sweep(folder)
-    except OSError as why:
-        return f"cannot sweep {folder}: {why}"
-    print(f"{folder}: entries of dead workers removed: {swept}")
-    return None
 
 
 def _list(settings: Settings) -> None:
@@ -89,24 +83,24 @@ def _list(settings: Settings) -> None:
         print("Nothing to flush: no spooled push, no --sd-dir.")
 
 
-def _deliver(settings: Settings, gateway: Pushgateway) -> Optional[str]:
+def _deliver(settings: Settings, gateway: Pushgateway) -> List[str]:
     spool = open_spool(settings)
     if spool is None:
-        return "the spool is off or cannot be used"
+        return ["the spool is off or cannot be used"]
     report = spool.deliver(gateway.url, None, gateway.push)
     print(f"{spool.folder}: {len(report.delivered)} delivered, {report.dropped} dropped, {report.waiting} still wait")
-    return str(report.error) if report.error else None
+    return [str(report.error)] if report.error else []
 
 
-def _prune(gateway: Pushgateway, age: float) -> Optional[str]:
+def _prune(gateway: Pushgateway, age: float) -> List[str]:
     try:
         old = [group["labels"] for group in gateway.groups() if _is_older(group, age)]
         for labels in old:
             gateway.delete(group_path(labels))
     except PushError as why:
-        return f"cannot prune: {why}"
+        return [f"cannot prune: {why}"]
     print(f"{gateway.url}: groups pruned: {len(old)}")
-    return None
+    return []
 
 
 def _is_older(group: Dict[str, Any], age: float) -> bool:

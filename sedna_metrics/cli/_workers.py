@@ -19,12 +19,10 @@ SILENT_SECONDS = 300.0
 """A running worker that has not pushed for so long is marked: it is dead or cut off."""
 MAX_NAME = 30
 _GROUP = ("instance", "namespace", "task", "worker_type")
+_WHO = ("instance", "task", "worker")
 _PUSHED = "push_time_seconds"
-_OWN_LABELS = {
-    metric.name + suffix: frozenset((*metric.labels, *more))
-    for metric in ALL
-    for suffix, more in ((("_bucket", ["le"]),) if metric.form == "histogram" else (("", []),))
-}
+_OWN_LABELS = {metric.name: set(metric.labels) for metric in ALL if metric.form != "histogram"}
+_OWN_LABELS.update((f"{metric.name}_bucket", {*metric.labels, "le"}) for metric in ALL if metric.form == "histogram")
 
 
 def samples_by_worker(text: str) -> Dict[Labels, Samples]:
@@ -42,9 +40,7 @@ def samples_by_worker(text: str) -> Dict[Labels, Samples]:
                 if name.endswith("_bucket"):
                     float(dict(own)["le"])
                 # On a Pushgateway two nodes may have workers of one name: the group's instance tells them apart.
-                who: Labels = tuple(
-                    (label, labels[label]) for label in ("instance", "task", "worker") if label in labels
-                )
+                who: Labels = tuple((label, labels[label]) for label in _WHO if label in labels)
                 workers.setdefault(who, {})[name, own] = value
                 if name == worker.WORKER_INFO.name:
                     groups[who] = group
@@ -116,11 +112,11 @@ class Row:
         return self._samples.get((metric.name, tuple(sorted(labels.items()))))
 
     def _rate(self, metric: Metric, **labels: str) -> Optional[float]:
-        value = self._value(metric, **labels)
-        if value is None or self._seconds <= 0:
+        key = metric.name, tuple(sorted(labels.items()))
+        if key not in self._samples or self._seconds <= 0:
             return None
-        grown = value - (self._before.get((metric.name, tuple(sorted(labels.items())))) or 0.0)
-        return (grown if grown >= 0 else value) / self._seconds  # a counter that fell began anew
+        value, before = self._samples[key], self._before.get(key, 0.0)
+        return (value - before if value >= before else value) / self._seconds  # a counter that fell began anew
 
     def _labels(self, metric: Metric, **labels: str) -> Dict[str, str]:
         """The labels of the metric's series that is 1."""

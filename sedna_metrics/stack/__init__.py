@@ -1,7 +1,7 @@
 """The operator's side: configuration for Prometheus, kube-state-metrics, Loki and Grafana.
 
-``files/`` is what :func:`export` writes, valid as it stands. What rests on the metric catalogue in it is written by
-``generate/`` (``make stack``), which needs more than the library does; the rest is written by hand.
+``files/`` is what :func:`export` writes, valid as it stands. ``tools/stackgen`` (``make stack``) writes what rests on
+the metric catalogue in it; the rest is written by hand.
 """
 
 from __future__ import annotations
