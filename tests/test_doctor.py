@@ -138,7 +138,7 @@ def test_sedna_and_its_hooks(look, monkeypatch):
     assert "of Sedna's methods can be observed" in found["hooks"][0].said
 
 
-@pytest.mark.parametrize("folder", ["x" * 300, "/proc/1/x", "file/x", "loop/x"])
+@pytest.mark.parametrize("folder", ["/proc/1/x", "file/x", "loop/x"])
 def test_a_folder_that_cannot_even_be_looked_at(look, gateway, tmp_path, monkeypatch, folder):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("")

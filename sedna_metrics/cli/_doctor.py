@@ -6,11 +6,13 @@ import argparse
 import importlib.util
 import json
 import os
+import platform
 import socket
 import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, NamedTuple
@@ -81,8 +83,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 def examine(environ: Mapping[str, str]) -> Iterator[Finding]:
     """Do all checks."""
+    packages = ", ".join(f"{package} {version(package)}" for package in _PACKAGES)
+    yield Finding("version", f"sedna-metrics {__version__}, Python {platform.python_version()}, {packages}")
     identity = WorkerIdentity.from_env(environ)
-    yield _versions()
     yield from _identity(identity, environ)
     for unknown in settings_module.unknown_variables(environ):
         yield Finding("settings", unknown.partition(" ")[0], unknown)
@@ -95,12 +98,6 @@ def examine(environ: Mapping[str, str]) -> Iterator[Finding]:
     yield Finding("settings", ", ".join(set_here) or "all defaults")
     yield from _exports(settings, identity)
     yield from _sedna()
-
-
-def _versions() -> Finding:
-    python = ".".join(map(str, sys.version_info[:3]))
-    packages = ", ".join(f"{package} {version(package)}" for package in _PACKAGES)
-    return Finding("version", f"sedna-metrics {__version__}, Python {python}, {packages}")
 
 
 def _identity(identity: WorkerIdentity, environ: Mapping[str, str]) -> Iterator[Finding]:
@@ -205,21 +202,12 @@ def _spool(settings: Settings) -> Finding:
 def _folder(topic: str, folder: Path, otherwise: str) -> Finding:
     """Whether the folder can be written or made; nothing is left behind."""
     try:
-        there = next((each for each in (folder, *folder.parents) if _is_there(each)), folder)
+        there = next((each for each in (folder, *folder.parents) if os.path.lexists(each)), folder)
         with tempfile.TemporaryFile(dir=there) as tried:
             tried.write(b"x")
         return Finding(topic, f"{folder} can be {'written' if there == folder else 'made'}")
     except OSError as why:
         return Finding(topic, f"{folder}: {why.strerror}", f"Mount it for writing, or {otherwise}.")
-
-
-def _is_there(path: Path) -> bool:
-    """Like ``Path.exists()``; but if the path cannot be looked up, that is an OSError."""
-    try:
-        os.lstat(path)
-        return True
-    except FileNotFoundError:
-        return False
 
 
 def _sedna() -> Iterator[Finding]:
@@ -231,10 +219,9 @@ def _sedna() -> Iterator[Finding]:
         said = f"{places[0]} is not KubeEdge Sedna but another package with that name"
         yield Finding("sedna", said, "Put Sedna's lib/ first on PYTHONPATH.")
     else:
-        try:
-            number = Path(places[0], "VERSION").read_text(encoding="utf-8").strip()
-        except (OSError, ValueError):
-            number = "unknown version"
+        number = "unknown version"
+        with suppress(OSError):
+            number = Path(places[0], "VERSION").read_text(encoding="utf-8", errors="replace").strip()
         yield Finding("sedna", f"{number} in {places[0]}")
         yield from _hooks()
 

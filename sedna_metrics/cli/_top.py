@@ -162,15 +162,9 @@ def read(url: str, access: Access) -> Any:
             headers["Authorization"] = f"Bearer {Path(access.bearer_token_file).read_text(encoding='utf-8').strip()}"
         with Session() as session:
             session.trust_env = False  # no password from a .netrc file
-            certificate = (access.cert_file, access.key_file) if access.key_file else access.cert_file or None
-            answer = session.get(
-                url,
-                headers=headers,
-                timeout=TIMEOUT_SECONDS,
-                stream=True,
-                verify=access.ca_file or True,
-                cert=certificate,
-            )
+            session.verify = access.ca_file or True
+            session.cert = (access.cert_file, access.key_file) if access.key_file else access.cert_file or None
+            answer = session.get(url, headers=headers, timeout=TIMEOUT_SECONDS, stream=True)
             body = read_bounded(answer, MAX_ANSWER_BYTES, 1 << 16, TIMEOUT_SECONDS)
         return samples_by_worker(body.decode("utf-8")) if answer.status_code == 200 else f"answers {answer.status_code}"
     except requests.RequestException as why:
