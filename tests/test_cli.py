@@ -139,3 +139,25 @@ def test_a_kubectl_that_answers_something_else(tmp_path, monkeypatch, capsys, te
     assert "wrong" in out
     assert "kubectl" in out
     assert not err
+
+
+@pytest.mark.parametrize(
+    "kind", ["missing", "folder", "empty", "binary", "dangling link", "link to itself", "long name"]
+)
+@pytest.mark.parametrize(
+    "call",
+    ["inject PATH", "inject --uninject PATH", "stack export PATH", "stack check PATH", "top PATH --interval 0.1",
+     *(f"top https://127.0.0.1:1 --interval 0.1 --{kind}-file PATH" for kind in ("ca", "cert", "key", "bearer-token")),
+     "flush --sd-dir PATH", "flush --spool-dir PATH", "flush --spool-dir PATH --pushgateway-url http://127.0.0.1:1"],
+)  # fmt: skip
+def test_any_path_is_taken_without_a_traceback(tmp_path, monkeypatch, capsys, call, kind):
+    path = tmp_path / ("x" * 300 if kind == "long name" else "x.yaml")
+    if kind == "folder":
+        path.mkdir()
+    elif kind in ("empty", "binary"):
+        path.write_bytes(bytes(range(256)) if kind == "binary" else b"")
+    elif "link" in kind:
+        path.symlink_to("nowhere" if kind == "dangling link" else path.name)
+    monkeypatch.chdir(tmp_path)
+    assert main(call.replace("PATH", path.name).split()) in (0, 1, 2)
+    assert all(each.isprintable() for each in capsys.readouterr().err.splitlines())
