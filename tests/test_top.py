@@ -17,9 +17,20 @@ import requests
 from gateways import answer, nonsense, trickle
 from support import free_port
 
+from sedna_metrics.catalogue import ALL
+from sedna_metrics.catalogue.worker import WORKER_INFO
 from sedna_metrics.cli import _top, main
 from sedna_metrics.cli._top import Access, Watch, read
-from sedna_metrics.cli._workers import SILENT_SECONDS, Row, duration, number, quantile, samples_by_worker, table
+from sedna_metrics.cli._workers import (
+    SILENT_SECONDS,
+    SORTABLE,
+    Row,
+    duration,
+    number,
+    quantile,
+    samples_by_worker,
+    table,
+)
 
 IL = {"JOB_NAME": "helmet", "WORKER_NAME": "train-worker-x", "NODE_NAME": "edge-1", "NAMESPACE": "default"}
 WHO = (("task", "helmet"), ("worker", "w"))
@@ -347,6 +358,20 @@ def test_a_narrow_terminal_keeps_the_columns_that_matter():
         assert len(line) <= width
         assert {"P95", "ERRORS"} <= set(heading.split())
     assert "LOSS" in heading
+
+
+@pytest.mark.parametrize("value", ["NaN", "+Inf", "-Inf", "1e300", "-1e300", "-1", "0"])
+def test_any_value_of_any_metric_is_drawn(value):
+    group = 'instance="i",job="sedna-worker",namespace="n",task="t",worker_type="train"'
+    lines = [f"push_time_seconds{{{group}}} {value}", f'sedna_worker_info{{{group},worker="w"}} 1']
+    for metric in set(ALL) - {WORKER_INFO}:
+        labels = "".join(f',{label}="edge"' for label in metric.labels if label not in ("namespace", "worker_type"))
+        buckets = [("_bucket", ',le="1"'), ("_bucket", ',le="+Inf"')] if metric.form == "histogram" else [("", "")]
+        lines += [f'{metric.name}{suffix}{{{group},worker="w"{labels}{le}}} {value}' for suffix, le in buckets]
+    ((who, found),) = samples_by_worker("\n".join(lines) + "\n").items()
+    for before, seconds in (({}, 0.0), (found, 2.0)):
+        for sort in SORTABLE:
+            assert len(table([Row(who, found, before, seconds)] * 2, sort, 100).splitlines()) == 3
 
 
 def test_what_others_wrote_does_not_reach_the_terminal_as_it_is():

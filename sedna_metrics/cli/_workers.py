@@ -58,8 +58,8 @@ class Row:
         self.task, self.worker = dict(who).get("task", ""), dict(who)["worker"]
         self.problem = problem
         self.node = self._labels(worker.WORKER_INFO).get("node", "").replace("unknown", "")
-        pushed = samples.get((_PUSHED, ()))
-        self.age = None if pushed is None else max(0.0, time.time() - pushed)
+        pushed = samples.get((_PUSHED, ()), math.nan)
+        self.age = max(0.0, time.time() - pushed) if math.isfinite(pushed) else None
         self.state = self._state()
         self.loss = self._value(learning.TRAINING_LOSS)
         is_eval = self.state.startswith("eval")
