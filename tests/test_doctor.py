@@ -153,7 +153,7 @@ def test_a_folder_that_cannot_even_be_looked_at(look, gateway, tmp_path, monkeyp
 
 
 @pytest.mark.parametrize("host", ["\u00e9..x", "a" * 100, "no.such.host.invalid", "256.1.1.1", "[::1]"])
-def test_a_host_that_is_none(look, host):
+def test_an_invalid_host(look, host):
     (finding,) = look(SEDNA_METRICS_HOST=host)["port"]
     assert f"available on {host}: " in finding.said
     assert finding.remedy

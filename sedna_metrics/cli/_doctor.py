@@ -144,7 +144,7 @@ def _port(settings: Settings) -> Finding:
                 tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 tried.bind((settings.host, port))
             return Finding("port", f"{port} is free on {settings.host}" if port else "any free port")
-        except (OSError, TypeError, ValueError) as why:  # the latter of a host name that is none
+        except (OSError, TypeError, ValueError) as why:  # TypeError or ValueError: the host is invalid
             problem = getattr(why, "strerror", None) or why
     said = f"no port of {settings.port} is available on {settings.host}: {problem}"
     return Finding("port", said, "Set SEDNA_METRICS_PORT to a wider range, or to 0 with SEDNA_METRICS_SD_DIR.")

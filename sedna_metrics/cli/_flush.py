@@ -72,7 +72,7 @@ def duration(text: str) -> float:
 
 
 def _list(settings: Settings) -> None:
-    """Show what waits, for whichever gateway; something that waits raises SettingError."""
+    """List the spooled pushes; if there are any, raise SettingError: the gateway is unknown."""
     spool = open_spool(settings)
     waiting = spool.entries() if spool is not None else []
     for entry in waiting:

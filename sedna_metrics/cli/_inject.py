@@ -41,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
             changed = sum(map(inject.uninject, resources))
         else:
             changed = sum(inject.inject(resource, arguments.pushgateway_url) for resource in resources)
-    except Exception as why:  # whatever malformed YAML makes of the parser
+    except Exception as why:  # malformed YAML can raise anything in the parser
         raise SednaMetricsError(f"{arguments.file} cannot be read: {why}") from why
     yaml.dump_all(documents, sys.stdout)
     what = "restored" if arguments.uninject else "changed"

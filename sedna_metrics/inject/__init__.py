@@ -75,8 +75,7 @@ def inject(resource: Any, pushgateway_url: str = PUSHGATEWAY_URL) -> bool:
     """Add the bundle to every pod template of a resource, in place; returns whether anything has changed.
 
     The resource is one of Sedna's, a Pod, or anything with pod templates, as a dict. The worker is a pod's first
-    container; others are sidecars, and left alone. Jobs push to ``pushgateway_url``. A pod that is not as Kubernetes
-    has it raises ValueError.
+    container; others are sidecars, and left alone. Jobs push to ``pushgateway_url``. A malformed pod raises ValueError.
     """
     has_changed = False
     for pod, role in _pods(resource):
@@ -91,7 +90,7 @@ def inject(resource: Any, pushgateway_url: str = PUSHGATEWAY_URL) -> bool:
 def uninject(resource: Any) -> bool:
     """Take out what :func:`inject` adds, where it is unchanged; returns whether anything has changed.
 
-    Another port than :data:`PORT` stays: the resource itself has set it in one of two places.
+    A port other than :data:`PORT` stays, because the resource itself sets it in the environment or as a port.
     """
     has_changed = False
     for pod, role in _pods(resource):

@@ -90,7 +90,7 @@ def _is_foreign(path: Path, text: str, written: str) -> bool:
 def _write(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.is_symlink():
-        path.unlink()  # where it leads is none of ours
+        path.unlink()  # never write through a link
     path.write_bytes(text.encode())
 
 
