@@ -44,31 +44,32 @@ def additions(
         site = f"lib/python3.{minor}/site-packages"
         paths.append({"key": "sedna-metrics.pth", "path": f"{site}/sedna-metrics.pth"})
         paths.append({"key": "autoload.py", "path": f"{site}/_sedna_metrics_autoload.py"})
-    volumes: List[Item] = [
-        {"name": "sedna-metrics", "configMap": {"name": CONFIG_MAP, "optional": True, "items": paths}}
-    ]
-    mounts: List[Item] = [{"name": "sedna-metrics", "mountPath": FOLDER, "readOnly": True}]
-    env: List[Item] = [
-        {"name": "PYTHONUSERBASE", "value": FOLDER},
-        {"name": "NODE_NAME", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}},
-        {"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
-    ]
-    ports: List[Item] = []
+    added: Dict[str, List[Item]] = {
+        "volumes": [{"name": "sedna-metrics", "configMap": {"name": CONFIG_MAP, "optional": True, "items": paths}}],
+        "volumeMounts": [{"name": "sedna-metrics", "mountPath": FOLDER, "readOnly": True}],
+        "env": [
+            {"name": "PYTHONUSERBASE", "value": FOLDER},
+            {"name": "NODE_NAME", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}},
+            {"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
+        ],
+        "ports": [],
+    }
     if service:
-        env.append({"name": "JOB_NAME", "value": service})
+        added["env"].append({"name": "JOB_NAME", "value": service})
     if is_job:
-        env.append({"name": "SEDNA_METRICS_PUSHGATEWAY_URL", "value": pushgateway_url})
+        added["env"].append({"name": "SEDNA_METRICS_PUSHGATEWAY_URL", "value": pushgateway_url})
         # "auto" knows jobs by WORKER_NAME or the pod's name; other pods that run to completion have neither.
-        env.append({"name": OPT_OUT, "value": "push"})
+        added["env"].append({"name": OPT_OUT, "value": "push"})
     elif is_on_node_network:
-        volumes.append({"name": "sedna-metrics-targets", "hostPath": {"path": TARGETS, "type": "DirectoryOrCreate"}})
-        mounts.append({"name": "sedna-metrics-targets", "mountPath": TARGETS})
-        env.append({"name": "SEDNA_METRICS_SD_DIR", "value": TARGETS})
+        host_path = {"path": TARGETS, "type": "DirectoryOrCreate"}
+        added["volumes"].append({"name": "sedna-metrics-targets", "hostPath": host_path})
+        added["volumeMounts"].append({"name": "sedna-metrics-targets", "mountPath": TARGETS})
+        added["env"].append({"name": "SEDNA_METRICS_SD_DIR", "value": TARGETS})
     else:
-        env.append({"name": "SEDNA_METRICS_PORT", "value": str(port)})
+        added["env"].append({"name": "SEDNA_METRICS_PORT", "value": str(port)})
         if port:
-            ports.append({"name": "metrics", "containerPort": port})
-    return {"volumes": volumes, "volumeMounts": mounts, "env": env, "ports": ports}
+            added["ports"].append({"name": "metrics", "containerPort": port})
+    return added
 
 
 def inject(resource: Any, pushgateway_url: str = PUSHGATEWAY_URL) -> bool:
