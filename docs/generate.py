@@ -33,29 +33,35 @@ def metrics() -> str:
 def settings() -> str:
     """The settings reference."""
     rows = [
-        f"| `{setting.variable}` | `{setting.name}` | {setting.kind} | {setting.default and f'`{setting.default}`'} "
-        f"| {setting.doc} |"
+        f"| `{setting.variable}` | {setting.kind} | {setting.default and f'`{setting.default}`'} | {setting.doc} |"
         for setting in TABLE
     ]
     return (
-        f"{NOTE}\n# Settings\n\nEach is an environment variable and an argument of `sedna_metrics.start()`; the "
-        "argument wins. A value that cannot be used is an error from `start()`.\n\n"
-        "| variable | argument | value | default | meaning |\n|---|---|---|---|---|\n" + "\n".join(rows) + "\n"
+        f"{NOTE}\n# Settings\n\nEach is an environment variable and an argument of `sedna_metrics.start()`, such "
+        "as `push_interval`; the argument wins. `start()` raises if a value is invalid.\n\n"
+        "| variable | value | default | meaning |\n|---|---|---|---|\n" + "\n".join(rows) + "\n"
     )
+
+
+#: Fields of many events, explained once.
+COMMON_FIELDS = {"error": "type of the exception", "reason": "its text, at most 500 characters"}
 
 
 def events() -> str:
     """The reference of lifecycle events."""
     rows = [
         f"| `{event.name}` | {event.level} | {event.when} | "
-        + "<br>".join(f"`{name}`: {meaning}" for name, meaning in event.fields.items())
+        + "<br>".join(
+            f"`{name}`" if COMMON_FIELDS.get(name) == meaning else f"`{name}`: {meaning}"
+            for name, meaning in event.fields.items()
+        )
         + " |"
         for event in log.EVENTS
     ]
     return (
         f"{NOTE}\n# Log events\n\nThe field `event` of a line has one of these names. After each field's name "
-        "comes the metric that has the same value, or the field's meaning. A field whose value is not known is left "
-        "out.\n\n"
+        f"comes the metric that has the same value, or the field's meaning. `error` is the {COMMON_FIELDS['error']}, "
+        f"`reason` {COMMON_FIELDS['reason']}. A field whose value is not known is left out.\n\n"
         "| event | level | when | fields |\n|---|---|---|---|\n" + "\n".join(rows) + "\n"
     )
 
