@@ -46,8 +46,6 @@ def test_generated_pages_are_current():
 
 #: What only docs/frameworks.md imports: "make test-frameworks" has it. Plato is nowhere.
 FRAMEWORKS = ("keras", "lightgbm", "lightning", "plato", "sklearn", "torch", "transformers", "xgboost")
-#: What only docs/comparison.md imports: the extra "docs" has it.
-PEERS = ("opentelemetry",)
 
 
 @pytest.mark.parametrize("block", blocks("python"))
@@ -56,9 +54,6 @@ def test_a_code_block_runs(block, tmp_path):
     missing = [name for name in needs if find_spec(name) is None]
     if missing:
         pytest.skip(f"{', '.join(missing)} is not installed: make test-frameworks")
-    for name in PEERS:
-        if f"from {name}" in block:
-            pytest.importorskip(name)
     environment = {"PATH": "/usr/bin:/bin", "SEDNA_METRICS_PORT": "0", "SEDNA_METRICS_HOST": "127.0.0.1"}
     # What the frameworks warn of, and print as they train, is their own.
     strict = [] if needs else ["-W", "error"]
