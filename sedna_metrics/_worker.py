@@ -255,9 +255,9 @@ class Worker:
         with self._boundary:
             if not self._exporters.is_child:  # pools of multiprocessing end their processes in this way
                 self._log("worker.terminated", signal=name)
-            if self.identity.is_batch and is_fatal:
+            if is_fatal and (self.identity.is_batch or self.active_runs):
                 self._end_tasks("failed")
-            elif self.identity.is_batch and self.active_runs:
+            elif self.active_runs:
                 self._set_status("failed")  # a run that ends well after all sets it again
         with self._boundary:
             if is_fatal:

@@ -302,6 +302,22 @@ def test_success_is_told_if_the_body_ended_well(gateway, tmp_path, ending):
     assert ("sedna_worker_last_success_timestamp_seconds{" in gateway.requests[-1].text) == (ending == "pass")
 
 
+@pytest.mark.parametrize("worker", ["train-worker-1", "inferworker-1", ""])
+def test_training_that_a_signal_ends_has_failed_in_every_kind_of_worker(gateway, tmp_path, worker):
+    body = """
+        import sedna_metrics
+        worker = sedna_metrics.start(export="push", push_interval=60, log="off")
+        with worker.incremental_learning.training():
+            ready()
+            time.sleep(60)
+    """
+    env = {**environment(gateway, tmp_path), "WORKER_NAME": worker}
+    run(script(body), "SIGTERM", env)
+    lines = gateway.requests[-1].text.splitlines()
+    failed = [line for line in lines if line.startswith('sedna_stage_status{status="failed",')]
+    assert [line.split()[-1] for line in failed] == ["1.0"]
+
+
 def test_a_second_signal_does_not_wait(gateway, tmp_path):
     times = {"SEDNA_METRICS_PUSH_DEADLINE": "20", "SEDNA_METRICS_PUSH_TIMEOUT": "20"}
     env = {**environment(gateway, tmp_path), **times}
