@@ -26,7 +26,7 @@ help:
 	@echo "make pictures  draw the dashboards for the docs, from ten minutes of the examples"
 	@echo "make docs      the documentation as HTML, in build/docs"
 	@echo "make dist      both wheels (Python 3.6 and 3.7; 3.8 and later) and sdist in dist/, checked"
-	@echo "make reference  write docs/metrics.md and docs/settings.md anew from the code"
+	@echo "make reference  write docs/metrics.md, settings.md and events.md anew from the code"
 	@echo "make stack     write sedna_metrics/stack/files anew from the metric catalogue"
 	@echo "make clean     remove what the targets above made"
 

@@ -1,4 +1,4 @@
-"""``sedna-metrics bundle``: the zip file that observes Sedna in unchanged images."""
+"""``sedna-metrics bundle``: writes the bundle that observes Sedna in unchanged images."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sedna_metrics.inject import bundle
 def add_to(commands: Any) -> None:
     parser = commands.add_parser(
         "bundle",
-        help="write the zip file that observes Sedna in unchanged images",
+        help="write the bundle, as a ConfigMap or zip file, that observes Sedna in unchanged images",
         description="Write one zip file with the library and its dependencies for Python 3.6 and later. pip downloads "
         "them. docs/inject.md says how pods get it.",
     )
