@@ -240,3 +240,14 @@ def test_an_evaluation_tells_the_scores_of_its_own_alone(worker, events):
     last = events()[-1][1]
     assert last["new_f1"] == 0.5
     assert not {"new_precision", "new_recall"} & last.keys()
+
+
+@pytest.mark.parametrize("bad", [float("nan"), -1, "half", object()], ids=repr)
+def test_the_number_of_a_round_that_is_invalid_is_in_no_event(worker, events, bad):
+    fl = worker.federated_learning
+    with fl.aggregation(3):
+        fl.aggregate_received(bad)
+    with fl.aggregation(bad):
+        pass
+    assert [line["round"] for name, line in events() if name == "aggregation.completed"] == [3, 4]
+    assert all(line.get("round", 3) in (3, 4) for _, line in events())

@@ -457,3 +457,117 @@ def test_a_process_that_loads_data_does_not_end_the_training(start):
     assert stage(worker) == ["completed"]
     assert step_count(worker) == 4
     eventually(lambda: requests.get(worker.url) and value(worker, "sedna_hard_samples_total") == 4)
+
+
+def remaining(worker, kind="training"):
+    return value(worker, f"sedna_{kind}_remaining_seconds")
+
+
+def through_track(training, clock):
+    yield from training.track(range(10))
+
+
+def through_steps(training, clock):
+    training.plan(1)
+    for _ in training.epochs():
+        clock.advance(1000)
+        yield from training.steps(range(10))
+
+
+def through_steps_alone(training, clock):
+    training.plan(1)
+    clock.advance(1000)
+    yield from training.steps(range(10))
+
+
+def through_epochs(training, clock):
+    training.plan(10)
+    clock.advance(1000)
+    yield from training.epochs()
+
+
+def through_epoch_blocks(training, clock):
+    training.plan(10)
+    clock.advance(1000)
+    for _ in range(10):
+        with training.epoch():
+            yield
+
+
+@pytest.mark.parametrize(
+    "loop", [through_track, through_steps, through_steps_alone, through_epochs, through_epoch_blocks]
+)
+def test_the_time_left_of_training_knows_nothing_of_what_came_before_its_loop(worker, clock, loop):
+    with worker.incremental_learning.training() as training:
+        clock.advance(1000)
+        for number, _ in enumerate(loop(training, clock)):
+            if number:
+                assert remaining(worker) == pytest.approx(2 * (10 - number))
+            clock.advance(2)
+
+
+def test_the_time_left_of_an_evaluation_knows_nothing_of_what_came_before_its_loop(worker, clock):
+    with worker.incremental_learning.evaluation() as evaluation:
+        clock.advance(1000)
+        loop = evaluation.track(range(10))
+        clock.advance(1000)
+        for number, _ in enumerate(loop):
+            if number:
+                assert remaining(worker, "eval") == pytest.approx(2 * (10 - number))
+            clock.advance(2)
+
+
+@pytest.mark.parametrize("at", [0, 1, 7])
+@pytest.mark.parametrize("inner", [3, 10, 100])
+def test_a_loop_within_any_step_of_another_is_neither_timed_nor_counted(worker, clock, at, inner):
+    with worker.incremental_learning.training() as training:
+        for number, _ in enumerate(training.track(range(10))):
+            if number:
+                assert remaining(worker) == pytest.approx(2 * (10 - number))
+            clock.advance(1)
+            if number == at:
+                before = remaining(worker)
+                list(training.track(range(inner)))
+                assert remaining(worker) == before
+            clock.advance(1)
+    assert step_count(worker) == 10
+
+
+def test_a_loop_that_begins_again_is_measured_anew(worker, clock):
+    with worker.incremental_learning.evaluation() as evaluation:
+        for seconds in (50, 1):
+            for number, _ in enumerate(evaluation.track(range(4))):
+                if number:
+                    assert remaining(worker, "eval") == pytest.approx(seconds * (4 - number))
+                clock.advance(seconds)
+            clock.advance(1000)
+
+
+BAD_NUMBERS = [float("nan"), float("inf"), float("-inf"), -1, "half", b"3", None, object(), np.array([1, 2]), [3]]
+
+
+@pytest.mark.parametrize("bad", BAD_NUMBERS, ids=repr)
+def test_a_part_of_an_epoch_that_is_not_a_number_is_rejected_and_the_estimate_stands(worker, clock, bad):
+    with worker.incremental_learning.training(epochs=2) as training, training.epoch():
+        training.within_epoch(bad)
+        training.within_epoch(0.0)
+        clock.advance(10)
+        training.within_epoch(0.5)
+        training.within_epoch(bad)
+        assert remaining(worker) == 30
+        clock.advance(10)
+        training.within_epoch(np.float32(1.0))
+        assert remaining(worker) == pytest.approx(20)
+    assert value(worker, "sedna_metrics_rejected_values_total") == 2
+
+
+@pytest.mark.parametrize("bad", BAD_NUMBERS, ids=repr)
+def test_the_measurement_in_own_units_begins_at_the_first_valid_number(worker, clock, bad):
+    with worker.incremental_learning.training() as training:
+        training.progress(bad, 100)
+        clock.advance(1000)
+        training.progress(90, 100)
+        clock.advance(2)
+        training.progress(91, 100)
+        assert remaining(worker) == pytest.approx(18)
+    assert value(worker, "sedna_metrics_rejected_values_total") == 1

@@ -544,3 +544,55 @@ def test_a_deployment_whose_url_cannot_be_told_is_a_deployment(worker):
     with worker.incremental_learning.deployment(Secret()):
         pass
     assert value(worker, "sedna_deploy_status", status="ok") == 1
+
+
+@pytest.mark.parametrize("samples", [500, np.array(500), np.int64(500), 500.0], ids=repr)
+def test_samples_of_a_federated_training_are_those_of_the_node_whenever_they_are_known(worker, samples):
+    with worker.federated_learning.training(samples=3) as training:
+        assert value(worker, "sedna_node_samples", client="worker") == 3
+        training.samples(samples)
+    assert value(worker, "sedna_node_samples", client="worker") == value(worker, "sedna_training_samples") == 500
+
+
+@pytest.mark.parametrize(
+    "nodes", [3, 3.0, np.array(3), np.int64(3), ("a", "b", "c"), np.array(["a", "b", "c"])], ids=repr
+)
+def test_train_nodes_are_a_number_or_names(worker, nodes):
+    worker.federated_learning.train_nodes(nodes)
+    assert value(worker, "sedna_train_nodes") == 3
+    assert value(worker, "sedna_metrics_rejected_values_total") == 0
+
+
+NOT_NUMBERS = [float("nan"), float("inf"), -1, object(), np.array(-1), np.array("text")]
+
+
+@pytest.mark.parametrize("bad", NOT_NUMBERS, ids=repr)
+def test_a_number_of_train_nodes_that_is_invalid_is_rejected_and_changes_nothing(worker, bad):
+    fl = worker.federated_learning
+    fl.train_nodes(bad)
+    with fl.aggregation() as aggregation:
+        aggregation.update("a")
+        aggregation.update("b")
+    nodes = values(worker, "sedna_train_node_info")
+    fl.train_nodes(bad)
+    assert value(worker, "sedna_train_nodes") == 2
+    assert values(worker, "sedna_train_node_info") == nodes
+    assert value(worker, "sedna_metrics_rejected_values_total") == 2
+
+
+@pytest.mark.parametrize(
+    "bad", [float("nan"), float("inf"), -1, "half", b"3", object(), np.array([1, 2]), [3]], ids=repr
+)
+@pytest.mark.parametrize("method", [
+    lambda task, fl, bad: task.training(epochs=3).epoch(bad).__enter__(),
+    lambda task, fl, bad: task.training(epochs=bad),
+    lambda task, fl, bad: task.training(samples=bad),
+    lambda task, fl, bad: task.evaluation(samples=bad),
+    lambda task, fl, bad: fl.training(samples=bad),
+    lambda task, fl, bad: fl.aggregation(bad).__enter__().end(),
+    lambda task, fl, bad: fl.aggregate_received(bad),
+])  # fmt: skip
+def test_a_number_that_is_invalid_is_rejected_once(worker, method, bad):
+    method(worker.incremental_learning, worker.federated_learning, bad)
+    assert value(worker, "sedna_metrics_rejected_values_total") == 1
+    assert value(worker, "sedna_metrics_internal_errors_total") == 0

@@ -28,7 +28,6 @@ class Evaluation(Run):
         self._samples = context.instruments.gauge(metrics.EVAL_SAMPLES)
         self._new_model = context.instruments.info(metrics.EVAL_NEW_MODEL)
         self._scores = scores
-        self._is_measuring = False
         self._fields: Dict[str, Any] = {}
         self._time_left = TimeLeft(context, metrics.EVAL_REMAINING, metrics.EVAL_COMPLETION)
         self._samples.clear()
@@ -61,7 +60,8 @@ class Evaluation(Run):
     def track(self, samples: Iterable[T], total: Optional[int] = None) -> Iterator[T]:
         """Iterate over the samples (or batches) of the evaluation, and record the time left."""
         count = self._count(samples, total)
-        self._is_measuring = True
+        with self._boundary:
+            self._time_left.begin_own_units()
         for done, sample in enumerate(samples, 1):
             yield sample
             if count:
@@ -74,11 +74,7 @@ class Evaluation(Run):
     @contained()
     def progress(self, done: float, total: float) -> None:
         """Set how much is done, in units of your own. The first call is where the measurement begins."""
-        if self._is_measuring:
-            self._time_left.update(done, total)
-        else:
-            self._is_measuring = True
-            self._time_left.begin_at(done, total)
+        self._time_left.progress(done, total)
 
     def _score(self, model: str, url: object, scores: Optional[Mapping[str, Any]], more: Mapping[str, Any]) -> None:
         if scores is not None and not isinstance(scores, Mapping):

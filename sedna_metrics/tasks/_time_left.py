@@ -9,6 +9,7 @@ from sedna_metrics.catalogue import Metric
 from sedna_metrics.metrics import to_float
 from sedna_metrics.tasks._context import TaskContext, length
 
+NOT_WHOLE = "it must be a whole number of 0 or more"
 _KEEP = 0.5 ** (1 / 3)  # the weight of a measured speed halves in three updates
 
 
@@ -26,20 +27,18 @@ class Progress:
         self._last = self._clock.monotonic()
         self._seconds = self._units = 0.0
 
-    def update(self, done: Any, total: Any = None) -> None:
-        """Set how many units are done in all; going back starts the estimate again. Invalid numbers: ValueError."""
-        amount, whole = _amount(done), self.total if total is None else _amount(total)
+    def update(self, done: float) -> None:
+        """Set how many units are done in all; going back starts the estimate again."""
         now = self._clock.monotonic()
-        units, seconds = amount - self.done, now - self._last
-        self.total = whole
+        units, seconds = done - self.done, now - self._last
         if units < 0 or seconds < 0:
-            self.begin(amount)
+            self.begin(done)
         elif units > 0:
             # Both decay alike, so that their quotient is a weighted mean of the time for one unit.
             self._seconds = self._seconds * _KEEP + seconds
             self._units = self._units * _KEEP + units
             self._last = now
-            self.done = amount
+            self.done = done
 
     def remaining_seconds(self) -> Optional[float]:
         """Time left at the last update; ``None`` while unknown."""
@@ -56,7 +55,10 @@ class Progress:
 
 
 class TimeLeft(Progress):
-    """Progress that exposes the time left, and when the run should end. Invalid values are rejected."""
+    """Progress that exposes the time left, and when the run should end.
+
+    The units are epochs, or if ``has_own_units`` the batches of one loop, or units of the script's own.
+    """
 
     def __init__(self, context: TaskContext, remaining: Metric, completion: Metric) -> None:
         super().__init__(context.clock, None)
@@ -64,35 +66,55 @@ class TimeLeft(Progress):
         self._metric = remaining.name
         self._remaining = context.instruments.gauge(remaining)
         self._completion = context.instruments.gauge(completion)
+        self.has_own_units = False
         self.clear()  # the values of the last run
 
     def seconds(self) -> Optional[float]:
         """The time left; ``None`` while unknown."""
         return self._remaining.value()
 
-    def update(self, done: Any, total: Any = None) -> None:
+    def update(self, done: float) -> None:
         """Set how many units are done, and expose the estimate."""
-        try:
-            super().update(done, total)
-        except ValueError as why:
-            self._boundary.reject(self._metric, (done, total), str(why))
-            return
+        super().update(done)
         remaining, completion = self.remaining_seconds(), self.estimated_completion()
         if remaining is not None and completion is not None:
             self._remaining.set(remaining)
             self._completion.set(completion)
 
-    def begin_at(self, done: Any, total: Any) -> None:
-        """Begin to measure here: only the next update has an estimate."""
-        self.update(done, total)
-        self.begin(self.done)
+    def begin_own_units(self, done: float = 0.0) -> None:
+        """Measure from here in the script's own units."""
+        self.has_own_units = True
+        self.begin(done)
         self.clear()
+
+    def progress(self, done: Any, total: Any) -> None:
+        """Set how much is done in the script's own units; the first call is where the measurement begins."""
+        amount, whole = self.amount(done), self.amount(total)
+        if amount is None or whole is None:
+            return
+        self.total = whole
+        if self.has_own_units:
+            self.update(amount)
+        else:
+            self.begin_own_units(amount)
+
+    def amount(self, value: Any) -> Optional[float]:
+        """A finite number of 0 or more; anything else is rejected, and ``None``."""
+        try:
+            number = to_float(value)
+        except Exception as why:  # a foreign object's __float__ may raise anything
+            self._boundary.reject(self._metric, value, f"it is not a number ({type(why).__name__})")
+            return None
+        if not 0 <= number < float("inf"):
+            self._boundary.reject(self._metric, value, "it must be a finite number of 0 or more")
+            return None
+        return number
 
     def count(self, batches: Any, total: Any) -> Optional[int]:
         """How many ``batches`` there are: ``total`` if it is a valid number, else their length, if they have one."""
         count = whole_number(total)
         if count is None and total is not None:
-            self._boundary.reject(self._metric, total, "a total must be a whole number of 0 or more")
+            self._boundary.reject(self._metric, total, NOT_WHOLE)
         return length(batches) if count is None else count
 
     def finish(self) -> None:
@@ -113,13 +135,3 @@ def whole_number(value: Any) -> Optional[int]:
         return int(number) if number >= 0 and number.is_integer() else None
     except Exception:  # a foreign object's __float__ may raise anything
         return None
-
-
-def _amount(value: Any) -> float:
-    try:
-        number = to_float(value)
-    except Exception as why:  # a foreign object's __float__ may raise anything
-        raise ValueError(f"it is not a number ({type(why).__name__})") from why
-    if not 0 <= number < float("inf"):
-        raise ValueError("it must be a finite number of 0 or more")
-    return number

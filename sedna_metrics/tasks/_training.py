@@ -12,7 +12,7 @@ from sedna_metrics.decorators import Observation
 from sedna_metrics.errors import describe
 from sedna_metrics.tasks._context import TaskContext
 from sedna_metrics.tasks._runs import Run
-from sedna_metrics.tasks._time_left import TimeLeft, whole_number
+from sedna_metrics.tasks._time_left import NOT_WHOLE, TimeLeft, whole_number
 
 T = TypeVar("T")
 
@@ -33,12 +33,18 @@ class Training(Run):
     planned: Optional[int]
 
     def __init__(
-        self, context: TaskContext, set_status: Callable[[str], Any], samples: Any = None, epochs: Any = None
+        self,
+        context: TaskContext,
+        set_status: Callable[[str], Any],
+        samples: Any = None,
+        epochs: Any = None,
+        on_samples: Callable[[Any], Any] = lambda count: None,
     ) -> None:
         super().__init__(context, set_status)
         instruments = context.instruments
         self._loss = instruments.gauge(metrics.TRAINING_LOSS, instruments.counter(metrics.NONFINITE_LOSSES).inc)
         self._samples = instruments.gauge(metrics.TRAINING_SAMPLES)
+        self._on_samples = on_samples
         self._epoch = instruments.gauge(metrics.TRAINING_EPOCH)
         self._epochs = instruments.gauge(metrics.TRAINING_EPOCHS)
         self._step_durations = instruments.call_histogram(metrics.STEP_DURATION)
@@ -48,15 +54,14 @@ class Training(Run):
         self.planned = None
         self._has_epochs = False
         self._index = self._done = 0  # the current epoch, from 0, and how many are done
-        self._has_own_units = False
-        self._is_measuring = False
+        self._is_measuring = False  # within the epoch
         self._loop: Optional[object] = None  # the loop that reports progress
         self.loss = self._loss.set
         self.step = Observation(self._step_durations, lambda error: None, context.clock.monotonic, context.boundary)
         for gauge in (self._epoch, self._epochs, self._samples, self._loss):
             gauge.clear()  # the values of the last run
         if samples is not None:
-            self._samples.set(samples)
+            self.samples(samples)
         if epochs is not None:
             self.plan(epochs)
 
@@ -64,6 +69,9 @@ class Training(Run):
     def samples(self, count: int) -> None:
         """Set the number of training samples (TrainSampleNum), if it was not known at the start."""
         self._samples.set(count)
+        valid = self._samples.value()
+        if valid is not None:
+            self._on_samples(valid)
 
     @contained()
     def plan(self, epochs: int) -> None:
@@ -73,7 +81,7 @@ class Training(Run):
             self.planned = self._time_left.total = count
             self._time_left.begin(0.0)
             self._index = self._done = 0
-            self._has_own_units = self._is_measuring = False
+            self._time_left.has_own_units = self._is_measuring = False
         self._epochs.set(epochs if count is None else count)
 
     def epochs(self) -> Iterator[int]:
@@ -109,9 +117,11 @@ class Training(Run):
     def epoch_begins(self, number: Optional[int] = None) -> int:
         """An epoch begins, for callbacks; returns its number, as for :meth:`epoch`."""
         given = whole_number(number)
+        if given is None and number is not None:
+            self._boundary.reject(metrics.TRAINING_EPOCH.name, number, NOT_WHOLE)
         self._index = self._done if given is None else given
-        if self._index != self._done and not self._has_own_units:
-            self._time_left.begin(self._index)  # resumed from a checkpoint: skipped epochs took no time
+        if (self._index != self._done or not self._has_epochs) and not self._time_left.has_own_units:
+            self._time_left.begin(self._index)  # skipped epochs took no time, nor did what came before the first
         self._has_epochs = True
         self._loop = None
         self._epoch.set(self._index + 1)
@@ -123,7 +133,7 @@ class Training(Run):
         """The epoch that has begun is done; writes the event ``training.epoch`` unless ``is_event`` is False."""
         self._index = self._done = self._index + 1
         self._loop = None
-        if not self._has_own_units:
+        if not self._time_left.has_own_units:
             self._time_left.update(self._index)
         if is_event:
             self._context.emit(
@@ -141,9 +151,10 @@ class Training(Run):
         The first value of a run is where the measurement begins, so that a run that resumes within an epoch has the
         right time left. A lower value than before in the same epoch, as of a validation pass, is ignored.
         """
-        done = self._index + min(1.0, part)
-        if self._has_own_units:
+        amount = self._time_left.amount(part)
+        if amount is None or self._time_left.has_own_units:
             return
+        done = self._index + min(1.0, amount)
         if not self._is_measuring:
             self._is_measuring = True
             self._time_left.begin(done)
@@ -189,10 +200,10 @@ class Training(Run):
         if self._loop is not None:
             return False
         self._loop = loop
-        self._is_measuring = True  # from the loop's start
-        if not is_epoch:
-            self._has_own_units = True
-            self._time_left.begin(0.0)
+        if is_epoch:
+            self.within_epoch(0.0)
+        else:
+            self._time_left.begin_own_units()
         return True
 
     def _step_done(self, done: int, count: Optional[int], is_epoch: bool, began: float) -> None:
@@ -218,12 +229,7 @@ class Training(Run):
         From then on the time left comes from these alone, until epochs are planned. The first call is where the
         measurement begins.
         """
-        if self._has_own_units:
-            self._time_left.update(done, total)
-        else:
-            self._has_own_units = True
-            self._time_left.begin(0.0)
-            self._time_left.begin_at(done, total)
+        self._time_left.progress(done, total)
 
     @contained()
     def output_model(self, url: object) -> None:

@@ -14,6 +14,7 @@ from sedna_metrics.metrics import CallHistogram, Counter
 from sedna_metrics.tasks._context import TaskContext
 from sedna_metrics.tasks._runs import Run
 from sedna_metrics.tasks._stages import Iteration
+from sedna_metrics.tasks._time_left import NOT_WHOLE, whole_number
 from sedna_metrics.tasks._training import Training
 
 
@@ -41,9 +42,7 @@ class FederatedLearning:
             samples: number of this worker's samples (TrainSampleNum, NodeSampleNum).
             epochs: number of epochs planned, over all rounds.
         """
-        if samples is not None:
-            self.node_samples(samples)
-        return Training(self._context, self._set_status, samples, epochs)
+        return Training(self._context, self._set_status, samples, epochs, self.node_samples)
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
@@ -66,7 +65,7 @@ class FederatedLearning:
     def aggregate_received(self, number: int) -> None:
         """A training worker has received the aggregate of round ``number`` (AggregationNo)."""
         self._round.set(number)
-        self._context.emit("aggregate.received", round=number)
+        self._context.emit("aggregate.received", round=self._round.value())
 
     @contained()
     def status(self, status: str) -> None:
@@ -84,8 +83,7 @@ class FederatedLearning:
         Args:
             nodes: the clients' ids, or only their number.
         """
-        self._has_nodes = True
-        self._set_nodes(nodes)
+        self._has_nodes = self._set_nodes(nodes) or self._has_nodes
 
     @contained()
     def node_samples(self, samples: int, client: Optional[str] = None) -> None:
@@ -108,7 +106,10 @@ class FederatedLearning:
         Args:
             number: of the round; by default one more than the last.
         """
-        return Aggregation(self, int(self._round.value() or 0) + 1 if number is None else number)
+        given = whole_number(number)
+        if given is None and number is not None:
+            self._boundary.reject(federated.AGGREGATION_ROUND.name, number, NOT_WHOLE)
+        return Aggregation(self, int(self._round.value() or 0) + 1 if given is None else given)
 
     @contained()
     def end(self, status: str) -> None:
@@ -121,19 +122,24 @@ class FederatedLearning:
         self._status.set(status)
         self._context.on_change()
 
-    def _set_nodes(self, nodes: Any) -> None:
+    def _set_nodes(self, nodes: Any) -> bool:
+        """Set the nodes, or only their number; returns whether they are valid."""
         before = self._nodes.value()
         if isinstance(nodes, (str, bytes)):
             nodes = [nodes if isinstance(nodes, str) else nodes.decode("utf-8", "replace")]
-        if isinstance(nodes, Iterable):
+        try:
             names = sorted({str(node) for node in nodes})
-            self._nodes.set(len(names))
-            self._node_info.set(*({"client": name} for name in names))
-        else:
-            self._nodes.set(nodes)
-            self._node_info.set()
-        if self._nodes.value() != before:
-            self._context.emit("nodes.changed", nodes=self._nodes.value())
+            count: Optional[int] = len(names)
+        except TypeError:
+            names, count = [], whole_number(nodes)
+        if count is None:
+            self._boundary.reject(federated.TRAIN_NODES.name, nodes, NOT_WHOLE)
+            return False
+        self._nodes.set(count)
+        self._node_info.set(*({"client": name} for name in names))
+        if count != before:
+            self._context.emit("nodes.changed", nodes=count)
+        return True
 
     @cached_property
     def _aggregations(self) -> Tuple[Counter, CallHistogram]:
