@@ -35,6 +35,22 @@ def pushing(gateway, start):
     return start_
 
 
+class Held:
+    """A behaviour that begins when ``go_on`` is set, for the first request; later ones hang."""
+
+    def __init__(self, behaviour):
+        self.go_on = threading.Event()
+        self.requests = []
+        self._behaviour = behaviour
+
+    def __call__(self, connection, request):
+        self.requests.append(request)
+        if len(self.requests) > 1:
+            return gateways.hang(connection, request)
+        self.go_on.wait(20)
+        return self._behaviour(connection, request)
+
+
 def last_text(gateway):
     return gateway.requests[-1].text
 
@@ -231,6 +247,47 @@ def test_flush_returns_whether_the_state_has_arrived_or_is_in_the_spool(pushing,
     gateway.behaviour = behaviour
     worker = pushing(push_deadline=1, **({"spool_dir": spool} if spool else {}))
     assert worker.flush() is is_safe
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "spool", "is_safe"),
+    [
+        (gateways.good, None, True),
+        (answer("503 Service Unavailable"), None, True),
+        (answer("503 Service Unavailable"), "off", False),
+        (gateways.hang, None, True),
+        (gateways.hang, "off", False),
+        (answer("413 Payload Too Large"), None, False),
+    ],
+    ids=["good", "away", "away, spool off", "hangs", "hangs, spool off", "refused"],
+)
+def test_a_flush_after_the_end_returns_at_once_what_became_of_the_last_state(
+    pushing, gateway, tmp_path, behaviour, spool, is_safe
+):
+    gateway.behaviour = behaviour
+    worker = pushing(push_timeout=30, push_deadline=0.5, **({"spool_dir": spool} if spool else {}))
+    worker.close()
+    before = [(path.name, path.read_bytes()) for path in spooled(tmp_path)]
+    began = time.monotonic()
+    assert worker.flush() is is_safe
+    assert time.monotonic() - began < 0.1
+    assert [(path.name, path.read_bytes()) for path in spooled(tmp_path)] == before
+
+
+def test_a_flush_during_the_last_push_waits_for_it(pushing, gateway, tmp_path):
+    worker = pushing()
+    assert worker.flush()
+    held = Held(gateways.good)
+    gateway.behaviour = held
+    with ThreadPoolExecutor(2) as pool:
+        closed = pool.submit(worker.close)
+        eventually(held.requests.__len__)
+        flushed = pool.submit(worker.flush)
+        time.sleep(0.1)
+        held.go_on.set()
+        assert flushed.result()
+        closed.result()
+    assert spooled(tmp_path) == []
 
 
 def test_a_worker_ends_at_once_when_its_state_is_in_the_spool(tmp_path, caplog, start):
@@ -433,6 +490,41 @@ def test_an_older_state_of_the_same_group_never_comes_after_a_newer_one(pushing,
     ]
     assert said == sorted(said)
     assert said[-1] == 3
+    assert spooled(tmp_path) == []
+
+
+@pytest.mark.parametrize("end", ["flush", "close"])
+@pytest.mark.parametrize("behaviour", [gateways.good, answer("503 Service Unavailable")], ids=["arrives", "fails"])
+@pytest.mark.parametrize("is_left", [False, True], ids=["of this run", "of the last run"])
+def test_an_old_push_that_ends_late_leaves_a_newer_state_in_the_spool_alone(
+    pushing, gateway, tmp_path, end, behaviour, is_left
+):
+    if is_left:
+        gateway.behaviour = answer("503 Service Unavailable")
+        pushing(push_deadline=0.3).close()
+    held = Held(behaviour)
+    gateway.behaviour = held
+    worker = pushing(push_timeout=20, push_deadline=0.3)
+    eventually(held.requests.__len__)
+    worker.joint_inference.hard_sample(42)
+    getattr(worker, end)()
+    held.go_on.set()
+    eventually(lambda: len(held.requests) > 1)
+    spool = Spool(tmp_path / "spool", 1 << 20, 600)
+    assert [b" 42.0" in entry.body for entry in spool.entries()] == [True]
+
+
+def test_a_replica_that_ends_while_a_push_hangs_leaves_nothing_in_the_spool(start, gateway, tmp_path):
+    held = Held(answer("503 Service Unavailable"))
+    gateway.behaviour = held
+    worker = start(REPLICA, export="push", pushgateway_url=gateway.url, push_timeout=20, push_deadline=0.3)
+    eventually(held.requests.__len__)
+    worker.flush()
+    assert len(spooled(tmp_path)) == 1, "it may be killed now"
+    worker.close()
+    assert spooled(tmp_path) == []
+    held.go_on.set()
+    eventually(lambda: len(held.requests) > 1)
     assert spooled(tmp_path) == []
 
 

@@ -8,7 +8,9 @@ by byte can stop the pushes, but not the worker.
 
 from __future__ import annotations
 
+import itertools
 import logging
+import math
 import random
 import threading
 import time
@@ -30,6 +32,7 @@ SOON_SECONDS = 1.0
 MAX_BACKOFF_SECONDS = 120.0
 MAX_GROUPS = 64
 
+_NOT_DELETED = "the worker's group could not be deleted from the Pushgateway: %s"
 _LOGGER = logging.getLogger("sedna_metrics")
 
 
@@ -61,12 +64,16 @@ class Pusher:
             instruments.callback(library.SPOOL_ENTRIES, self._entries_left)
         self._lock: Optional[Lock] = None
         self._failures_in_a_row = 0
+        self._pause = 0.0  # seconds between the last push and the next
         self._is_pushing = False
+        self._renders = itertools.count(1)
+        self._settled = 0.0  # number of the newest render that has arrived or is in the spool
+        self._settling = threading.RLock()  # a signal handler may flush amid a flush
         self._condition = threading.Condition()
         self._is_wanted = False
         self._asked = self._begun = self._served = 0  # numbers of flushes
-        self._is_safe = True
-        self._is_closing = False
+        self._is_safe = False  # what the last push came to
+        self._is_closing = self._is_closed = False
         self._thread = threading.Thread(target=self._run, name="sedna-metrics-push", daemon=True)
         self._thread.start()
 
@@ -77,26 +84,43 @@ class Pusher:
             self._condition.notify_all()
 
     def flush(self) -> bool:
-        """Push now; returns whether the state has arrived or is in the spool, within the deadline."""
-        deadline = self._settings.push_deadline
-        until = time.monotonic() + deadline
-        with self._condition:
-            self._asked += 1
-            number = self._asked
-            self._condition.notify_all()
-            began = self._condition.wait_for(lambda: self._begun >= number, min(SOON_SECONDS, deadline))
-            if began and self._condition.wait_for(lambda: self._served >= number, until - time.monotonic()):
-                return self._is_safe
-        return self._keep(self._render(), "it does not answer")
+        """Push now; returns whether the state has arrived or is in the spool, within the deadline.
+
+        During and after :meth:`close` nothing new is pushed: the result is that of the last push.
+        """
+        return self._push_now(is_last=False)
 
     def close(self) -> None:
         """Push a last time (or delete the group) within the deadline, and stop."""
+        if self._delete_at_end:
+            self._discard(math.inf)  # nothing is kept from now on
+        is_safe = self._push_now(is_last=True)
         with self._condition:
-            self._is_closing = True
-        self.flush()
+            self._is_safe, self._is_closed = is_safe, True
+            self._condition.notify_all()
         self._thread.join(0.1)
         if not self._thread.is_alive():
             self._gateway.close()
+        elif self._delete_at_end:
+            _LOGGER.warning(_NOT_DELETED, "it does not answer")
+
+    def _push_now(self, is_last: bool) -> bool:
+        deadline = self._settings.push_deadline
+        until = time.monotonic() + deadline
+        with self._condition:
+            if not self._is_closing:  # both at once: the thread ends with the push that it sees as the last
+                self._asked += 1
+                self._is_closing = is_last
+            number = self._asked
+            self._condition.notify_all()
+            has_begun = self._condition.wait_for(
+                lambda: self._is_closed or self._begun >= number, min(SOON_SECONDS, deadline)
+            )
+            if has_begun and self._condition.wait_for(
+                lambda: self._is_closed or self._served >= number, until - time.monotonic()
+            ):
+                return self._is_safe
+        return self._keep(next(self._renders), self._render(), "it does not answer")
 
     def after_fork_in_child(self) -> None:
         """In a forked child: the lock and the connection are the parent's."""
@@ -115,7 +139,7 @@ class Pusher:
         with self._boundary:
             if self._spool is not None:
                 self._own_group(self._spool)
-                self._deliver_spooled(self._spool)
+                self._deliver_left(self._spool)
         is_closing, due = False, 0.0
         while not is_closing:
             with self._condition:
@@ -123,20 +147,17 @@ class Pusher:
                 self._begun = number
                 self._is_wanted = False
                 self._condition.notify_all()
+            is_safe = False
             if number > self._served or is_wanted or time.monotonic() >= due:
-                error: Optional[PushError] = None
-                self._is_safe = False
+                self._pause = self._settings.push_interval
                 with self._boundary:
-                    if is_closing and self._delete_at_end:
-                        self._end()
-                    else:
-                        error = self._push(is_closing)
-                due = time.monotonic() + (self._settings.push_interval if error is None else self._backoff(error))
+                    is_safe = self._end() if is_closing and self._delete_at_end else self._push(is_closing)
+                due = time.monotonic() + self._pause
             else:
                 with self._boundary:  # the gateway is away: if we are killed now, this is what is known
-                    self._keep(self._render(), "")
+                    is_safe = self._keep(next(self._renders), self._render(), "")
             with self._condition:
-                self._served = number
+                self._served, self._is_safe = number, is_safe
                 self._condition.notify_all()
             if not is_closing:
                 self._wait(min(self._settings.push_interval, max(0.0, due - time.monotonic())))
@@ -153,42 +174,39 @@ class Pusher:
                     lambda: self._is_wanted or self._asked > self._served, max(0.0, until - time.monotonic())
                 )
 
-    def _push(self, is_last: bool) -> Optional[PushError]:
+    def _push(self, is_last: bool) -> bool:
+        """Push once; returns whether the state has arrived or is in the spool."""
         before = self._last_push.value()
         self._attempts.inc()
         self._last_push.set(time.time())
         self._is_pushing = True
         try:
-            body = self._render()  # what is true once it has arrived
+            number, body = next(self._renders), self._render()  # what is true once it has arrived
             self._gateway.push(self._group, body, self._settings.push_deadline if is_last else None)
         except PushError as error:
             self._last_push.restore(before)
             self._failures.inc()
             self._failures_in_a_row += 1
+            self._pause = self._backoff(error)
             if error.refused:
                 _LOGGER.warning("the Pushgateway refuses the worker's metrics: %s", error)
-            else:
-                self._is_safe = self._keep(body, str(error))
-            return error
+                return False
+            return self._keep(number, body, str(error))
         finally:
             self._is_pushing = False
         if self._failures_in_a_row:
             _LOGGER.info("pushing to %s works again", self._gateway.url)
         self._failures_in_a_row = 0
-        self._is_safe = True
-        if self._spool is not None:
-            self._spool.discard(self._group)
-        return None
+        self._discard(number)
+        return True
 
-    def _end(self) -> None:
+    def _end(self) -> bool:
         """Delete the group: nobody needs what a replica counted, and groups must not pile up."""
-        self._is_safe = True
         try:
             self._gateway.delete(self._group, self._settings.push_deadline)
         except PushError as error:
-            _LOGGER.warning("the worker's group could not be deleted from the Pushgateway: %s", error)
-        if self._spool is not None:
-            self._spool.discard(self._group)
+            _LOGGER.warning(_NOT_DELETED, error)
+        return True
 
     def _backoff(self, error: PushError) -> float:
         """Seconds until the next attempt."""
@@ -199,23 +217,35 @@ class Pusher:
         # A fleet must not come back all at once when its gateway does.
         return max(error.retry_after or 0.0, backoff * random.uniform(0.5, 1.0))
 
-    def _keep(self, body: bytes, why: str) -> bool:
-        """Write a state to the spool; returns whether it is there."""
+    def _keep(self, number: int, body: bytes, why: str) -> bool:
+        """Write the state of this render to the spool; returns whether it, or a newer one, is there or has arrived."""
         url = self._gateway.url
         level = logging.WARNING if why and (self._failures_in_a_row <= 1 or self._is_closing) else logging.DEBUG
-        if self._spool is None:
-            _LOGGER.log(level, "could not push to %s (%s)", url, why)
-            return False
-        try:
-            self._dropped.inc(self._spool.put(url, self._group, body))
-            self._spooled.inc()
-        except OSError as problem:
-            self._dropped.inc()
-            message = "could not push to %s (%s), nor keep the state in %s: %s"
-            _LOGGER.log(level, message, url, why, self._spool.folder, problem)
-            return False
+        with self._settling:
+            if number < self._settled:
+                return True
+            if self._spool is None:
+                _LOGGER.log(level, "could not push to %s (%s)", url, why)
+                return False
+            try:
+                self._dropped.inc(self._spool.put(url, self._group, body))
+                self._spooled.inc()
+            except OSError as problem:
+                self._dropped.inc()
+                message = "could not push to %s (%s), nor keep the state in %s: %s"
+                _LOGGER.log(level, message, url, why, self._spool.folder, problem)
+                return False
+            self._settled = number
         _LOGGER.log(level, "could not push to %s (%s); kept in %s", url, why, self._spool.folder)
         return True
+
+    def _discard(self, number: float) -> None:
+        """The state of this render has arrived: remove the one in the spool, unless that is newer."""
+        with self._settling:
+            if number >= self._settled:
+                self._settled = number
+                if self._spool is not None:
+                    self._spool.discard(self._group)
 
     def _own_group(self, spool: Spool) -> None:
         """Take the group's lock; if another live worker of this node has it, take the next free group."""
@@ -235,16 +265,20 @@ class Pusher:
                     _LOGGER.info("another live worker pushes this group; this one pushes as instance %s", instance)
                 return
 
-    def _deliver_spooled(self, spool: Spool) -> None:
-        """Deliver what other workers of the node have left; an asked flush goes first."""
-        report = spool.deliver(
-            self._gateway.url,
-            self._key["namespace"],
-            self._gateway.push,
-            self._group,
-            lambda: self._asked > self._served,
-        )
+    def _deliver_left(self, spool: Spool) -> None:
+        """Deliver what other workers of the node and our last run have left; an asked flush goes first."""
+
+        def is_asked() -> bool:
+            return self._asked > self._served
+
+        report = spool.deliver(self._gateway.url, self._key["namespace"], self._gateway.push, is_asked)
         self._dropped.inc(report.dropped)
-        if self._group in report.delivered:
-            # The last run's final state is visible for a while before ours replaces it.
-            self._wait(self._settings.push_interval)
+        left = spool.read(self._group) if self._lock is not None else None
+        if left is None or left.gateway != self._gateway.url or report.error is not None or is_asked():
+            return
+        try:
+            self._gateway.push(left.group, left.body)
+        except PushError:
+            return  # our first push replaces it
+        self._discard(0)
+        self._wait(self._settings.push_interval)  # it is visible for a while before ours replaces it

@@ -90,6 +90,10 @@ class Spool:
         """Remove a group's state: a newer one has arrived."""
         remove(self.folder / (_name(group) + _SUFFIX))
 
+    def read(self, group: str) -> Optional[Entry]:
+        """A group's state, if there is one."""
+        return self._read(self.folder / (_name(group) + _SUFFIX))
+
     def holds(self, group: str) -> bool:
         """Whether a state of this group is there."""
         return (self.folder / (_name(group) + _SUFFIX)).exists()
@@ -107,20 +111,19 @@ class Spool:
         gateway: str,
         namespace: Optional[str],
         push: Callable[[str, bytes], None],
-        own_group: str = "",
         stop: Callable[[], bool] = lambda: False,
     ) -> Report:
         """Push the states of workers that are gone, of ``namespace`` if it is given, to the gateway that they are for.
 
-        The caller holds the lock of ``own_group``. ``stop`` is asked before each state; True leaves the rest.
+        ``stop`` is asked before each state; True leaves the rest.
         """
         delivered, error = [], None
         dropped = self._expire()
         for path in self._files():
             if stop() or error is not None:
                 break
-            lock = None if path.name == _name(own_group) + _SUFFIX else Lock(path.with_suffix(".lock"))
-            if lock is not None and not lock.acquire():
+            lock = Lock(path.with_suffix(".lock"))
+            if not lock.acquire():
                 continue  # its worker lives, and will push itself
             try:
                 entry = self._read(path)  # under the lock: a newer state may have been written before
@@ -138,8 +141,7 @@ class Spool:
                 else:
                     error = why
             finally:
-                if lock is not None:
-                    lock.release()
+                lock.release()
         return Report(delivered, dropped, len(self), error)
 
     def _check(self) -> None:
