@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
 import subprocess
 import sys
 import textwrap
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -16,6 +20,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from support import value
 
 import sedna_metrics
+from sedna_metrics.exposition.children import Folder
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="forks are POSIX'")
 
@@ -488,6 +493,44 @@ def test_a_childs_file_is_added_once_and_then_its_changes(folder):
         requests.get(worker.url, timeout=5)
         assert value(worker, "sedna_hard_samples_total") == count
         assert value(worker, "sedna_metrics_rejected_values_total") == count
+
+
+def test_a_render_waits_for_the_files_that_another_is_reading(folder, mocker):
+    worker, path, name = folder
+    (path / name).write_text(report([["sedna_hard_samples_total", [], 5]]))
+    reading, go_on, read = threading.Event(), threading.Event(), Folder.read
+
+    def slow(self, name):
+        reading.set()
+        go_on.wait(10)
+        return read(self, name)
+
+    mocker.patch.object(Folder, "read", slow)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(requests.get, worker.url, timeout=5)
+        assert reading.wait(5)
+        second = pool.submit(requests.get, worker.url, timeout=5)
+        time.sleep(0.2)
+        go_on.set()
+        for answer in (first, second):
+            assert "sedna_hard_samples_total" in answer.result().text
+
+
+@pytest.mark.parametrize("before", ["os.open", "fcntl.flock"])
+def test_a_folder_that_another_start_takes_for_an_abandoned_one_is_made_again(tmp_path, mocker, before):
+    mocker.patch("tempfile.tempdir", str(tmp_path))
+
+    def another_starts(*arguments, **options):
+        mocker.stop(patch)
+        Folder.create().close()
+        return original(*arguments, **options)
+
+    original = {"os.open": os.open, "fcntl.flock": fcntl.flock}[before]
+    patch = mocker.patch(before, another_starts)
+    folder = Folder.create()
+    folder.write("x", b"1")
+    assert os.path.isfile(os.path.join(folder.path, "x"))
+    folder.close()
 
 
 HOSTILE = {

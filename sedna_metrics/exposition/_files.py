@@ -10,7 +10,7 @@ import fcntl
 import os
 import stat
 from pathlib import Path
-from typing import Optional, Tuple
+from typing import Optional, Tuple, Union
 
 _SAFELY = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -69,7 +69,7 @@ def remove_if_abandoned(path: Path) -> bool:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         # Its owner may have restarted in between, and put a new file in its place.
-        return _is_at(descriptor, path) and remove(path)
+        return is_at(descriptor, path) and remove(path)
     except OSError:
         return False  # its owner lives
     finally:
@@ -92,7 +92,7 @@ class Lock:
             except OSError:
                 os.close(descriptor)
                 return False
-            if _is_at(descriptor, self._path):
+            if is_at(descriptor, self._path):
                 self._descriptor = descriptor
                 return True
             os.close(descriptor)  # the last holder removed the file between our opening and locking it
@@ -110,7 +110,8 @@ class Lock:
             self._descriptor = None
 
 
-def _is_at(descriptor: int, path: Path) -> bool:
+def is_at(descriptor: int, path: Union[str, Path]) -> bool:
+    """Whether the open file or folder is still the one at this path."""
     try:
         return os.fstat(descriptor).st_ino == os.stat(path).st_ino
     except FileNotFoundError:

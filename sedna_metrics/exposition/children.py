@@ -19,16 +19,18 @@ import stat
 import tempfile
 import threading
 import time
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, NamedTuple, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Tuple
 
 from sedna_metrics._boundary import ErrorBoundary
-from sedna_metrics.exposition._files import read_own
+from sedna_metrics.exposition._files import is_at, read_own
 from sedna_metrics.metrics import Instruments, Snapshot, end_calls, merge, parse, snapshot, subtract, to_rows
 
 INTERVAL_SECONDS = 0.5
 MAX_FILE_BYTES = 1 << 20
 MAX_FILES = 1000
+MAX_WAIT_SECONDS = 1.0
 
 _PREFIX = "sedna-metrics-children-"
 _FILE = re.compile(r"(\d{1,10})-[0-9a-f]{8}\.json\Z")
@@ -51,11 +53,15 @@ class Folder:
     @classmethod
     def create(cls) -> Folder:
         """Make one in the folder for temporary files, or in shared memory if that cannot be written."""
-        try:
-            folder = cls(tempfile.mkdtemp(prefix=_PREFIX))
-        except OSError:
-            folder = cls(tempfile.mkdtemp(prefix=_PREFIX, dir=_SHARED_MEMORY))
-        fcntl.flock(folder._descriptor, fcntl.LOCK_EX)  # free as soon as this process is gone
+        while True:
+            try:
+                folder = cls(tempfile.mkdtemp(prefix=_PREFIX))
+            except OSError:
+                folder = cls(tempfile.mkdtemp(prefix=_PREFIX, dir=_SHARED_MEMORY))
+            fcntl.flock(folder._descriptor, fcntl.LOCK_EX)  # free as soon as this process is gone
+            if is_at(folder._descriptor, folder.path):
+                break
+            folder.close()  # another start has found it without its lock, and removed it
         for left in list(Path(folder.path).parent.glob(f"{_PREFIX}*"))[:MAX_FILES]:
             _remove_if_abandoned(str(left))
         return folder
@@ -119,33 +125,45 @@ class Children:
         self.variable = f"{_digest(identity)} {self._folder.path}"
         self._known: Dict[str, _Child] = {}
         self._lock = threading.RLock()  # a signal handler may close amid a refresh
-        self._is_busy = False
+        self._is_busy = self._is_closed = False
 
     def refresh(self) -> None:
-        """Add what the children have written since the last call. Never waits."""
-        if self._lock.acquire(False):  # another thread is doing it otherwise
-            try:
-                if not self._is_busy:
-                    self._is_busy = True
-                    try:
-                        self._refresh()
-                    finally:
-                        self._is_busy = False
-            finally:
-                self._lock.release()
+        """Add what the children have written since the last call."""
+        with self._exclusive() as is_mine:
+            if is_mine:
+                self._refresh()
 
     def close(self) -> None:
         """Add what there is, and remove the folder."""
-        self.refresh()
-        with self._lock:
-            if not self._is_busy:
-                self._is_busy = True  # for good
+        with self._exclusive() as is_mine:
+            if is_mine:
+                with self._boundary:
+                    self._refresh()
                 shutil.rmtree(self._folder.path, ignore_errors=True)
                 self._folder.close()
+                self._is_closed = True
 
     def after_fork_in_child(self) -> None:
         """In a forked child: the folder is the parent's, and so is its lock."""
         self._folder.close()
+
+    @contextmanager
+    def _exclusive(self) -> Iterator[bool]:
+        """Whether the files are this caller's: not if the folder is gone, or a signal handler calls amid a refresh.
+
+        Waits for another thread's refresh, so that a last push has all. No longer than :data:`MAX_WAIT_SECONDS`: that
+        thread may wait for a lock that the code below a signal handler holds.
+        """
+        if not self._lock.acquire(timeout=MAX_WAIT_SECONDS):
+            yield False
+            return
+        was_busy = self._is_busy
+        try:
+            self._is_busy = True
+            yield not (was_busy or self._is_closed)
+        finally:
+            self._is_busy = was_busy
+            self._lock.release()
 
     def _refresh(self) -> None:
         for name in self._folder.names():
