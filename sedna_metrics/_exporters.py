@@ -19,7 +19,7 @@ from sedna_metrics._boundary import ErrorBoundary
 from sedna_metrics._urls import strip_secrets
 from sedna_metrics.errors import SettingError
 from sedna_metrics.exposition import discovery, http
-from sedna_metrics.exposition._render import Renderer
+from sedna_metrics.exposition._render import render
 from sedna_metrics.exposition.children import Children, Reporter, is_child
 from sedna_metrics.identity import UNKNOWN, WorkerIdentity
 from sedna_metrics.metrics import Instruments
@@ -53,9 +53,9 @@ class Exporters:
     ) -> None:
         self._settings = settings
         self._identity = identity
+        self._registry = registry
         self._instruments = instruments
         self._boundary = boundary
-        self._renderer = Renderer(registry, instruments, boundary, self._refresh)
         self._server: Optional[http.MetricsServer] = None
         self._target: Optional[discovery.Target] = None
         self._pusher: Optional[Pusher] = None
@@ -79,8 +79,7 @@ class Exporters:
         if not (pull or push):
             return
         variable = environ.get(PARENT_VARIABLE, "")
-        self._reporter = self._report(variable) if is_child(variable, self._who()) else None
-        if self._reporter is not None:
+        if is_child(variable, self._who()) and self._report(variable):
             return
         if environ.get("LOCAL_RANK", "0") not in ("", "0"):  # torchrun: the ranks of a node are one worker of Sedna's
             _LOGGER.info("rank %s of a distributed training exports nothing; rank 0 does", environ["LOCAL_RANK"])
@@ -102,9 +101,7 @@ class Exporters:
                 # requests takes longer to import than all the rest, and most workers do not push.
                 from sedna_metrics.exposition.pusher import Pusher
 
-                self._pusher = Pusher(
-                    self._settings, self._identity, self._renderer.text, self._instruments, self._boundary
-                )
+                self._pusher = Pusher(self._settings, self._identity, self._render, self._instruments, self._boundary)
 
     def destinations(self) -> Dict[str, Optional[str]]:
         """Where the metrics are: URLs of /metrics and of the Pushgateway, without secrets."""
@@ -143,8 +140,9 @@ class Exporters:
         for part in self._parts():
             part.after_fork_in_child()
         self._pusher = self._server = self._target = self._children = None
-        self._lacks_pusher = False
-        self._reporter = self._report(parent.variable) if parent is not None else None
+        self._reporter, self._lacks_pusher = None, False
+        if parent is not None:
+            self._report(parent.variable)
 
     def _parts(self) -> List[Any]:
         parts = (self._pusher, self._server, self._target, self._children, self._reporter)
@@ -160,35 +158,29 @@ class Exporters:
     def _who(self) -> Dict[str, str]:
         return {"namespace": self._identity.namespace, **self._identity.constant_labels()}
 
-    def _refresh(self) -> None:
+    def _render(self) -> bytes:
         if self._children is not None:
-            self._children.refresh()
+            with self._boundary:
+                self._children.refresh()
+        return render(self._registry, self._instruments, self._boundary)
 
-    def _report(self, variable: str) -> Optional[Reporter]:
-        try:
-            return Reporter(variable, self._instruments, self._boundary)
-        except OSError as why:
-            _LOGGER.warning("the counts of this child process are not added to its parent's metrics: %s", why)
-            return None
+    def _report(self, variable: str) -> bool:
+        with _or_without("the counts of this child process are not added to its parent's metrics"):
+            self._reporter = Reporter(variable, self._instruments, self._boundary)
+        return self._reporter is not None
 
     def _serve(self) -> None:
-        self._server = http.serve(self._settings, self._renderer, self._boundary)
+        self._server = http.serve(self._settings, self._render, self._boundary)
         if self._server is None:
             message = "no port of %s is free, so there is no /metrics; set SEDNA_METRICS_PORT to a wider range, or to 0"
             _LOGGER.warning(message, self._settings.port)
         elif self._settings.sd_dir:
-            self._publish(self._server)
-
-    def _publish(self, server: http.MetricsServer) -> None:
-        folder = Path(self._settings.sd_dir)
-        address = self._settings.sd_address
-        address = discovery.advertised(address, server.port) if address else server.address
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            discovery.sweep(folder)
-            self._target = discovery.Target(folder, address, _target_labels(self._identity), server.is_tls)
-        except OSError as why:
-            _LOGGER.warning("sd_dir %s cannot be used (%s), so agents do not find this worker", folder, why)
+            folder, address = Path(self._settings.sd_dir), self._settings.sd_address
+            address = discovery.advertised(address, self._server.server_port) if address else self._server.address
+            with _or_without(f"sd_dir {folder} cannot be used, so agents do not find this worker"):
+                folder.mkdir(parents=True, exist_ok=True)
+                discovery.sweep(folder)
+                self._target = discovery.Target(folder, address, _target_labels(self._identity), self._server.is_tls)
 
 
 @contextmanager

@@ -554,6 +554,15 @@ def test_flush_delivers_what_is_left(pushing, gateway, tmp_path, capsys):
     assert list((tmp_path / "spool").iterdir()) == [], "no lock and no temporary file stays"
 
 
+def test_locks_of_killed_workers_are_removed_and_those_of_live_ones_stay(pushing, gateway, tmp_path):
+    assert pushing().flush()
+    (live,) = (tmp_path / "spool").glob("*.lock")
+    dead = live.with_name("0" * 24 + ".lock")
+    dead.touch()
+    assert main(["flush", "--pushgateway-url", gateway.url, "--spool-dir", str(tmp_path / "spool")]) == 0
+    assert list((tmp_path / "spool").iterdir()) == [live]
+
+
 def test_two_live_workers_of_one_role_have_a_group_each(gateway, start, tmp_path):
     script = """
 import sedna_metrics, sys

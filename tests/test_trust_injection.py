@@ -20,7 +20,6 @@ import sedna_metrics
 from sedna_metrics._exporters import Exporters
 from sedna_metrics._worker import Worker
 from sedna_metrics.decorators import Observation
-from sedna_metrics.exposition._render import Renderer
 from sedna_metrics.exposition.children import Children
 from sedna_metrics.exposition.discovery import Target
 from sedna_metrics.exposition.http import MetricsServer
@@ -263,7 +262,7 @@ def test_arguments_that_do_not_fit_are_the_callers_error(worker):
 @pytest.mark.parametrize(
     ("owner", "name"),
     [
-        (Renderer, "text"), (Pusher, "_push"), (Pusher, "_keep"), (Pushgateway, "push"), (Spool, "put"),
+        (Exporters, "_render"), (Pusher, "_push"), (Pusher, "_keep"), (Pushgateway, "push"), (Spool, "put"),
         (Children, "refresh"), (Children, "close"), (MetricsServer, "close"), (Target, "close"), (Log, "close"),
     ],
 )  # fmt: skip

@@ -88,7 +88,7 @@ def _deliver(settings: Settings, gateway: Pushgateway) -> List[str]:
     if spool is None:
         return ["the spool is off or cannot be used"]
     report = spool.deliver(gateway.url, None, gateway.push)
-    print(f"{spool.folder}: {len(report.delivered)} delivered, {report.dropped} dropped, {report.waiting} still wait")
+    print(f"{spool.folder}: {report.delivered} delivered, {report.dropped} dropped, {len(spool)} still wait")
     return [str(report.error)] if report.error else []
 
 

@@ -10,45 +10,40 @@ import fcntl
 import os
 import stat
 from pathlib import Path
-from typing import Optional, Tuple, Union
+from typing import Optional, Union
 
 _SAFELY = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
-def atomic_write(path: Path, content: bytes, mode: int = 0o600, lock: bool = False) -> Optional[int]:
+def atomic_write(path: Path, content: bytes, mode: int = 0o600, lock: bool = False) -> int:
     """Write a file so that readers see the old content or the new one, also after a power cut.
 
-    With ``lock`` the result is a descriptor of the new file, which holds its lock until it is closed.
+    Returns a descriptor of the new file; with ``lock`` it holds the file's lock until it is closed.
     """
     temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}.tmp")  # two threads may write the same file
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _SAFELY, mode)
-    keep = False
     try:
         os.fchmod(descriptor, mode)  # whatever the umask
         if lock:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        with os.fdopen(os.dup(descriptor), "wb") as file:
+        with open(descriptor, "wb", closefd=False) as file:
             file.write(content)
-            file.flush()
-            os.fsync(descriptor)
+        os.fsync(descriptor)
         os.replace(temporary, path)
-        keep = lock
     except BaseException:
+        os.close(descriptor)
         remove(temporary)
         raise
-    finally:
-        if not keep:
-            os.close(descriptor)
-    return descriptor if keep else None
+    return descriptor
 
 
-def read_own(path: str, limit: int, folder: Optional[int] = None) -> Tuple[os.stat_result, bytes]:
-    """Status and content of a regular file of this user, of at most ``limit`` bytes; others raise OSError."""
+def read_own(path: str, limit: int, folder: Optional[int] = None) -> bytes:
+    """The content of a regular file of this user, of at most ``limit`` bytes; others raise OSError."""
     with open(path, "rb", opener=lambda path, flags: os.open(path, flags | _SAFELY, dir_fd=folder)) as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or status.st_size > limit:
             raise OSError(f"{path} is not a file of this user of at most {limit} bytes")
-        return status, file.read(limit)
+        return file.read(limit)
 
 
 def remove(path: Path) -> bool:

@@ -71,17 +71,17 @@ class Folder:
         self._check()
         return os.listdir(self._descriptor)[:MAX_FILES]
 
-    def read(self, name: str) -> Tuple[Tuple[int, ...], bytes]:
-        """A file's version and content."""
-        status, content = read_own(name, MAX_FILE_BYTES, self._descriptor)
-        return _version(status), content
+    def read(self, name: str) -> bytes:
+        """A file's content."""
+        return read_own(name, MAX_FILE_BYTES, self._descriptor)
 
     def version(self, name: str) -> Tuple[int, ...]:
         """Changes whenever the file does; empty if it is gone."""
         try:
-            return _version(os.stat(name, dir_fd=self._descriptor, follow_symlinks=False))
+            status = os.stat(name, dir_fd=self._descriptor, follow_symlinks=False)
         except OSError:
             return ()
+        return status.st_ino, status.st_mtime_ns, status.st_size
 
     def write(self, name: str, content: bytes) -> None:
         """Write a file; readers see its old content or the new one."""
@@ -171,8 +171,9 @@ class Children:
             if match is None:
                 continue
             is_alive = _is_alive(int(match.group(1)))  # asked first: a child that ends now has written its last
-            known = self._known.get(name, _Child())
-            if self._folder.version(name) != known.version:
+            version, known = self._folder.version(name), self._known.get(name, _Child())
+            if version != known.version:
+                known = self._known[name] = known._replace(version=version)  # an invalid file is not read again
                 with self._boundary:
                     known = self._known[name] = self._add(name, known)
             if not is_alive:
@@ -182,14 +183,12 @@ class Children:
                     end_calls(self._instruments, known.values)
 
     def _add(self, name: str, known: _Child) -> _Child:
-        version, content = self._folder.read(name)
-        self._known[name] = known._replace(version=version)  # an invalid file is not read again
-        report = json.loads(content)
+        report = json.loads(self._folder.read(name))
         values = parse(report["values"])
         errors, rejected = int(report["errors"]), int(report["rejected"])
         merge(self._instruments, known.values, values)
         self._boundary.add(max(0, errors - known.errors), max(0, rejected - known.rejected))
-        return _Child(version, {**known.values, **values}, errors, rejected)
+        return _Child(known.version, {**known.values, **values}, errors, rejected)
 
 
 class Reporter:
@@ -252,10 +251,6 @@ def is_child(variable: str, identity: Mapping[str, str]) -> bool:
 
 def _digest(identity: Mapping[str, str]) -> str:
     return hashlib.sha256(json.dumps(sorted(identity.items())).encode()).hexdigest()[:16]
-
-
-def _version(status: os.stat_result) -> Tuple[int, ...]:
-    return status.st_ino, status.st_mtime_ns, status.st_size
 
 
 def _is_alive(pid: int) -> bool:

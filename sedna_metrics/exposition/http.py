@@ -17,11 +17,11 @@ import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from socketserver import ThreadingMixIn
-from typing import Any, Dict, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 
 from sedna_metrics._boundary import ErrorBoundary
 from sedna_metrics.errors import SettingError
-from sedna_metrics.exposition._render import TEXT_TYPE, Renderer, accepts_gzip, gzip
+from sedna_metrics.exposition._render import TEXT_TYPE, accepts_gzip, gzip
 from sedna_metrics.settings import Settings
 
 MAX_CONNECTIONS = 64
@@ -81,7 +81,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _metrics(self) -> None:
         headers = {"Vary": "Accept-Encoding"}
         try:
-            body = self.server.renderer.text()
+            body = self.server.render()
         except Exception as error:
             self.server.boundary.record(error)
             return self._answer(500, b"The metrics cannot be shown; the worker's log says why.\n")
@@ -110,7 +110,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 class MetricsServer(ThreadingMixIn, HTTPServer):
-    """Answers scrapes in threads of its own, on ``port``; ``address`` is host and port, ``url`` that of /metrics."""
+    """Answers scrapes in threads of its own; ``address`` is host and port, ``url`` that of /metrics."""
 
     daemon_threads = True
     block_on_close = False
@@ -119,9 +119,11 @@ class MetricsServer(ThreadingMixIn, HTTPServer):
     allow_reuse_address = True
     timeout = _TICK_SECONDS
 
-    def __init__(self, family: Any, address: Any, settings: Settings, renderer: Renderer, boundary: ErrorBoundary):
+    def __init__(
+        self, family: Any, address: Any, settings: Settings, render: Callable[[], bytes], boundary: ErrorBoundary
+    ) -> None:
         self.address_family = family
-        self.renderer = renderer
+        self.render = render
         self.boundary = boundary
         self._tls = tls_context(settings)
         self._authorization = _authorization(settings)
@@ -129,10 +131,9 @@ class MetricsServer(ThreadingMixIn, HTTPServer):
         self._lock = threading.Lock()
         self._is_closing = False
         super().__init__(address, _Handler)
-        self.port: int = self.server_port
         self.is_tls = self._tls is not None
         shown = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(settings.host, settings.host)
-        self.address = f"[{shown}]:{self.port}" if ":" in shown else f"{shown}:{self.port}"
+        self.address = f"[{shown}]:{self.server_port}" if ":" in shown else f"{shown}:{self.server_port}"
         self.url = f"{'https' if self.is_tls else 'http'}://{self.address}/metrics"
         self._thread = threading.Thread(target=self._run, name="sedna-metrics-http", daemon=True)
         try:
@@ -212,7 +213,7 @@ class MetricsServer(ThreadingMixIn, HTTPServer):
             self.boundary.record(error)
 
 
-def serve(settings: Settings, renderer: Renderer, boundary: ErrorBoundary) -> Optional[MetricsServer]:
+def serve(settings: Settings, render: Callable[[], bytes], boundary: ErrorBoundary) -> Optional[MetricsServer]:
     """Listen on the first free port of the settings' range; ``None`` if none is free.
 
     An invalid host, TLS or basic auth raises SettingError, a machine without sockets or threads OSError or
@@ -226,7 +227,7 @@ def serve(settings: Settings, renderer: Renderer, boundary: ErrorBoundary) -> Op
     family, address = found[0][0], found[0][4]
     for port in range(settings.port.first, settings.port.last + 1):
         try:
-            return MetricsServer(family, (address[0], port, *address[2:]), settings, renderer, boundary)
+            return MetricsServer(family, (address[0], port, *address[2:]), settings, render, boundary)
         except OSError as why:
             if why.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
                 raise SettingError(f"cannot listen on {host!r} ({why}); 0.0.0.0 or :: listens everywhere") from why

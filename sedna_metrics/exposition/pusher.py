@@ -68,7 +68,7 @@ class Pusher:
         self._is_pushing = False
         self._renders = itertools.count(1)
         self._settled = 0.0  # number of the newest render that has arrived or is in the spool
-        self._settling = threading.RLock()  # a signal handler may flush amid a flush
+        self._settling = threading.RLock()
         self._condition = threading.Condition()
         self._is_wanted = False
         self._asked = self._begun = self._served = 0  # numbers of flushes
@@ -164,15 +164,16 @@ class Pusher:
         if self._lock is not None:
             self._lock.release()
 
+    def _is_asked(self) -> bool:
+        return self._asked > self._served
+
     def _wait(self, seconds: float) -> None:
         until = time.monotonic() + seconds
         with self._condition:
-            asked = self._condition.wait_for(lambda: self._asked > self._served, min(seconds, SOON_SECONDS))
-            if not asked:
-                # A request waits for SOON_SECONDS after the last push, a flush does not.
-                self._condition.wait_for(
-                    lambda: self._is_wanted or self._asked > self._served, max(0.0, until - time.monotonic())
-                )
+            # A request waits for SOON_SECONDS after the last push, a flush does not.
+            if not self._condition.wait_for(self._is_asked, min(seconds, SOON_SECONDS)):
+                left = max(0.0, until - time.monotonic())
+                self._condition.wait_for(lambda: self._is_wanted or self._is_asked(), left)
 
     def _push(self, is_last: bool) -> bool:
         """Push once; returns whether the state has arrived or is in the spool."""
@@ -221,21 +222,21 @@ class Pusher:
         """Write the state of this render to the spool; returns whether it, or a newer one, is there or has arrived."""
         url = self._gateway.url
         level = logging.WARNING if why and (self._failures_in_a_row <= 1 or self._is_closing) else logging.DEBUG
-        with self._settling:
-            if number < self._settled:
-                return True
-            if self._spool is None:
-                _LOGGER.log(level, "could not push to %s (%s)", url, why)
-                return False
-            try:
+        if self._spool is None:
+            _LOGGER.log(level, "could not push to %s (%s)", url, why)
+            return False
+        try:
+            with self._settling:  # no logging within: code that a signal handler interrupts may hold its lock
+                if number < self._settled:
+                    return True
                 self._dropped.inc(self._spool.put(url, self._group, body))
                 self._spooled.inc()
-            except OSError as problem:
-                self._dropped.inc()
-                message = "could not push to %s (%s), nor keep the state in %s: %s"
-                _LOGGER.log(level, message, url, why, self._spool.folder, problem)
-                return False
-            self._settled = number
+                self._settled = number
+        except OSError as problem:
+            self._dropped.inc()
+            message = "could not push to %s (%s), nor keep the state in %s: %s"
+            _LOGGER.log(level, message, url, why, self._spool.folder, problem)
+            return False
         _LOGGER.log(level, "could not push to %s (%s); kept in %s", url, why, self._spool.folder)
         return True
 
@@ -267,14 +268,10 @@ class Pusher:
 
     def _deliver_left(self, spool: Spool) -> None:
         """Deliver what other workers of the node and our last run have left; an asked flush goes first."""
-
-        def is_asked() -> bool:
-            return self._asked > self._served
-
-        report = spool.deliver(self._gateway.url, self._key["namespace"], self._gateway.push, is_asked)
+        report = spool.deliver(self._gateway.url, self._key["namespace"], self._gateway.push, self._is_asked)
         self._dropped.inc(report.dropped)
         left = spool.read(self._group) if self._lock is not None else None
-        if left is None or left.gateway != self._gateway.url or report.error is not None or is_asked():
+        if left is None or left.gateway != self._gateway.url or report.error is not None or self._is_asked():
             return
         try:
             self._gateway.push(left.group, left.body)

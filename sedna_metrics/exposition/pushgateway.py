@@ -111,9 +111,7 @@ class Pushgateway:
         self, method: str, path: str, body: bytes, headers: Mapping[str, str], timeout: Optional[float]
     ) -> requests.Response:
         settings = self._settings
-        certificate: Any = settings.pushgateway_cert_file or None
-        if settings.pushgateway_key_file:
-            certificate = (certificate, settings.pushgateway_key_file)
+        certificate, key = settings.pushgateway_cert_file, settings.pushgateway_key_file
         try:
             return self._session.request(
                 method,
@@ -125,7 +123,7 @@ class Pushgateway:
                 auth=_no_netrc,
                 timeout=min(timeout or settings.push_timeout, settings.push_timeout),
                 verify=settings.pushgateway_ca_file or True,
-                cert=certificate,
+                cert=(certificate, key) if key else certificate or None,
                 stream=True,
             )  # fmt: skip
         except (requests.RequestException, OSError, ValueError) as why:

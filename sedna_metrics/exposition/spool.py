@@ -15,10 +15,11 @@ import re
 import stat
 import time
 import zlib
+from contextlib import suppress
 from pathlib import Path
-from typing import Callable, List, NamedTuple, Optional, Tuple
+from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
 
-from sedna_metrics.exposition._files import Lock, atomic_write, read_own, remove
+from sedna_metrics.exposition._files import Lock, atomic_write, read_own, remove, remove_if_abandoned
 from sedna_metrics.exposition.pushgateway import PushError, grouping_key
 from sedna_metrics.settings import Settings
 
@@ -29,32 +30,26 @@ _LOGGER = logging.getLogger("sedna_metrics")
 _MAGIC = b"sedna-metrics-spool 2 "
 _SUFFIX = ".spool"
 _OURS = re.compile(r"[0-9a-f]{24}\.spool\Z")
+_LOCK = re.compile(r"[0-9a-f]{24}\.lock\Z")
 _TEMPORARY = re.compile(r"\.[0-9a-f]{24}\.spool\.[0-9a-f]+\.tmp\Z")
 _STALE_SECONDS = 3600.0
 _MAX_HEADER = 8192
 
 
 class Entry(NamedTuple):
-    """One undelivered state."""
+    """An undelivered state: its Pushgateway's URL, its group (a path ``/metrics/job/...`` below that), its body."""
 
     gateway: str
-    """URL of the Pushgateway that it was meant for."""
     group: str
-    """Path of the group's URL below the gateway's, such as ``/metrics/job/...``."""
     body: bytes
 
 
 class Report(NamedTuple):
-    """Result of delivering a spool."""
+    """Numbers of states that have arrived, and that were too old or refused; why the gateway did not take the rest."""
 
-    delivered: List[str]
-    """Groups whose state has arrived."""
+    delivered: int
     dropped: int
-    """States that were too old, damaged, or refused by the gateway."""
-    waiting: int
-    """States that are still there: their worker lives, they are for another gateway, or the gateway is away."""
     error: Optional[PushError]
-    """Why the gateway did not take the rest."""
 
 
 class Spool:
@@ -72,7 +67,7 @@ class Spool:
 
     def lock(self, group: str) -> Lock:
         """The lock of a group, not acquired yet."""
-        return Lock(self.folder / f"{_name(group)}.lock")
+        return Lock(self._path(group).with_suffix(".lock"))
 
     def put(self, gateway: str, group: str, body: bytes) -> int:
         """Keep a group's state, instead of an earlier one; returns how many older files of other groups it replaced."""
@@ -82,26 +77,25 @@ class Spool:
         content = _MAGIC + json.dumps(header).encode() + b"\n" + packed
         if len(content) > self._max_bytes:
             raise OSError(errno.EFBIG, f"{len(content)} bytes are more than the spool may hold ({self._max_bytes})")
-        dropped = self._make_room(len(content), keep=_name(group) + _SUFFIX)
-        atomic_write(self.folder / (_name(group) + _SUFFIX), content)
+        dropped = self._make_room(len(content), keep=self._path(group))
+        os.close(atomic_write(self._path(group), content))
         return dropped
 
     def discard(self, group: str) -> None:
         """Remove a group's state: a newer one has arrived."""
-        remove(self.folder / (_name(group) + _SUFFIX))
+        remove(self._path(group))
 
     def read(self, group: str) -> Optional[Entry]:
         """A group's state, if there is one."""
-        return self._read(self.folder / (_name(group) + _SUFFIX))
+        return self._read(self._path(group))
 
     def holds(self, group: str) -> bool:
         """Whether a state of this group is there."""
-        return (self.folder / (_name(group) + _SUFFIX)).exists()
+        return self._path(group).exists()
 
     def entries(self) -> List[Entry]:
         """All readable states, oldest first."""
-        found = [self._read(path) for path in self._files()]
-        return [entry for entry in found if entry is not None]
+        return [entry for entry in map(self._read, self._files()) if entry is not None]
 
     def __len__(self) -> int:
         return len(self._files())
@@ -117,10 +111,9 @@ class Spool:
 
         ``stop`` is asked before each state; True leaves the rest.
         """
-        delivered, error = [], None
-        dropped = self._expire()
+        delivered, dropped = 0, self._expire()
         for path in self._files():
-            if stop() or error is not None:
+            if stop():
                 break
             lock = Lock(path.with_suffix(".lock"))
             if not lock.acquire():
@@ -132,17 +125,16 @@ class Spool:
                 if namespace is not None and grouping_key(entry.group)["namespace"] != namespace:
                     continue
                 push(entry.group, entry.body)
-                delivered.append(entry.group)
+                delivered += 1
                 remove(path)
-            except PushError as why:
-                if why.refused:
-                    _LOGGER.warning("a spooled push was refused, and is dropped: %s", why)
-                    dropped += remove(path)
-                else:
-                    error = why
+            except PushError as error:
+                if not error.refused:
+                    return Report(delivered, dropped, error)
+                _LOGGER.warning("a spooled push was refused, and is dropped: %s", error)
+                dropped += remove(path)
             finally:
                 lock.release()
-        return Report(delivered, dropped, len(self), error)
+        return Report(delivered, dropped, None)
 
     def _check(self) -> None:
         status = os.lstat(self.folder)
@@ -154,23 +146,30 @@ class Spool:
             raise PermissionError(f"others may write to {self.folder} (mode {status.st_mode & 0o777:o}): make it 0700")
 
     def _expire(self) -> int:
+        """Remove what killed workers have left, and states that are too old; returns the number of these."""
         for path in self.folder.iterdir():
-            if _TEMPORARY.match(path.name) and time.time() - path.lstat().st_mtime > _STALE_SECONDS:
-                remove(path)  # left by a killed writer
-        return self._make_room(0, keep="")
+            if _LOCK.match(path.name):
+                remove_if_abandoned(path)
+            elif _TEMPORARY.match(path.name) and time.time() - path.lstat().st_mtime > _STALE_SECONDS:
+                remove(path)
+        return self._make_room(0)
 
-    def _files(self) -> List[Path]:
-        try:
-            ours = [path for path in self.folder.iterdir() if _OURS.match(path.name)]
-            found = [(path.lstat().st_mtime, path) for path in ours]
-        except OSError:
-            return []  # a file was removed while they were listed: next time
-        return [path for _, path in sorted(found)]
+    def _files(self) -> Dict[Path, os.stat_result]:
+        """All states, oldest first."""
+        found = {}
+        for path in self.folder.glob(f"*{_SUFFIX}"):
+            with suppress(OSError):  # removed meanwhile
+                if _OURS.match(path.name):
+                    found[path] = path.lstat()
+        return dict(sorted(found.items(), key=lambda each: each[1].st_mtime))
+
+    def _path(self, group: str) -> Path:
+        return self.folder / (hashlib.sha256(group.encode("utf-8")).hexdigest()[:24] + _SUFFIX)
 
     def _read(self, path: Path) -> Optional[Entry]:
         """The entry in a file. A damaged file is removed, with a warning; other files are left alone."""
         try:
-            _, content = read_own(str(path), self._max_bytes + _MAX_HEADER)
+            content = read_own(str(path), self._max_bytes + _MAX_HEADER)
         except OSError:
             return None  # not ours, or gone by now
         first, _, packed = content.partition(b"\n")
@@ -185,7 +184,7 @@ class Spool:
             if unpacker.unconsumed_tail:
                 raise ValueError(f"more than {MAX_BODY_BYTES} bytes inflated")
             grouping_key(header["group"])
-            if path.name != _name(header["group"]) + _SUFFIX or not isinstance(header["gateway"], str):
+            if path != self._path(header["group"]) or not isinstance(header["gateway"], str):
                 raise ValueError("the file of another group")
             return Entry(header["gateway"], header["group"], body)
         except Exception as why:  # whatever a damaged file can make of a parser
@@ -193,18 +192,13 @@ class Spool:
             remove(path)
             return None
 
-    def _make_room(self, needed: int, keep: str) -> int:
+    def _make_room(self, needed: int, keep: Optional[Path] = None) -> int:
         """Remove what is too old, then the oldest, until ``needed`` more bytes fit; returns how many were removed."""
-        files = []
-        for path in self._files():
-            try:
-                files.append((path, path.lstat()))
-            except OSError:
-                continue  # delivered by another process meanwhile
-        used, dropped = sum(status.st_size for path, status in files if path.name != keep) + needed, 0
-        for path, status in files:
+        files = {path: status for path, status in self._files().items() if path != keep}
+        used, dropped = sum(status.st_size for status in files.values()) + needed, 0
+        for path, status in files.items():
             # A file from the future was written before the clock was set back: its age is unknown, so it stays.
-            if path.name != keep and (time.time() - status.st_mtime > self._max_age or used > self._max_bytes):
+            if time.time() - status.st_mtime > self._max_age or used > self._max_bytes:
                 dropped += remove(path)
                 used -= status.st_size
         return dropped
@@ -212,15 +206,15 @@ class Spool:
 
 def open_spool(settings: Settings) -> Optional[Spool]:
     """The spool of the settings; ``None``, with a warning, if it cannot be used."""
-    problem: Optional[OSError] = None
+    problems = []
     for folder in spool_folders(settings):
         try:
             return Spool(folder, settings.spool_max_bytes, settings.spool_max_age)
         except OSError as why:
-            problem = problem or why
-    if problem is not None:
+            problems.append((folder, why))
+    if problems:
         message = "spool_dir %s cannot be used (%s): the last state is lost if it cannot be pushed"
-        _LOGGER.warning(message, spool_folders(settings)[0], problem)
+        _LOGGER.warning(message, *problems[0])
     return None
 
 
@@ -234,7 +228,3 @@ def spool_folders(settings: Settings) -> Tuple[Path, ...]:
     # Anybody can make the first one before us, to keep us from using it. (tempfile raises if it finds no folder.)
     folders = (Path(os.environ.get("TMPDIR") or "/tmp", name), Path(os.path.expanduser("~/.cache"), name))
     return tuple(folder for folder in folders if folder.is_absolute())  # a user may have no home
-
-
-def _name(group: str) -> str:
-    return hashlib.sha256(group.encode("utf-8")).hexdigest()[:24]
