@@ -533,6 +533,25 @@ def test_a_folder_that_another_start_takes_for_an_abandoned_one_is_made_again(tm
     folder.close()
 
 
+def test_a_write_that_a_signal_handler_makes_amid_another_tears_no_file(tmp_path, mocker):
+    mocker.patch("tempfile.tempdir", str(tmp_path))
+    folder, opened = Folder.create(), os.fdopen
+
+    def interrupted(*arguments, **options):
+        mocker.stop(patch)
+        folder.write("x", b"of the handler")
+        return opened(*arguments, **options)
+
+    patch = mocker.patch("os.fdopen", interrupted)
+    folder.write("x", b"whole")
+    assert folder.read("x") == b"whole"
+    mocker.patch("os.replace", side_effect=OSError(28, "No space left on device"))
+    with pytest.raises(OSError, match="No space"):
+        folder.write("x", b"lost")
+    assert folder.names() == ["x"], "no temporary file stays"
+    folder.close()
+
+
 HOSTILE = {
     "not JSON": "{",
     "not an object": "[]",

@@ -19,7 +19,7 @@ import stat
 import tempfile
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Tuple
 
@@ -33,7 +33,7 @@ MAX_FILES = 1000
 MAX_WAIT_SECONDS = 1.0
 
 _PREFIX = "sedna-metrics-children-"
-_FILE = re.compile(r"(\d{1,10})-[0-9a-f]{8}\.json\Z")
+_FILE = re.compile(r"(\d{1,9})-[0-9a-f]{8}\.json\Z")
 _SHARED_MEMORY = "/dev/shm"
 _LOGGER = logging.getLogger("sedna_metrics")
 
@@ -86,11 +86,16 @@ class Folder:
     def write(self, name: str, content: bytes) -> None:
         """Write a file; readers see its old content or the new one."""
         self._check()
-        temporary = f".{name}"
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-        with os.fdopen(os.open(temporary, flags, 0o600, dir_fd=self._descriptor), "wb") as file:
-            file.write(content)
-        os.replace(temporary, name, src_dir_fd=self._descriptor, dst_dir_fd=self._descriptor)
+        temporary = f".{name}.{os.urandom(4).hex()}"  # a signal handler may write amid this
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            with os.fdopen(os.open(temporary, flags, 0o600, dir_fd=self._descriptor), "wb") as file:
+                file.write(content)
+            os.replace(temporary, name, src_dir_fd=self._descriptor, dst_dir_fd=self._descriptor)
+        except OSError:
+            with suppress(OSError):
+                self.remove(temporary)
+            raise
 
     def remove(self, name: str) -> None:
         """Remove a file."""
@@ -265,14 +270,10 @@ def _is_alive(pid: int) -> bool:
 
 def _remove_if_abandoned(path: str) -> None:
     """Remove the folder of a main process that was killed."""
-    try:
+    with suppress(OSError):  # not ours, gone, or its process lives
         folder = Folder(path)
-    except OSError:
-        return  # not ours, or gone
-    try:
-        fcntl.flock(folder._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        shutil.rmtree(path, ignore_errors=True)
-    except OSError:
-        pass  # its process lives
-    finally:
-        folder.close()
+        try:
+            fcntl.flock(folder._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(path, ignore_errors=True)
+        finally:
+            folder.close()
