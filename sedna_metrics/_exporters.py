@@ -117,6 +117,7 @@ class Exporters:
         """Push now; returns whether the state has arrived or is safe, within the deadline."""
         if self._reporter is not None:
             self._reporter.write()
+            return True
         return self._pusher.flush() if self._pusher is not None else not self._lacks_pusher
 
     def flush_before_kill(self) -> None:
@@ -131,6 +132,7 @@ class Exporters:
         for part in self._parts():
             with self._boundary:  # one that fails must not keep the others open
                 part.close()
+        self._server = self._target = None  # or a later identity would write the file anew
         if self._children is not None and os.environ.get(PARENT_VARIABLE) == self._children.variable:
             del os.environ[PARENT_VARIABLE]
 
@@ -139,8 +141,8 @@ class Exporters:
         parent = self._children or self._reporter
         for part in self._parts():
             part.after_fork_in_child()
-        self._pusher = self._server = self._target = self._children = None
-        self._reporter, self._lacks_pusher = None, False
+        self._lacks_pusher = self._lacks_pusher or self._pusher is not None
+        self._pusher = self._server = self._target = self._children = self._reporter = None
         if parent is not None:
             self._report(parent.variable)
 

@@ -286,6 +286,24 @@ def test_a_child_goes_on_after_a_passing_failure(tmp_path):
     assert samples(run(tmp_path, body))["sedna_hard_samples_total",] == 2
 
 
+@pytest.mark.parametrize(("is_gone", "said"), [(False, ["True"]), (True, ["False"])])
+def test_a_flush_in_a_child_of_a_pushing_worker_returns_whether_its_counts_are_safe(tmp_path, gateway, is_gone, said):
+    body = f"""
+    import os, shutil, sys
+    import sedna_metrics
+    worker = sedna_metrics.start()
+    if {is_gone}:
+        shutil.rmtree(os.environ["SEDNA_METRICS_PARENT"].partition(" ")[2])
+    if os.fork() == 0:
+        worker.joint_inference.hard_sample()
+        print(worker.flush(), flush=True)
+        os._exit(0)
+    os.wait()
+    """
+    settings = {"EXPORT": "push", "PUSHGATEWAY_URL": gateway.url, "SPOOL_DIR": str(tmp_path / "spool")}
+    assert run(tmp_path, body, **{f"SEDNA_METRICS_{name}": value for name, value in settings.items()}).split() == said
+
+
 def test_a_plain_fork_and_a_fork_of_a_fork(tmp_path):
     body = (
         COUNTING

@@ -142,3 +142,11 @@ def test_a_sweep_leaves_the_files_of_others_alone(tmp_path):
     assert (tmp_path / "node.json").exists()
     assert live.path.exists()
     live.close()
+
+
+def test_a_worker_that_has_closed_does_not_come_back_with_its_next_label(start, tmp_path):
+    worker = start(export="pull", host="127.0.0.1", port=0, sd_dir=tmp_path / "targets")
+    assert len(entries(tmp_path / "targets")) == 1
+    worker.close()
+    worker.update_identity("jointinferenceservice", "edge")
+    assert entries(tmp_path / "targets") == []
