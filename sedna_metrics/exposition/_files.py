@@ -58,7 +58,7 @@ def remove(path: Path) -> bool:
 def remove_if_abandoned(path: Path) -> bool:
     """Remove a file whose lock nobody holds; returns whether it was removed."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | _SAFELY)
+        descriptor = os.open(path, os.O_RDONLY | _SAFELY)  # it may be of a user whose files we cannot write
     except OSError:
         return False
     try:

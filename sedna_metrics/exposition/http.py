@@ -14,6 +14,7 @@ import ssl
 import sys
 import threading
 import time
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from socketserver import ThreadingMixIn
@@ -40,8 +41,8 @@ class _Head:
         self.close = inner.close
         self._left = MAX_HEAD
 
-    def readline(self, limit: Optional[int] = -1) -> bytes:
-        line: bytes = self._inner.readline(min(self._left + 1, limit if limit is not None and limit >= 0 else MAX_HEAD))
+    def readline(self, limit: int) -> bytes:
+        line: bytes = self._inner.readline(min(self._left + 1, limit))
         self._left -= len(line)
         if self._left < 0:
             raise ConnectionAbortedError("a request's head is too large")
@@ -273,7 +274,5 @@ def _authorization(settings: Settings) -> Optional[bytes]:
 
 
 def _shut_down(connection: socket.socket) -> None:
-    try:
+    with suppress(OSError):  # gone already
         socket.socket.shutdown(connection, socket.SHUT_RDWR)
-    except OSError:
-        pass  # gone already
