@@ -26,7 +26,7 @@ def atomic_write(path: Path, content: bytes, mode: int = 0o600, lock: bool = Fal
         os.fchmod(descriptor, mode)  # whatever the umask
         if lock:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        with open(descriptor, "wb", closefd=False) as file:
+        with os.fdopen(descriptor, "wb", closefd=False) as file:
             file.write(content)
         os.fsync(descriptor)
         os.replace(temporary, path)
