@@ -51,8 +51,7 @@ class Hook(NamedTuple):
             return None
         assert isinstance(owner, type)
         assert original is not None
-        wrap = _wrap_coroutine_function if self.asynchronous else _wrap
-        wrapper = functools.update_wrapper(wrap(original, self.observe, boundary), original)
+        wrapper = self._wrap(original, boundary)
         # getfullargspec, which Sedna's backends ask, does not follow __wrapped__.
         wrapper.__signature__ = inspect.signature(original)  # type: ignore[attr-defined]
         setattr(owner, self.method, wrapper)
@@ -64,6 +63,23 @@ class Hook(NamedTuple):
                 _LOGGER.warning("%s was patched by another library meanwhile; the observation stays", self.name)
 
         return undo
+
+    def _wrap(self, original: Callable[..., Any], boundary: ErrorBoundary) -> Callable[..., Any]:
+        observe = self.observe
+
+        @functools.wraps(original)
+        def wrapper(*arguments: Any, **keywords: Any) -> Any:
+            with _Call(observe, boundary, arguments, keywords) as call:
+                call.result = original(*arguments, **keywords)
+            return call.result
+
+        @functools.wraps(original)
+        async def async_wrapper(*arguments: Any, **keywords: Any) -> Any:
+            with _Call(observe, boundary, arguments, keywords) as call:
+                call.result = await original(*arguments, **keywords)
+            return call.result
+
+        return async_wrapper if self.asynchronous else wrapper
 
     def _difference(self, method: Any) -> str:
         if not inspect.isfunction(method):
@@ -77,63 +93,38 @@ class Hook(NamedTuple):
         return ""
 
 
-def _wrap(original: Callable[..., Any], observe: Observer, boundary: ErrorBoundary) -> Callable[..., Any]:
-    def wrapper(*arguments: Any, **keywords: Any) -> Any:
-        steps = _begin(observe, boundary, arguments, keywords)
-        try:
-            result = original(*arguments, **keywords)
-        except BaseException as error:
-            _go_on(steps.throw, error, boundary)
-            raise
-        _go_on(steps.send, result, boundary)
-        return result
+class _Call:
+    """One call of the method: the observer begins with it, and goes on with its ``result`` or its error."""
 
-    return wrapper
+    def __init__(self, observe: Observer, boundary: ErrorBoundary, arguments: Any, keywords: Any) -> None:
+        self.result: Any = None
+        self._boundary = boundary
+        self._steps: Optional[Steps] = None  # none if the observer fails before the method
+        with boundary:
+            steps = observe(*arguments, **keywords)
+            next(steps)
+            self._steps = steps
 
+    def __enter__(self) -> _Call:
+        return self
 
-def _wrap_coroutine_function(
-    original: Callable[..., Any], observe: Observer, boundary: ErrorBoundary
-) -> Callable[..., Any]:
-    async def wrapper(*arguments: Any, **keywords: Any) -> Any:
-        steps = _begin(observe, boundary, arguments, keywords)
-        try:
-            result = await original(*arguments, **keywords)
-        except BaseException as error:
-            _go_on(steps.throw, error, boundary)
-            raise
-        _go_on(steps.send, result, boundary)
-        return result
-
-    return wrapper
-
-
-def _begin(observe: Observer, boundary: ErrorBoundary, arguments: Any, keywords: Any) -> Steps:
-    try:
-        steps = observe(*arguments, **keywords)
-        next(steps)
-    except Exception as error:
-        boundary.record(error)
-        return _ended()
-    return steps
-
-
-def _ended() -> Steps:
-    """In place of an observer that failed before the method."""
-    yield
-
-
-def _go_on(resume: Callable[[Any], Any], value: Any, boundary: ErrorBoundary) -> None:
-    try:
-        resume(value)
-    except StopIteration:
-        pass
-    except BaseException as error:
-        # The method's own error is raised by the wrapper; StopIteration leaves a generator as a RuntimeError's cause.
-        if error is value or error.__cause__ is value:
+    def __exit__(self, kind: Any, error: Optional[BaseException], trace: Any) -> None:
+        if self._steps is None:
             return
-        if not isinstance(error, Exception):
-            raise  # Ctrl-C, or the exit of a signal handler
-        boundary.record(error)
+        try:
+            if error is None:
+                self._steps.send(self.result)
+            else:
+                self._steps.throw(error)
+        except StopIteration:
+            pass
+        except BaseException as failure:
+            # The method's own error is raised anyway; StopIteration leaves a generator as a RuntimeError's cause.
+            if error is not None and (failure is error or failure.__cause__ is error):
+                return
+            if not isinstance(failure, Exception):
+                raise  # Ctrl-C, or the exit of a signal handler
+            self._boundary.record(failure)
 
 
 def length(data: Any) -> Optional[int]:

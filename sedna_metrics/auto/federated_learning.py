@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import Any, Dict, List, Mapping, NoReturn, Optional
+from typing import Any, Dict, List, Mapping, NamedTuple, NoReturn, Optional
 
 from sedna_metrics._compat import cached_property
 from sedna_metrics._worker import Worker
@@ -114,14 +114,12 @@ class _TrainWorker:
             self._task.iteration(self._round)
 
 
-class _Round:
+class _Round(NamedTuple):
     """An aggregation in progress, from the first update on."""
 
-    def __init__(self, number: int, aggregation: Aggregation) -> None:
-        self.number = number
-        self.aggregation = aggregation
-        self.messages: List[Dict[str, Any]] = []
-        aggregation.begin()
+    number: int
+    aggregation: Aggregation
+    messages: List[Dict[str, Any]]
 
     @property
     def is_sent(self) -> bool:
@@ -188,7 +186,8 @@ class _AggregationWorker:
         round_ = self._rounds.get(id(aggregator))
         if round_ is None or round_.is_sent:
             number = int(aggregator.current_round) + 1
-            round_ = self._rounds[id(aggregator)] = _Round(number, self._task.aggregation(number))
+            round_ = self._rounds[id(aggregator)] = _Round(number, self._task.aggregation(number), [])
+            round_.aggregation.begin()
         round_.messages.append(message)
         round_.aggregation.update(str(client), samples)
         return round_
