@@ -403,6 +403,18 @@ def test_secrets_are_masked_in_message_extra_and_exception(text, masked):
     assert record["exception"].endswith(f"ValueError: {masked}")
 
 
+@pytest.mark.parametrize("change", [str.lower, str.upper, str.title, str.swapcase])
+@pytest.mark.parametrize("scheme", ["Bearer", "Basic"])
+@pytest.mark.parametrize(
+    "text",
+    ["sent {} {} along", "Authorization: {} {}", "{{'authorization': '{} {}'}}", "[('AUTHORIZATION', '{} {}')]"],
+)
+def test_a_credential_is_masked_however_its_scheme_is_written(text, scheme, change):
+    written = formatted(msg=text.format(change(scheme), "dXNlcjpwYXNz"))["message"]
+    assert "dXNlcjpwYXNz" not in written
+    assert "***" in written
+
+
 @pytest.mark.parametrize(
     "name",
     ["password", "db_password", "api_key", "apiKey", "token", "Authorization", "secret", "refreshToken", "PGPASSWORD"],
