@@ -9,6 +9,7 @@ import decimal
 import enum
 import importlib.util
 import io
+import itertools
 import json
 import logging
 import logging.config
@@ -406,8 +407,7 @@ def test_secrets_are_masked_in_message_extra_and_exception(text, masked):
 @pytest.mark.parametrize("change", [str.lower, str.upper, str.title, str.swapcase])
 @pytest.mark.parametrize("scheme", ["Bearer", "Basic"])
 @pytest.mark.parametrize(
-    "text",
-    ["sent {} {} along", "Authorization: {} {}", "{{'authorization': '{} {}'}}", "[('AUTHORIZATION', '{} {}')]"],
+    "text", ["sent {} {} along", "Authorization: {} {}", "{{'authorization': '{} {}'}}", "[('AUTHORIZATION', '{} {}')]"]
 )
 def test_a_credential_is_masked_however_its_scheme_is_written(text, scheme, change):
     written = formatted(msg=text.format(change(scheme), "dXNlcjpwYXNz"))["message"]
@@ -519,6 +519,31 @@ def test_what_is_bound_ends_with_the_log_and_does_not_reach_the_next(stream, lin
         with log_context(epoch=5):
             LOGGER.info("own")
     assert [(record.get("epoch"), record.get("iteration")) for record in lines()] == [(None, None), (5, None)]
+
+
+def test_a_log_that_closes_within_a_log_context_leaves_its_fields(stream, lines):
+    with configure_logging("json", "INFO", IDENTITY, stream), log_context(batch=7, epoch=1):
+        inner = configure_logging("json", "INFO", IDENTITY, stream)
+        bind(camera="north", epoch=2)
+        LOGGER.info("bound")
+        with log_context(part=1, epoch=3):
+            LOGGER.info("deeper")
+            inner.close()
+            LOGGER.info("closed")
+        LOGGER.info("left")
+    fields = [[record.get(name) for name in ("batch", "epoch", "camera", "part")] for record in lines()]
+    assert fields == [[7, 2, "north", None], [7, 3, "north", 1], [7, 3, None, 1], [7, 1, None, None]]
+
+
+@pytest.mark.usefixtures("log")
+def test_none_removes_a_field_of_a_surrounding_block_and_of_bind(lines):
+    with log_context(batch=7, epoch=1):
+        bind(batch=None, camera="north")
+        LOGGER.info("removed")
+        bind(camera=None)
+        with log_context(epoch=None):
+            LOGGER.info("none")
+    assert [sorted(record.keys() & {"batch", "epoch", "camera"}) for record in lines()] == [["camera", "epoch"], []]
 
 
 def test_no_worker_inherits_what_the_last_one_was_doing(start, capsys):
@@ -637,16 +662,46 @@ def test_text_has_the_trace_and_survives_what_cannot_be_printed(stream):
     assert "ValueError: why" in stream.getvalue()
 
 
-def test_logging_is_as_it_was_after_it_is_closed(stream):
-    def state():
-        root = logging.getLogger()
-        hooks = (sys.excepthook, getattr(threading, "excepthook", None), warnings.showwarning)
-        return list(root.handlers), root.level, hooks, list(sys.meta_path)
+def state():
+    """What a log changes in the process."""
+    root = logging.getLogger()
+    hooks = (sys.excepthook, getattr(threading, "excepthook", None), warnings.showwarning)
+    return list(root.handlers), root.level, hooks, list(sys.meta_path)
 
+
+def test_logging_is_as_it_was_after_it_is_closed(stream):
     before = state()
     with configure_logging("json", "DEBUG", IDENTITY, stream):
         assert [old == new for old, new in zip(before, state())] == [False] * 4
     assert state() == before
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+def test_of_several_logs_the_latest_open_one_writes_and_they_close_in_any_order(order):
+    before = state()
+    streams = [io.StringIO() for _ in order]
+    logs = [
+        configure_logging("json", level, {"log": number}, stream)
+        for number, (level, stream) in enumerate(zip(["DEBUG", "WARNING", "INFO"], streams))
+    ]
+    still_open = [0, 1, 2]
+    for closed in (*order, None):
+        sizes = [len(stream.getvalue()) for stream in streams]
+        LOGGER.error("once")
+        wrote = [number for number, stream in enumerate(streams) if len(stream.getvalue()) > sizes[number]]
+        assert wrote == still_open[-1:]
+        assert [logging.getLogger().level] == ([(10, 30, 20)[each] for each in still_open[-1:]] or [before[1]])
+        if closed is not None:
+            logs[closed].close()
+            logs[closed].close()
+            still_open.remove(closed)
+    assert state() == before
+
+
+def test_a_log_on_the_same_stream_writes_no_line_twice(stream, lines):
+    with configure_logging(stream=stream), configure_logging(stream=stream):
+        LOGGER.info("once")
+    assert len(lines()) == 1
 
 
 def test_hooks_that_the_script_sets_later_stay_when_the_log_is_closed(monkeypatch):

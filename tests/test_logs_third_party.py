@@ -218,12 +218,50 @@ def test_a_hook_of_the_workers_own_is_still_called():
     ]
 
 
-@pytest.mark.parametrize("gone", ["log.close()", "logging.getLogger().handlers.clear()"])
-def test_no_trace_is_lost_where_there_is_no_log(gone):
+#: Why a record cannot be written.
+GONE = {
+    "closed": "log.close()",
+    "no handler": "logging.getLogger().handlers.clear()",
+    "no stdout": "os.close(1)",
+    "a closed stdout": "sys.stdout.close()",
+    "nobody reads": "reader, writer = os.pipe(); os.close(reader); os.dup2(writer, 1)",
+    "disabled": "logging.disable(logging.CRITICAL)",
+    "a logger that is off": "logging.getLogger('sedna_metrics.uncaught').disabled = True",
+    "a level": "logging.getLogger().setLevel(logging.CRITICAL + 1)",
+    "a filter": "logging.getLogger().handlers[0].addFilter(lambda record: False)",
+    "a failing filter": "logging.getLogger().handlers[0].addFilter(lambda record: 1 / 0)",
+}
+
+
+@pytest.mark.parametrize("gone", GONE.values(), ids=GONE)
+@pytest.mark.parametrize(
+    "error",
+    [
+        "raise LookupError",
+        "raise KeyboardInterrupt",
+        pytest.param(
+            "def work(): raise LookupError\nthread = threading.Thread(target=work); thread.start(); thread.join()",
+            marks=threads_have_a_hook,
+        ),
+    ],
+    ids=["error", "interrupt", "thread"],
+)
+def test_no_trace_is_lost_where_there_is_no_log(gone, error):
     done = subprocess.run(
-        [sys.executable, "-c", f"{SET_UP}\n{gone}\n1 / 0"], capture_output=True, text=True, timeout=30
+        [sys.executable, "-c", f"{SET_UP}\n{gone}\n{error}"], capture_output=True, text=True, timeout=30
     )
-    assert "ZeroDivisionError" in done.stderr
+    assert "Traceback" in done.stderr
+    assert ("LookupError" in done.stderr) or ("KeyboardInterrupt" in done.stderr)
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize("level", ["ERROR", "CRITICAL"])
+def test_an_interrupt_is_printed_where_the_log_does_not_take_warnings(level):
+    program = SET_UP.replace("identity", f"level={level!r}, identity") + "raise KeyboardInterrupt"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30)
+    assert done.stdout == ""
+    assert "Traceback" in done.stderr
+    assert "KeyboardInterrupt" in done.stderr
 
 
 def test_warnings_are_records():

@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 from contextlib import ExitStack
-from typing import Any, Mapping, Optional, Union
+from typing import Any, List, Mapping, Optional, Union
 
 from sedna_metrics.catalogue import log as contract
 from sedna_metrics.identity import WorkerIdentity
@@ -22,6 +22,10 @@ EVENTS = logging.getLogger("sedna_metrics.events")
 _LEVELS = {event.name: getattr(logging, event.level) for event in contract.EVENTS}
 
 
+_open: List[Log] = []
+"""The latest is the one that writes."""
+
+
 class _Handler(logging.StreamHandler):  # type: ignore[type-arg]
     """A stream handler that counts the records that could not be written, instead of printing a traceback for each."""
 
@@ -30,10 +34,15 @@ class _Handler(logging.StreamHandler):  # type: ignore[type-arg]
     def __init__(self, stream: Any) -> None:
         super().__init__(stream)
         self.stream = stream  # None, where there is no stdout: every record is then counted
-        self.dropped = 0
+        self.written = self.dropped = 0
 
-    def handleError(self, record: logging.LogRecord) -> None:
-        self.dropped += 1
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self.stream.write(self.format(record) + "\n")
+            self.flush()
+            self.written += 1
+        except Exception:
+            self.dropped += 1
 
 
 class Log:
@@ -45,16 +54,22 @@ class Log:
             self._formatter.json_serializer = as_text
         self._handler = _Handler(stream)
         self._handler.setFormatter(self._formatter)
-        root = logging.getLogger()
+        self._level = level
         self._undo = ExitStack()
-        self._undo.callback(_context.clear)
+        if _open:
+            _open[-1]._undo.close()
+        _open.append(self)
+        self._install()
+
+    def _install(self) -> None:
+        root = logging.getLogger()
         self._undo.callback(root.setLevel, root.level)
-        root.setLevel(level)
+        root.setLevel(self._level)
         without_terminal(root, self._undo)
         self._undo.callback(root.removeHandler, self._handler)
         root.addHandler(self._handler)
         redirect_third_party(self._undo)
-        log_uncaught(lambda: self._handler in root.handlers, self._undo)
+        log_uncaught(lambda: self._handler.written, self._undo)
 
     def __call__(self, event: str, **fields: Any) -> None:
         """Log a lifecycle event, as :func:`emit` does."""
@@ -74,12 +89,19 @@ class Log:
         return float(self._handler.dropped)
 
     def close(self) -> None:
-        """Put logging back as it was.
+        """Put logging back as it was; a second call does nothing.
 
         While the interpreter exits it stays, so that what other exit functions log is a line of JSON, too.
         """
-        if threading.main_thread().is_alive():
+        if self not in _open or not threading.main_thread().is_alive():
+            return
+        _context.clear()
+        is_writing = self is _open[-1]
+        _open.remove(self)
+        if is_writing:
             self._undo.close()
+            if _open:
+                _open[-1]._install()
 
     def __enter__(self) -> Log:
         return self
@@ -96,8 +118,9 @@ def configure_logging(
 ) -> Log:
     """Log every record to ``stream``, a line each. :func:`sedna_metrics.start` does this for its worker.
 
-    Handlers of the root logger that write to the terminal are removed until the log is closed; others stay. Records are
-    written at once, by the thread that logs: a reader of stdout that stops reading stops the worker, as for ``print``.
+    Handlers of the root logger that write to the terminal are removed until the log is closed; others stay. Of several
+    logs the latest writes, until it is closed. Records are written at once, by the thread that logs: a reader of stdout
+    that stops reading stops the worker, as for ``print``.
 
     Args:
         style: ``json``, or ``text`` for a person at a terminal.

@@ -1,6 +1,6 @@
 """Warnings and uncaught exceptions as records, instead of text on stderr.
 
-A hook that the script has set is still called. If the record cannot be logged, Python's own hook prints the exception.
+A hook that the script has set is still called. If the record is not written, Python's own hook prints the exception.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import sys
 import threading
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any, Callable
 
 from sedna_metrics.errors import describe
@@ -16,21 +16,18 @@ from sedna_metrics.errors import describe
 _LOGGER = logging.getLogger("sedna_metrics.uncaught")
 
 
-def log_uncaught(is_logging: Callable[[], bool], undo: ExitStack) -> None:
-    """Log warnings, and uncaught exceptions of all threads, while ``is_logging()``."""
+def log_uncaught(written: Callable[[], int], undo: ExitStack) -> None:
+    """Log warnings, and uncaught exceptions of all threads; ``written()`` is the number of records written so far."""
 
     def write(kind: Any, error: Any, trace: Any, where: str = "") -> bool:
-        if not is_logging():
-            return False
-        try:
+        before = written()
+        with suppress(Exception):  # a logging filter of the script's failed
             if issubclass(kind, KeyboardInterrupt):
                 _LOGGER.warning("interrupted: KeyboardInterrupt")  # somebody pressed Ctrl-C: a trace tells nothing
             else:
                 message = f"uncaught {kind.__name__}: {describe(error)}{where}"
                 _LOGGER.critical("%s", message, exc_info=(kind, error, trace))
-        except Exception:
-            return False  # a logging filter of the script's failed
-        return _LOGGER.isEnabledFor(logging.CRITICAL)
+        return written() > before
 
     def on_main(kind: Any, error: Any, trace: Any) -> None:
         if not write(kind, error, trace) or main is not sys.__excepthook__:
@@ -39,8 +36,8 @@ def log_uncaught(is_logging: Callable[[], bool], undo: ExitStack) -> None:
     def on_thread(args: Any) -> None:
         name = getattr(args.thread, "name", "unknown")
         is_exit = args.exc_type is SystemExit  # ends a thread quietly
-        written = is_exit or write(args.exc_type, args.exc_value, args.exc_traceback, f" (in thread {name})")
-        if not written or thread.__module__ not in ("_thread", "threading"):
+        done = is_exit or write(args.exc_type, args.exc_value, args.exc_traceback, f" (in thread {name})")
+        if not done or thread.__module__ not in ("_thread", "threading"):
             thread(args)
 
     thread: Any
