@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import collections
 import contextvars
 import datetime
 import decimal
@@ -18,6 +19,7 @@ import re
 import subprocess
 import sys
 import threading
+import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 
@@ -278,10 +280,79 @@ def test_deep_and_endless_nesting_ends_as_text():
     nested: list = []
     for _ in range(100_000):
         nested = [nested]
-    assert "unprintable list" in json.dumps(formatted(value=nested))
+    assert formatted(value=nested)["value"] == [[[[[[[["[...]"]]]]]]]]
     assert "[...]" in json.dumps(formatted(value=recursive))
     while nested:
         nested = nested.pop()  # or freeing it recurses
+
+
+def cyclic():
+    node = {str(number): [] for number in range(100)}
+    for children in node.values():
+        children.extend([node] * 100)
+    return node
+
+
+def shared(make):
+    """Few objects, which written out would be 2**60 or 500**8."""
+    value = make(["end"], ["end"])
+    for _ in range(60):
+        value = make(value, value)
+    return value
+
+
+def wide():
+    value = [0] * 500
+    for _ in range(8):
+        value = [value] * 500
+    return value
+
+
+ENDLESS = {
+    "cycle": cyclic,
+    "shared lists": lambda: shared(lambda one, two: [one, two]),
+    "shared tuples": lambda: shared(lambda one, two: (one, two)),
+    "shared dicts": lambda: shared(lambda one, two: {"one": one, "two": two}),
+    "wide": wide,
+    "long": lambda: list(range(5_000_000)),
+    "large dict": lambda: dict.fromkeys(range(2_000_000)),
+    "long texts": lambda: [["key: value, " * 2_000] * 500] * 500,
+    "deques": lambda: shared(lambda one, two: collections.deque([one, two])),
+    "enums": lambda: enum.Enum("Cycle", {"A": wide()}).A,
+}
+
+
+@pytest.mark.parametrize("place", ["extra", "many extras", "message", "bound", "event", "argument of a dict"])
+@pytest.mark.parametrize("make", ENDLESS.values(), ids=ENDLESS)
+def test_a_structure_that_has_no_end_is_written_at_once(make, place):
+    value = make()
+    began = time.perf_counter()
+    if place == "extra":
+        record = formatted(value=value)
+    elif place == "many extras":
+        record = formatted(**{f"value{number}": value for number in range(100)})
+    elif place == "message":
+        record = formatted(msg={"value": value})
+    elif place == "bound":
+        with log_context(value=value):
+            record = formatted()
+    elif place == "event":
+        record = formatted(_sedna_event=_formatters.Fields(value=value))
+    else:
+        record = formatted(msg={number: value for number in range(10_000)})
+    assert time.perf_counter() - began < 0.5
+    assert any("value" in name or name.isdigit() for name in record)
+
+
+def test_what_is_in_a_structure_twice_is_written_twice():
+    point = {"x": 1}
+    assert formatted(value=[point, point, {"at": point}])["value"] == [{"x": 1}, {"x": 1}, {"at": {"x": 1}}]
+
+
+def test_a_structure_that_is_in_itself_ends_there():
+    parent: dict = {"name": "parent"}
+    parent["children"] = [{"name": "child", "parent": parent}]
+    assert formatted(value=parent)["value"] == {"name": "parent", "children": [{"name": "child", "parent": "{...}"}]}
 
 
 @pytest.mark.parametrize("length", [3_000, 5_000, 15_000, 17_000, 50_000, 200_000])

@@ -9,8 +9,10 @@ import logging
 import math
 import os
 import time
+from collections import deque
 from enum import Enum
-from typing import Any, Dict, Mapping, Optional
+from itertools import islice
+from typing import Any, Dict, Mapping, Optional, Tuple
 
 try:
     from pythonjsonlogger.json import JsonFormatter as _BaseFormatter
@@ -35,9 +37,15 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {
     "message", "asctime", "taskName", "color_message", EVENT_ATTRIBUTE,
 }  # fmt: skip
 _RESERVED = frozenset((*contract.ALWAYS, *contract.SOMETIMES))
-_MAX_TEXT, _MAX_NAME, _MAX_DEPTH, _MAX_ITEMS = 16_000, 200, 8, 500
+_MAX_TEXT, _MAX_NAME, _MAX_DEPTH, _MAX_ITEMS = 16_000, 200, 8, 1_000
 _KEPT_WHEN_CUT = {"message": 4_000, "exception": 4_000, "stack": 2_000}
 """Bytes of these fields in a line that would be too long; other fields keep 500 each, as many as fit."""
+
+
+class Budget:
+    """What the dicts and lists of one record may still hold: an item counts 1, and 1 more for each 64 characters."""
+
+    left = _MAX_ITEMS
 
 
 class Fields(Dict[str, Any]):
@@ -68,7 +76,9 @@ class JsonFormatter(_BaseFormatter):  # type: ignore[misc]
     ) -> None:
         super().__init__("%(message)s", json_serializer=_serialize)
         identity = identity_fields(WorkerIdentity.from_env(os.environ)) if identity is None else identity
-        self.identity: Mapping[str, Any] = {name_of(name): plain(value) for name, value in identity.items()}
+        self.identity: Mapping[str, Any] = {
+            name_of(name): plain(value, "", Budget()) for name, value in identity.items()
+        }
         self.bound: Mapping[str, Any] = {}
         """What the tasks of the worker have bound."""
 
@@ -88,6 +98,7 @@ class JsonFormatter(_BaseFormatter):  # type: ignore[misc]
         log_record["logger"] = _label(record.name)
         log_record["message"] = text_of(message)
         log_record.update(self.identity)
+        budget = Budget()
         event = attributes.get(EVENT_ATTRIBUTE)
         bound = self.bound
         context = current()
@@ -95,28 +106,28 @@ class JsonFormatter(_BaseFormatter):  # type: ignore[misc]
             bound = {**bound, **context}
         for name, value in bound.items():
             if value is not None and not (type(event) is Fields and name in event):
-                _add(log_record, name, value, bound)
+                _add(log_record, name, value, bound, budget)
         if type(event) is Fields:
-            log_record.update({name: plain(value, name) for name, value in event.items()})
+            log_record.update({name: plain(value, name, budget) for name, value in event.items()})
         if isinstance(record.msg, dict):
-            for name, value in message_dict.items():
+            for name, value in islice(message_dict.items(), _MAX_ITEMS):
                 if name not in ("message", "exc_info", "stack_info"):
-                    _add(log_record, name, value, message_dict)
-        for name, value in attributes.items():
+                    _add(log_record, name, value, message_dict, budget)
+        for name, value in islice(attributes.items(), _MAX_ITEMS):
             if name not in _STANDARD:
-                _add(log_record, name, value, attributes)
+                _add(log_record, name, value, attributes, budget)
         if message_dict.get("exc_info"):
             log_record["exception"] = text_of(message_dict["exc_info"], keep_end=True)
         if message_dict.get("stack_info"):
             log_record["stack"] = text_of(message_dict["stack_info"])
 
 
-def _add(fields: Dict[str, Any], key: Any, value: object, others: Mapping[str, Any]) -> None:
+def _add(fields: Dict[str, Any], key: Any, value: object, others: Mapping[str, Any], budget: Budget) -> None:
     """Add a field of the caller under its own name, or one that neither ``fields`` nor ``others`` has."""
     name = _cached_name_of(key) if type(key) is str else name_of(key)
     while name in fields or name in _RESERVED or (name != key and name in others):
         name = f"extra_{name}"
-    fields[name] = plain(value, name)
+    fields[name] = plain(value, name, budget)
 
 
 def name_of(key: object) -> str:
@@ -139,8 +150,11 @@ def text_of(value: object, keep_end: bool = False) -> str:
     return f"{start[: _MAX_TEXT // 2]}...{mask(text[-4 * _MAX_TEXT :])[-_MAX_TEXT // 2 :]}" if keep_end else start
 
 
-def plain(value: Any, name: str = "", depth: int = 0) -> Any:
-    """The value as dicts, lists, text and numbers that JSON has, without secrets. Never raises."""
+def plain(value: Any, name: str, budget: Budget, inside: Tuple[int, ...] = ()) -> Any:
+    """The value as dicts, lists, text and numbers that JSON has, without secrets. Never raises.
+
+    ``inside`` are the ids of the containers that it is in.
+    """
     kind = type(value)
     if value is None or kind is bool:
         return value
@@ -153,35 +167,48 @@ def plain(value: Any, name: str = "", depth: int = 0) -> Any:
     if kind is float:
         return value if math.isfinite(value) else "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"
     try:
-        return _plain_other(value, depth)
+        return _plain_other(value, budget, inside)
     except Exception:
         return text_of(_str(value))  # an object that fails when it is looked at
 
 
-def _plain_other(value: Any, depth: int) -> Any:
-    if isinstance(value, Enum) and depth < _MAX_DEPTH:
-        return plain(value.value, depth=depth + 1)
+def _plain_other(value: Any, budget: Budget, inside: Tuple[int, ...]) -> Any:
+    if isinstance(value, Enum) and len(inside) < _MAX_DEPTH:
+        return plain(value.value, "", budget, (*inside, id(value)))
     if isinstance(value, str):
         return text_of(str.__str__(value))
     if isinstance(value, int):
-        return plain(int.__index__(value))
+        return plain(int.__index__(value), "", budget)
     if isinstance(value, float):
-        return plain(float.__float__(value))
+        return plain(float.__float__(value), "", budget)
     if isinstance(value, (bytes, bytearray, memoryview)):
         return text_of(bytes(value[:_MAX_TEXT]).decode("utf-8", "replace"))
     if isinstance(value, (datetime.date, datetime.time)):
         return value.isoformat()
-    if isinstance(value, Mapping) and depth < _MAX_DEPTH:
-        items = list(value.items())[:_MAX_ITEMS]
-        return {name_of(key): plain(item, name_of(key), depth + 1) for key, item in items}
-    if isinstance(value, (list, tuple, set, frozenset)) and depth < _MAX_DEPTH:
-        return [plain(item, depth=depth + 1) for item in list(value)[:_MAX_ITEMS]]
+    if isinstance(value, (Mapping, list, tuple, set, frozenset, deque)):
+        return _plain_container(value, budget, inside)
     if isinstance(value, BaseException):
         return text_of(f"{type(value).__name__}: {_str(value)}")
     if getattr(value, "shape", None) == () and callable(getattr(value, "item", None)):
         item = value.item()  # numpy and tensor scalars
-        return plain(item) if type(item) in (bool, int, float, str) else text_of(item)
+        return plain(item, "", budget) if type(item) in (bool, int, float, str) else text_of(item)
     return text_of(_str(value))
+
+
+def _plain_container(value: Any, budget: Budget, inside: Tuple[int, ...]) -> Any:
+    is_mapping = isinstance(value, Mapping)
+    if budget.left <= 0 or len(inside) == _MAX_DEPTH or id(value) in inside:
+        return "{...}" if is_mapping else "[...]"  # its repr may have no end either
+    items = []
+    # Copied first: another thread may change the container.
+    for each in list(islice(value.items() if is_mapping else value, budget.left)):
+        name, item = (name_of(each[0]), each[1]) if is_mapping else ("", each)
+        item = plain(item, name, budget, (*inside, id(value)))
+        budget.left -= 1 + (len(item) // 64 if type(item) is str else 0)
+        items.append((name, item))
+        if budget.left <= 0:
+            break
+    return dict(items) if is_mapping else [item for _, item in items]
 
 
 def _str(value: Any) -> str:
