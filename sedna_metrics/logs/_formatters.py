@@ -77,7 +77,7 @@ class JsonFormatter(_BaseFormatter):  # type: ignore[misc]
         super().__init__("%(message)s", json_serializer=_serialize)
         identity = identity_fields(WorkerIdentity.from_env(os.environ)) if identity is None else identity
         self.identity: Mapping[str, Any] = {
-            name_of(name): plain(value, "", Budget()) for name, value in identity.items()
+            name_of(name): plain(value, False, Budget()) for name, value in identity.items()
         }
         self.bound: Mapping[str, Any] = {}
         """What the tasks of the worker have bound."""
@@ -85,9 +85,10 @@ class JsonFormatter(_BaseFormatter):  # type: ignore[misc]
     def format(self, record: logging.LogRecord) -> str:
         """The record as one line, without its newline. Does not raise."""
         try:
-            return str(super().format(record))
+            line: str = super().format(record)
         except Exception:  # arguments that do not fit the message, an exception that cannot be printed, ...
-            return str(super().format(_harmless(record)))
+            line = super().format(_harmless(record))
+        return line
 
     def add_fields(self, log_record: Dict[str, Any], record: logging.LogRecord, message_dict: Dict[str, Any]) -> None:
         """Fill ``log_record``; a field of the caller that would replace one of ours is renamed to ``extra_<name>``."""
@@ -108,7 +109,7 @@ class JsonFormatter(_BaseFormatter):  # type: ignore[misc]
             if value is not None and not (type(event) is Fields and name in event):
                 _add(log_record, name, value, bound, budget)
         if type(event) is Fields:
-            log_record.update({name: plain(value, name, budget) for name, value in event.items()})
+            log_record.update({name: plain(value, is_secret(name), budget) for name, value in event.items()})
         if isinstance(record.msg, dict):
             for name, value in islice(message_dict.items(), _MAX_ITEMS):
                 if name not in ("message", "exc_info", "stack_info"):
@@ -124,10 +125,10 @@ class JsonFormatter(_BaseFormatter):  # type: ignore[misc]
 
 def _add(fields: Dict[str, Any], key: Any, value: object, others: Mapping[str, Any], budget: Budget) -> None:
     """Add a field of the caller under its own name, or one that neither ``fields`` nor ``others`` has."""
-    name = _cached_name_of(key) if type(key) is str else name_of(key)
+    name, has_secret = _field(key if type(key) is str else name_of(key))
     while name in fields or name in _RESERVED or (name != key and name in others):
         name = f"extra_{name}"
-    fields[name] = plain(value, name, budget)
+    fields[name] = plain(value, has_secret, budget)
 
 
 def name_of(key: object) -> str:
@@ -138,7 +139,11 @@ def name_of(key: object) -> str:
     return name if is_ascii(name) else name.encode("utf-8", "replace").decode()
 
 
-_cached_name_of = functools.lru_cache(maxsize=4096)(name_of)
+@functools.lru_cache(maxsize=4096)
+def _field(key: str) -> Tuple[str, bool]:
+    """The field's name, and whether it is that of a secret."""
+    name = name_of(key)
+    return name, is_secret(name)
 
 
 def text_of(value: object, keep_end: bool = False) -> str:
@@ -150,7 +155,7 @@ def text_of(value: object, keep_end: bool = False) -> str:
     return f"{start[: _MAX_TEXT // 2]}...{mask(text[-4 * _MAX_TEXT :])[-_MAX_TEXT // 2 :]}" if keep_end else start
 
 
-def plain(value: Any, name: str, budget: Budget, inside: Tuple[int, ...] = ()) -> Any:
+def plain(value: Any, has_secret: bool, budget: Budget, inside: Tuple[int, ...] = ()) -> Any:
     """The value as dicts, lists, text and numbers that JSON has, without secrets. Never raises.
 
     ``inside`` are the ids of the containers that it is in.
@@ -158,7 +163,7 @@ def plain(value: Any, name: str, budget: Budget, inside: Tuple[int, ...] = ()) -
     kind = type(value)
     if value is None or kind is bool:
         return value
-    if name and is_secret(name):
+    if has_secret:
         return _str(value) if isinstance(value, (str, bytes)) and not value else MASK
     if kind is str:
         return text_of(value)
@@ -174,13 +179,13 @@ def plain(value: Any, name: str, budget: Budget, inside: Tuple[int, ...] = ()) -
 
 def _plain_other(value: Any, budget: Budget, inside: Tuple[int, ...]) -> Any:
     if isinstance(value, Enum) and len(inside) < _MAX_DEPTH:
-        return plain(value.value, "", budget, (*inside, id(value)))
+        return plain(value.value, False, budget, (*inside, id(value)))
     if isinstance(value, str):
         return text_of(str.__str__(value))
     if isinstance(value, int):
-        return plain(int.__index__(value), "", budget)
+        return plain(int.__index__(value), False, budget)
     if isinstance(value, float):
-        return plain(float.__float__(value), "", budget)
+        return plain(float.__float__(value), False, budget)
     if isinstance(value, (bytes, bytearray, memoryview)):
         return text_of(bytes(value[:_MAX_TEXT]).decode("utf-8", "replace"))
     if isinstance(value, (datetime.date, datetime.time)):
@@ -191,7 +196,7 @@ def _plain_other(value: Any, budget: Budget, inside: Tuple[int, ...]) -> Any:
         return text_of(f"{type(value).__name__}: {_str(value)}")
     if getattr(value, "shape", None) == () and callable(getattr(value, "item", None)):
         item = value.item()  # numpy and tensor scalars
-        return plain(item, "", budget) if type(item) in (bool, int, float, str) else text_of(item)
+        return plain(item, False, budget) if type(item) in (bool, int, float, str) else text_of(item)
     return text_of(_str(value))
 
 
@@ -203,7 +208,7 @@ def _plain_container(value: Any, budget: Budget, inside: Tuple[int, ...]) -> Any
     # Copied first: another thread may change the container.
     for each in list(islice(value.items() if is_mapping else value, budget.left)):
         name, item = (name_of(each[0]), each[1]) if is_mapping else ("", each)
-        item = plain(item, name, budget, (*inside, id(value)))
+        item = plain(item, is_secret(name), budget, (*inside, id(value)))
         budget.left -= 1 + (len(item) // 64 if type(item) is str else 0)
         items.append((name, item))
         if budget.left <= 0:

@@ -34,12 +34,13 @@ class _Handler(logging.StreamHandler):  # type: ignore[type-arg]
     def __init__(self, stream: Any) -> None:
         super().__init__(stream)
         self.stream = stream  # None, where there is no stdout: every record is then counted
+        self._flush = getattr(stream, "flush", lambda: None)  # StreamHandler.flush() takes the lock once more
         self.written = self.dropped = 0
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
             self.stream.write(self.format(record) + "\n")
-            self.flush()
+            self._flush()
             self.written += 1
         except Exception:
             self.dropped += 1

@@ -14,7 +14,7 @@ try:
 except ImportError:  # python-json-logger 2
     from pythonjsonlogger.jsonlogger import JsonFormatter as Theirs
 
-from sedna_metrics.logs import JsonFormatter, _formatters
+from sedna_metrics.logs import JsonFormatter, _formatters, _setup
 
 IDENTITY = {
     "namespace": "default", "task": "digits-joint-inference", "worker": "edgeworker-x2x5q",
@@ -47,7 +47,9 @@ def records(rounds: int, number: int) -> List[Row]:
         rounds,
     )
     with open("/dev/null", "w") as nowhere:
-        ours = _logging(_stream(nowhere, formatters["ours"]))
+        handler = _setup._Handler(nowhere)
+        handler.setFormatter(formatters["ours"])
+        ours = _logging(handler)
         ways: Dict[str, Callable[[], object]] = {
             "ours": ours,
             "ours with orjson": _with_orjson(ours),
