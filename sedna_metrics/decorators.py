@@ -47,8 +47,8 @@ class Observation:
 
     Results and exceptions pass through unchanged. Work that raises an ``Exception`` counts as an error and is not
     timed; cancelled or interrupted work counts as neither success nor error. A generator is timed from its first to its
-    last item; one that is closed early counts as finished. A function that returns a coroutine or a future is timed
-    until that is done. ``on_failure`` is called with the exception of failed work.
+    last item; one that is closed early counts as finished. A function that returns a coroutine or a future, of
+    asyncio or of an executor, is timed until that is done. ``on_failure`` is called with the exception of failed work.
     """
 
     __slots__ = ("_boundary", "_clock", "_on_failure", "_recorder")
@@ -123,8 +123,9 @@ class Observation:
             if result is not None and type(result) is not not_awaitable:
                 if isinstance(result, CoroutineType):
                     return self._await(result, began)
-                if hasattr(type(result), "__await__") and hasattr(type(result), "add_done_callback"):
-                    result.add_done_callback(functools.partial(self._done, began))
+                if hasattr(type(result), "add_done_callback"):  # a future of asyncio or of an executor
+                    with self._boundary:
+                        result.add_done_callback(functools.partial(self._done, began))
                     return result
                 not_awaitable = type(result)
             finish(clock() - began)

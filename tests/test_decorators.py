@@ -7,6 +7,7 @@ import functools
 import inspect
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -31,7 +32,6 @@ class Recorder:
 
     def cancel(self):
         self.cancelled += 1
-        return self.abandoned
 
     def flush_pending(self):
         self.flushed += 1
@@ -465,6 +465,33 @@ def test_a_future_that_is_returned_stays_the_same_object(observe):
         future.set_result(1)
 
     asyncio.run(main())
+
+
+def test_a_future_of_an_executor_is_timed_until_it_is_done(observe, recorder, failures):
+    def work(error=None):
+        time.sleep(0.02)
+        if error:
+            raise error
+
+    with ThreadPoolExecutor(1) as pool:
+        submit = observe(lambda error=None: pool.submit(work, error))
+        done, failed, cancelled = submit(), submit(OSError("broken")), submit()
+        assert cancelled.cancel()
+        assert recorder.tally == (3, 0, 0)
+        assert done.result() is None
+        assert "broken" in str(failed.exception())
+    assert recorder.tally == (3, 1, 1)
+    assert recorder.seconds[0] >= 0.02
+    assert (failures, recorder.cancelled) == ([failed.exception()], 1)
+
+
+def test_a_result_whose_callbacks_are_not_those_of_a_future_comes_back(observe):
+    class Odd:
+        def add_done_callback(self):
+            raise AssertionError("not called")
+
+    odd = Odd()
+    assert observe(lambda: odd)() is odd
 
 
 def test_an_awaitable_after_plain_results_is_noticed(observe, recorder):
