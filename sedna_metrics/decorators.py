@@ -16,30 +16,11 @@ from types import CoroutineType
 from typing import Any, AsyncIterator, Callable, Generator, List, NoReturn, Optional, TypeVar, overload
 
 from sedna_metrics._boundary import ErrorBoundary
-from sedna_metrics._compat import Protocol
-from sedna_metrics.metrics import FLUSH_EVERY
+from sedna_metrics.metrics import FLUSH_EVERY, CallHistogram
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 _FLUSH_MASK = FLUSH_EVERY - 1
-
-
-class Recorder(Protocol):
-    """Records calls; :class:`sedna_metrics.metrics.CallHistogram` is one."""
-
-    start: Callable[[], int]
-    """A call begins. Returns its number; at multiples of FLUSH_EVERY, :meth:`flush_pending` is called."""
-    finish: Callable[[float], None]
-    """It has ended well after this many seconds."""
-
-    def fail(self) -> None:
-        """It has raised an exception."""
-
-    def cancel(self) -> None:
-        """It was cancelled or interrupted."""
-
-    def flush_pending(self) -> None:
-        """Tidy up."""
 
 
 class Observation:
@@ -55,7 +36,7 @@ class Observation:
 
     def __init__(
         self,
-        recorder: Recorder,
+        recorder: CallHistogram,
         on_failure: Callable[[Exception], None],
         clock: Callable[[], float] = perf_counter,
         boundary: Optional[ErrorBoundary] = None,

@@ -5,7 +5,6 @@ What does not change of a line (name, labels, escaping) is put together when the
 
 from __future__ import annotations
 
-import threading
 from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Tuple, TypeVar
 
 from sedna_metrics.catalogue import OTHER, Metric
@@ -37,7 +36,6 @@ class Family:
         self._constant = dict(constant)
         self._limit = limit
         self._on_overflow = on_overflow
-        self._lock = threading.RLock()  # a signal handler may ask for a series while one is being made
         self._series: Dict[Tuple[str, ...], Any] = {}
         self._readers: List[Reader] = []
         self.label_names = tuple(
@@ -48,27 +46,19 @@ class Family:
         """The series by the values of their own labels, in the order of :attr:`label_names`."""
         return self._series.copy()
 
-    def renew_locks(self) -> None:
-        """In a forked child: replace the locks, which threads of the parent may have held."""
-        self._lock = threading.RLock()
-        for each in self.series().values():
-            if hasattr(each, "renew_lock"):
-                each.renew_lock()
-
     def get_or_create(self, make: Callable[[], T], labels: Mapping[str, str]) -> T:
         """The series of a label set, whose names must be those of the catalogue."""
         if set(labels) != set(self.label_names):
             raise ValueError(f"{self.metric.name} has the labels {self.label_names}, not {tuple(labels)}")
         key = tuple(label_value(labels[name]) for name in self.label_names)
         if key not in self._series:
-            with self._lock:
-                if key and key not in self._series and len(self._series) >= self._limit:
-                    self._on_overflow()
-                    key = (OTHER,) * len(key)
-                made = make()
-                # One step: whoever comes second, such as a signal handler in the same thread, gets what the first made.
-                if self._series.setdefault(key, made) is made:
-                    self._readers.append(self._reader(made, {**self._constant, **dict(zip(self.label_names, key))}))
+            if key and len(self._series) >= self._limit:  # threads that come here together may go beyond it
+                self._on_overflow()
+                key = (OTHER,) * len(key)
+            made = make()
+            # One step: whoever comes second, such as another thread or a signal handler, gets what the first made.
+            if self._series.setdefault(key, made) is made:
+                self._readers.append(self._reader(made, {**self._constant, **dict(zip(self.label_names, key))}))
         series: T = self._series[key]
         return series
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from functools import partial
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence
 
@@ -38,7 +37,6 @@ class Instruments(Collector):
         self._bounds = tuple(bounds)
         self._max_series = max_series
         self._boundary = boundary or ErrorBoundary()
-        self._lock = threading.RLock()
         self._by_name: Dict[str, Family] = {}
         self.internal: Dict[str, Counter] = {}
         self._dropped = self.counter(catalogue.library.DROPPED_LABEL_SETS)
@@ -54,8 +52,7 @@ class Instruments(Collector):
 
     def internal_counter(self, entry: Metric) -> Counter:
         """A counter that :meth:`callback` series of ``entry`` can be made of."""
-        with self._lock:
-            return self.internal.setdefault(entry.name, Counter(self._rejecter(entry)))
+        return self.internal.setdefault(entry.name, Counter(self._rejecter(entry)))
 
     def gauge(self, entry: Metric, on_nonfinite: Optional[Callable[[], None]] = None, **labels: str) -> Gauge:
         """The gauge of this label set; ``on_nonfinite`` is called for each NaN or infinity."""
@@ -123,18 +120,16 @@ class Instruments(Collector):
             raise TypeError(f"{metric.name} is a {metric.form}, not a {form}")
         family = self._by_name.get(metric.name)
         if family is None:
-            with self._lock:  # and one step, as in Family.get_or_create()
-                made = Family(metric, self._constant, self._max_series, self._overflow)
-                family = self._by_name.setdefault(metric.name, made)
+            made = Family(metric, self._constant, self._max_series, self._overflow)
+            family = self._by_name.setdefault(metric.name, made)  # one step, as in Family.get_or_create()
         return family
 
     def renew_locks(self) -> None:
         """In a forked child: replace locks, which threads of the parent may have held."""
-        self._lock = threading.RLock()
-        for family in self.families:
-            family.renew_locks()
-        for counter in self.internal.values():
-            counter.renew_lock()
+        series = [each for family in self.families for each in family.series().values()]
+        for each in (*series, *self.internal.values()):
+            if isinstance(each, (Counter, CallHistogram)):
+                each.renew_lock()
 
     def _overflow(self) -> None:
         self._dropped.inc()
