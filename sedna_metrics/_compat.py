@@ -20,8 +20,6 @@ else:
     Protocol = object
 
     class cached_property:
-        """As functools' own."""
-
         def __init__(self, function):
             self.func = function
             self.__doc__ = function.__doc__
@@ -65,7 +63,6 @@ else:
             self.value = token.before
 
     def is_ascii(text):
-        """As str.isascii()."""
         return len(text) == len(text.encode("utf-8", "surrogatepass"))
 
 

@@ -31,7 +31,6 @@ class ImportWatch:
                 callback(module)
 
     def remove(self) -> None:
-        """Watch no longer."""
         if self in sys.meta_path:
             sys.meta_path.remove(self)
 

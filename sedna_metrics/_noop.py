@@ -39,15 +39,12 @@ class Noop:
         """Exceptions pass through."""
 
     def plan(self, epochs: Any) -> None:
-        """Remember the number of epochs."""
         self._planned = epochs
 
     def epochs(self) -> Iterator[int]:
-        """Count the epochs."""
         return iter(range(int(self._planned or 0)))
 
     @contextmanager
     def epoch(self, number: Optional[int] = None) -> Iterator[int]:
-        """One epoch, which has a number."""
         self._done = (self._done if number is None else number) + 1
         yield self._done - 1

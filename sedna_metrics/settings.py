@@ -40,9 +40,6 @@ def _choice(*allowed: str) -> Callable[[str], str]:
     return parse
 
 
-_level = _choice("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
-
-
 def _seconds(text: str) -> float:
     try:
         value = float(text)
@@ -113,12 +110,10 @@ class Setting(NamedTuple):
 
     @property
     def variable(self) -> str:
-        """Name of the environment variable."""
         return _variable(self.name)
 
 
 def _setting(default: str, kind: str, doc: str, parse: Callable[[str], Any] = str.strip, **more: Any) -> Any:
-    """A field of :class:`Settings`."""
     return field(metadata={"setting": Setting(default, kind, doc, parse, **more)})
 
 
@@ -169,8 +164,8 @@ class Settings:
         "json", "json, text or off", "Format of the log on stdout; off leaves logging as it is.",
         _choice("json", "text", "off"))
     log_level: str = _setting(
-        "INFO", "level", "Lowest level that is logged; Sedna's LOG_LEVEL counts if this is not set.", _level,
-        fallback="LOG_LEVEL")
+        "INFO", "level", "Lowest level that is logged; Sedna's LOG_LEVEL counts if this is not set.",
+        _choice("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"), fallback="LOG_LEVEL")
     # 1-2-5 from 1 ms to 60 s: a cloud inference may retry for over 10 s.
     buckets: Tuple[float, ...] = _setting(
         "0.001,0.002,0.005,0.01,0.02,0.05,0.1,0.2,0.5,1,2,5,10,20,50,60", "seconds, comma-separated",

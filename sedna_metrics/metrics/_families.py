@@ -63,12 +63,10 @@ class Family:
         return series
 
     def points(self) -> Iterator[Tuple[Point, float]]:
-        """Every sample, with its current value."""
         for read in list(self._readers):
             yield from read()
 
     def write(self, lines: List[str]) -> None:
-        """Append every sample as a line of the text format."""
         for point, value in self.points():
             lines.append(f"{point.prefix}{format_value(value)}\n")
 

@@ -47,7 +47,6 @@ class Instruments(Collector):
         return sorted(self._by_name.copy().values(), key=lambda each: _ORDER.get(each.metric.name, len(_ORDER)))
 
     def counter(self, entry: Metric, **labels: str) -> Counter:
-        """The counter of this label set."""
         return self._family(entry, "counter").get_or_create(lambda: Counter(self._rejecter(entry)), labels)
 
     def internal_counter(self, entry: Metric) -> Counter:
@@ -67,7 +66,6 @@ class Instruments(Collector):
         return self._family(entry, "state").get_or_create(lambda: State(entry.states, self._rejecter(entry)), labels)
 
     def info(self, entry: Metric) -> Info:
-        """The information."""
         return self._family(entry, "info").get_or_create(lambda: Info(self._max_series, self._overflow), {})
 
     def call_histogram(self, entry: Metric, **labels: str) -> CallHistogram:
@@ -77,7 +75,6 @@ class Instruments(Collector):
         )
 
     def bounds(self, entry: Metric) -> Sequence[float]:
-        """Upper bounds of the histogram's buckets, in seconds."""
         return entry.buckets or self._bounds
 
     def calls(self, group: CallGroup, **labels: str) -> CallHistogram:

@@ -62,7 +62,6 @@ def subtract(after: Snapshot, before: Snapshot) -> Snapshot:
 
 
 def to_rows(values: Snapshot) -> List[Any]:
-    """The snapshot as JSON has it."""
     return [[name, list(labels), value] for (name, labels), value in values.items()]
 
 

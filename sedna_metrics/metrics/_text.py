@@ -32,5 +32,4 @@ def format_labels(labels: Mapping[str, str]) -> str:
 
 
 def format_header(name: str, type_: str, help_: str) -> str:
-    """The HELP and TYPE lines of a family."""
     return f"# HELP {name} {help_.translate(_HELP_ESCAPES)}\n# TYPE {name} {type_}\n"

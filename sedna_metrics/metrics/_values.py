@@ -73,7 +73,6 @@ class Tally:
         self.add: Callable[[], int] = self._count.__next__
 
     def value(self) -> int:
-        """The number so far."""
         # An itertools.count shows its next number in its repr only; next() would take it.
         return int(repr(self._count)[len("count(") : -1]) - 1
 
@@ -112,7 +111,6 @@ class Counter:
                 self._folding.release()
 
     def value(self) -> float:
-        """The sum so far."""
         return float(self._ones.value() + sum(self._amounts[:]))
 
     def renew_lock(self) -> None:
@@ -162,25 +160,19 @@ class Gauge:
         self._value = value
 
     def clear(self) -> None:
-        """Remove the series."""
         self._value = None
 
     def value(self) -> Optional[float]:
-        """The latest value; ``None`` before the first."""
         return self._value
 
 
 class HistogramValue(NamedTuple):
-    """A histogram at one moment."""
-
     counts: Tuple[int, ...]
     """Observations in each bucket, not cumulative; one more than there are bounds, the last for +Inf."""
     sum: float
 
 
 class _Merged(NamedTuple):
-    """Calls of child processes."""
-
     started: int
     failed: int
     histogram: HistogramValue
@@ -195,11 +187,6 @@ class CallHistogram:
     ``start()`` returns the number of the call; at each multiple of :data:`FLUSH_EVERY`, call :meth:`flush_pending`. The
     call ends with ``finish(seconds)``, ``fail()`` or ``cancel()``, which is neither success nor error.
     """
-
-    __slots__ = (
-        "_cancelled", "_errors", "_flushing", "_merged", "_pending", "_reject", "_starts", "bounds", "cancel", "fail",
-        "finish", "start",
-    )  # fmt: skip
 
     def __init__(self, bounds: Sequence[float], reject: Reject) -> None:
         self.bounds = tuple(bounds)
@@ -252,7 +239,6 @@ class CallHistogram:
         return HistogramValue(tuple(counts), known.sum + sum(durations))
 
     def histogram(self) -> HistogramValue:
-        """All durations so far."""
         self.flush_pending()
         return _plus(self._sorted(self._pending[:]), self._merged.histogram)
 
@@ -262,7 +248,6 @@ class CallHistogram:
         return float(sum(chunk[0].counts) + len(chunk) - 1 + sum(self._merged.histogram.counts))
 
     def failed(self) -> float:
-        """Number of calls that raised."""
         return float(self._errors.value() + self._merged.failed)
 
     def started(self) -> float:
@@ -296,15 +281,12 @@ def _plus(one: HistogramValue, other: HistogramValue) -> HistogramValue:
 class State:
     """One of a fixed set of states; there is no series before the first is set."""
 
-    __slots__ = ("_reject", "current", "states")
-
     def __init__(self, states: Tuple[str, ...], reject: Reject) -> None:
         self.states = states
         self.current: Optional[str] = None
         self._reject = reject
 
     def set(self, state: str) -> None:
-        """Enter ``state``."""
         if isinstance(state, str) and state in self.states:
             self.current = state
         else:
@@ -313,8 +295,6 @@ class State:
 
 class Info:
     """Text, exposed as the labels of series that are always 1: the latest, of at most ``limit`` label sets."""
-
-    __slots__ = ("_limit", "_on_overflow", "label_sets")
 
     def __init__(self, limit: int, on_overflow: Callable[[], None]) -> None:
         self._limit = limit
