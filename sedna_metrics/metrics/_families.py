@@ -36,15 +36,14 @@ class Family:
         self._constant = dict(constant)
         self._limit = limit
         self._on_overflow = on_overflow
-        self._series: Dict[Tuple[str, ...], Any] = {}
-        self._readers: List[Reader] = []
+        self._series: Dict[Tuple[str, ...], Tuple[Any, Reader]] = {}
         self.label_names = tuple(
             name for name in metric.labels if name != metric.state_label and metric.form != "info"
         )  # the labels of an info are its value
 
     def series(self) -> Mapping[Tuple[str, ...], Any]:
         """The series by the values of their own labels, in the order of :attr:`label_names`."""
-        return self._series.copy()
+        return {labels: series for labels, (series, _) in self._series.copy().items()}
 
     def get_or_create(self, make: Callable[[], T], labels: Mapping[str, str]) -> T:
         """The series of a label set, whose names must be those of the catalogue."""
@@ -56,14 +55,14 @@ class Family:
                 self._on_overflow()
                 key = (OTHER,) * len(key)
             made = make()
+            reader = self._reader(made, {**self._constant, **dict(zip(self.label_names, key))})
             # One step: whoever comes second, such as another thread or a signal handler, gets what the first made.
-            if self._series.setdefault(key, made) is made:
-                self._readers.append(self._reader(made, {**self._constant, **dict(zip(self.label_names, key))}))
-        series: T = self._series[key]
+            self._series.setdefault(key, (made, reader))
+        series: T = self._series[key][0]
         return series
 
     def points(self) -> Iterator[Tuple[Point, float]]:
-        for read in list(self._readers):
+        for _, read in list(self._series.values()):
             yield from read()
 
     def write(self, lines: List[str]) -> None:

@@ -28,7 +28,7 @@ def snapshot(instruments: Instruments) -> Snapshot:
     """The values of all metrics that this process has updated."""
     values: Snapshot = {(INTERNAL + name, ()): counter.value() for name, counter in list(instruments.internal.items())}
     for family in instruments.families:
-        for labels, metric in list(family.series().items()):
+        for labels, metric in family.series().items():
             key = (family.metric.name, labels)
             if isinstance(metric, (Counter, Gauge)):
                 values[key] = metric.value()
