@@ -12,14 +12,6 @@ from sedna_metrics.logs._formatters import JsonFormatter, identity_fields
 from sedna_metrics.logs._setup import EVENTS, Log, configure_logging, emit
 
 __all__ = [
-    "EVENTS",
-    "FIELDS",
-    "MAX_LINE_BYTES",
-    "JsonFormatter",
-    "Log",
-    "bind",
-    "configure_logging",
-    "emit",
-    "identity_fields",
-    "log_context",
-]
+    "EVENTS", "FIELDS", "MAX_LINE_BYTES", "JsonFormatter", "Log", "bind", "configure_logging", "emit",
+    "identity_fields", "log_context",
+]  # fmt: skip

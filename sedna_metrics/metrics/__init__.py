@@ -17,22 +17,6 @@ from sedna_metrics.metrics._values import (
 )
 
 __all__ = [
-    "FLUSH_EVERY",
-    "CallHistogram",
-    "Counter",
-    "Gauge",
-    "Info",
-    "Instruments",
-    "OurMetric",
-    "Snapshot",
-    "State",
-    "end_calls",
-    "last_of",
-    "mean_of",
-    "merge",
-    "parse",
-    "snapshot",
-    "subtract",
-    "to_float",
-    "to_rows",
-]
+    "FLUSH_EVERY", "CallHistogram", "Counter", "Gauge", "Info", "Instruments", "OurMetric", "Snapshot", "State",
+    "end_calls", "last_of", "mean_of", "merge", "parse", "snapshot", "subtract", "to_float", "to_rows",
+]  # fmt: skip

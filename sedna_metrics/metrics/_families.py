@@ -65,9 +65,9 @@ class Family:
         for _, read in list(self._series.values()):
             yield from read()
 
-    def write(self, lines: List[str]) -> None:
-        for point, value in self.points():
-            lines.append(f"{point.prefix}{format_value(value)}\n")
+    def lines(self) -> List[str]:
+        """Every sample as a line of the text format."""
+        return [f"{point.prefix}{format_value(value)}\n" for point, value in self.points()]
 
     def _reader(self, series: Any, labels: Labels) -> Reader:
         if isinstance(series, CallHistogram):

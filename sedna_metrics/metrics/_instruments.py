@@ -103,14 +103,12 @@ class Instruments(Collector):
 
     def render(self) -> str:
         """Every family in the text format, the same bytes as ``generate_latest`` of this collector."""
-        lines: List[str] = []
+        text: List[str] = []
         for family in self.families:
-            metric, header = family.metric, len(lines)
-            lines.append(format_header(metric.name, metric.type, metric.help))
-            family.write(lines)
-            if len(lines) == header + 1:
-                del lines[header]  # no samples
-        return "".join(lines)
+            lines, metric = family.lines(), family.metric
+            if lines:
+                text += (format_header(metric.name, metric.type, metric.help), *lines)
+        return "".join(text)
 
     def _family(self, metric: Metric, form: str) -> Family:
         if metric.form != form:
