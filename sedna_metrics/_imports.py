@@ -43,7 +43,9 @@ class ImportWatch:
         # Another watch (a tracer's, say) may search in the same way: the mark keeps the two from going in circles.
         self._searching.name = fullname
         try:
-            spec = _find_elsewhere(self, fullname, path, target)
+            others = [each for each in sys.meta_path if each is not self and hasattr(each, "find_spec")]
+            found = (each.find_spec(fullname, path, target) for each in others)
+            spec = next((each for each in found if each is not None), None)
         finally:
             self._searching.name = None
         loader: Any = getattr(spec, "loader", None)
@@ -57,19 +59,6 @@ class ImportWatch:
 
             loader.exec_module = exec_module
         return spec
-
-
-def _find_elsewhere(
-    watch: ImportWatch, fullname: str, path: Optional[Sequence[str]], target: Optional[ModuleType]
-) -> Optional[ModuleSpec]:
-    for finder in list(sys.meta_path):
-        find_spec = getattr(finder, "find_spec", None)
-        if finder is watch or find_spec is None:
-            continue
-        spec: Optional[ModuleSpec] = find_spec(fullname, path, target)
-        if spec is not None:
-            return spec
-    return None
 
 
 def _is_being_imported(module: ModuleType) -> bool:
