@@ -20,10 +20,8 @@ EVENTS = logging.getLogger("sedna_metrics.events")
 """Lifecycle events are records of this logger."""
 
 _LEVELS = {event.name: getattr(logging, event.level) for event in contract.EVENTS}
-
-
 _open: List[Log] = []
-"""The latest is the one that writes."""
+"""Logs that are not closed; the latest is the one that writes."""
 
 
 class _Handler(logging.StreamHandler):  # type: ignore[type-arg]
