@@ -344,6 +344,17 @@ def test_a_structure_that_has_no_end_is_written_at_once(make, place):
     assert any("value" in name or name.isdigit() for name in record)
 
 
+@pytest.mark.parametrize("kind", ["extras", "message"])
+def test_a_million_fields_are_written_at_once(kind):
+    fields = {f"field{number}": number for number in range(1_000_000)}
+    record = logging.makeLogRecord({"msg": fields} if kind == "message" else fields)
+    formatter = JsonFormatter(identity=IDENTITY)
+    began = time.perf_counter()
+    line = formatter.format(record)
+    assert time.perf_counter() - began < 0.5
+    assert strict(line)["field7"] == 7
+
+
 def test_what_is_in_a_structure_twice_is_written_twice():
     point = {"x": 1}
     assert formatted(value=[point, point, {"at": point}])["value"] == [{"x": 1}, {"x": 1}, {"at": {"x": 1}}]

@@ -114,7 +114,9 @@ class JsonFormatter(_BaseFormatter):  # type: ignore[misc]
             for name, value in islice(message_dict.items(), _MAX_ITEMS):
                 if name not in ("message", "exc_info", "stack_info"):
                     _add(log_record, name, value, message_dict, budget)
-        for name, value in islice(attributes.items(), _MAX_ITEMS):
+        if len(attributes) > _MAX_ITEMS:
+            attributes = dict(islice(attributes.items(), _MAX_ITEMS))
+        for name, value in attributes.items():
             if name not in _STANDARD:
                 _add(log_record, name, value, attributes, budget)
         if message_dict.get("exc_info"):
@@ -258,7 +260,8 @@ def _serialize(fields: Dict[str, Any], **_: Any) -> str:
     return line if len(line) * 4 < contract.MAX_LINE_BYTES or _size(line) < contract.MAX_LINE_BYTES else _cut(fields)
 
 
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+# Nothing is circular: plain() has made the values.
+_encode = json.JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":")).encode
 
 
 def _dumps(fields: Any) -> str:
