@@ -242,7 +242,7 @@ def test_an_evaluation_tells_the_scores_of_its_own_alone(worker, events):
     assert not {"new_precision", "new_recall"} & last.keys()
 
 
-@pytest.mark.parametrize("bad", [float("nan"), -1, "half", object()], ids=repr)
+@pytest.mark.parametrize("bad", [float("nan"), -1, "half", Ellipsis], ids=repr)
 def test_the_number_of_a_round_that_is_invalid_is_in_no_event(worker, events, bad):
     fl = worker.federated_learning
     with fl.aggregation(3):

@@ -543,7 +543,7 @@ def test_a_loop_that_begins_again_is_measured_anew(worker, clock):
             clock.advance(1000)
 
 
-BAD_NUMBERS = [float("nan"), float("inf"), float("-inf"), -1, "half", b"3", None, object(), np.array([1, 2]), [3]]
+BAD_NUMBERS = [float("nan"), float("inf"), float("-inf"), -1, "half", b"3", None, Ellipsis, np.array([1, 2]), [3]]
 
 
 @pytest.mark.parametrize("bad", BAD_NUMBERS, ids=repr)

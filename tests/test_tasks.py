@@ -563,7 +563,7 @@ def test_train_nodes_are_a_number_or_names(worker, nodes):
     assert value(worker, "sedna_metrics_rejected_values_total") == 0
 
 
-NOT_NUMBERS = [float("nan"), float("inf"), -1, object(), np.array(-1), np.array("text")]
+NOT_NUMBERS = [float("nan"), float("inf"), -1, Ellipsis, np.array(-1), np.array("text")]
 
 
 @pytest.mark.parametrize("bad", NOT_NUMBERS, ids=repr)
@@ -581,7 +581,7 @@ def test_a_number_of_train_nodes_that_is_invalid_is_rejected_and_changes_nothing
 
 
 @pytest.mark.parametrize(
-    "bad", [float("nan"), float("inf"), -1, "half", b"3", object(), np.array([1, 2]), [3]], ids=repr
+    "bad", [float("nan"), float("inf"), -1, "half", b"3", Ellipsis, np.array([1, 2]), [3]], ids=repr
 )
 @pytest.mark.parametrize("method", [
     lambda task, fl, bad: task.training(epochs=3).epoch(bad).__enter__(),
