@@ -80,22 +80,12 @@ def test_a_scripts_own_ctrl_c_stays_its_own(tmp_path):
     assert done.stderr.endswith("KeyboardInterrupt\n")
 
 
-@pytest.mark.parametrize(
-    "call",
-    [
-        ["folder"],
-        ["nowhere.py"],
-        ["folder/nowhere.py"],
-        *(["-m", each] for each in ("nowhere", "nowhere.x", "folder", "")),
-    ],
-    ids=" ".join,
-)
-def test_what_run_cannot_find_is_an_error_of_its_own(tmp_path, call):
+@pytest.mark.parametrize("call", ["nowhere.py", "folder/nowhere.py"])
+def test_a_script_that_does_not_exist_is_an_error_of_run(tmp_path, call):
     (tmp_path / "folder").mkdir()
-    (tmp_path / "folder" / "__init__.py").write_text("")
-    command = [sys.executable, "-m", "sedna_metrics", "run", "--export", "off", "--log", "off", *call]
+    command = [sys.executable, "-m", "sedna_metrics", "run", "--export", "off", "--log", "off", call]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
-    assert done.returncode in (1, 2)
+    assert done.returncode == 2
     assert "Traceback" not in done.stderr
     assert done.stderr.splitlines()[-1].startswith("sedna-metrics run: ")
 
@@ -135,10 +125,8 @@ def test_a_kubectl_that_answers_something_else(tmp_path, monkeypatch, capsys, te
     kubectl.chmod(0o700)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     assert main(["stack", "check", str(tmp_path), "--cluster"]) == 1
-    out, err = capsys.readouterr()
-    assert "wrong" in out
-    assert "kubectl" in out
-    assert not err
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("sedna-metrics stack: ")
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import yaml
 from support import program
 
 from sedna_metrics.cli import main
-from sedna_metrics.stack import ADDRESSES, ForeignFiles, export
+from sedna_metrics.stack import ADDRESSES, export
 from sedna_metrics.stack._export import FILES as SHIPPED
 
 
@@ -90,14 +90,14 @@ def test_a_server_that_is_none_is_an_error(tmp_path):
 def test_files_that_are_foreign_or_were_edited_are_left_alone_unless_forced(tmp_path):
     (tmp_path / "prometheus").mkdir()
     (tmp_path / "prometheus" / "rules.yml").write_text("groups: []\n")
-    with pytest.raises(ForeignFiles, match=r"rules\.yml"):
+    with pytest.raises(FileExistsError, match=r"rules\.yml"):
         export(tmp_path)
     assert list(written(tmp_path)) == ["prometheus/rules.yml"]
     assert main(["stack", "export", str(tmp_path)]) == 1
     export(tmp_path, force=True)
     assert written(tmp_path) == written(SHIPPED)
     (tmp_path / "loki" / "promtail.yml").write_text("mine\n")
-    with pytest.raises(ForeignFiles, match=r"promtail\.yml"):
+    with pytest.raises(FileExistsError, match=r"promtail\.yml"):
         export(tmp_path)
 
 
@@ -107,7 +107,7 @@ def test_nothing_is_written_through_a_link(tmp_path, name):
     (folder / name).parent.mkdir(parents=True)
     (folder / name).symlink_to(target)  # a dangling one, so that it does not seem to exist
     if name.endswith(".yml"):
-        with pytest.raises(ForeignFiles, match=r"rules\.yml"):
+        with pytest.raises(FileExistsError, match=r"rules\.yml"):
             export(folder)
     export(folder, force=True)
     assert not target.exists()

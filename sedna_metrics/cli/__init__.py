@@ -37,6 +37,7 @@ def main(argv: Optional[List[str]] = None) -> int:
         return 130  # as of a shell
     except BrokenPipeError:
         return 1  # whoever read our output has seen enough
-    except (OSError, SednaMetricsError) as why:
-        print(f"sedna-metrics {arguments.command}: {why}", file=sys.stderr)
+    except Exception as why:
+        kind = "" if isinstance(why, (OSError, SednaMetricsError)) else f"{type(why).__name__}: "
+        print(f"sedna-metrics {arguments.command}: {kind}{why}", file=sys.stderr)
         return 2 if isinstance(why, SettingError) else 1

@@ -6,7 +6,6 @@ import argparse
 import os
 import runpy
 import sys
-import traceback
 from typing import Any
 
 from sedna_metrics import _runtime, auto, settings
@@ -62,12 +61,6 @@ def run(arguments: argparse.Namespace) -> int:
         if end.code in (None, 0):
             worker.success()
         raise
-    except (ImportError, OSError) as why:
-        *_, (frame, _) = traceback.walk_tb(why.__traceback__)
-        if frame.f_globals.get("__name__") != "runpy":
-            raise  # the script's own
-        print(f"sedna-metrics run: {why}", file=sys.stderr)
-        return 1
     worker.success()
     # The worker is closed as the process ends, after the script's threads: Sedna's hot update is one.
     return 0

@@ -8,6 +8,6 @@ from __future__ import annotations
 
 from sedna_metrics.stack._check import Finding, check
 from sedna_metrics.stack._cluster import check_cluster
-from sedna_metrics.stack._export import ADDRESSES, ForeignFiles, export
+from sedna_metrics.stack._export import ADDRESSES, export
 
-__all__ = ["ADDRESSES", "Finding", "ForeignFiles", "check", "check_cluster", "export"]
+__all__ = ["ADDRESSES", "Finding", "check", "check_cluster", "export"]

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Dict, List, Mapping
 
 from sedna_metrics._version import __version__
-from sedna_metrics.errors import SednaMetricsError
 
 FILES = Path(__file__).resolve().parent / "files"
 MANIFEST = ".sedna-metrics.json"
@@ -30,10 +29,6 @@ ADDRESSES: Dict[str, str] = {
 _DEFAULTS = re.compile("|".join(map(re.escape, ADDRESSES.values())))
 _REMOTE_WRITE = re.compile(r"^( *)# (?=remote_?[wW]rite: )", re.MULTILINE)
 """Commented out in the files: Prometheus in the cloud writes to no other receiver unless asked to."""
-
-
-class ForeignFiles(SednaMetricsError):
-    """Files of other origin, or edited since they were exported, would be overwritten."""
 
 
 def shipped() -> Dict[str, Path]:
@@ -65,7 +60,7 @@ def export(folder: Path, force: bool = False, **addresses: str) -> List[Path]:
             ``remote_write`` if it is given; otherwise edge agents write to ``prometheus``.
 
     Raises:
-        ForeignFiles: files would be overwritten; nothing is written then.
+        FileExistsError: files of other origin, or edited since, would be overwritten; nothing is written then.
         KeyError: there is no such server.
     """
     unknown = set(addresses) - set(ADDRESSES)
@@ -75,7 +70,7 @@ def export(folder: Path, force: bool = False, **addresses: str) -> List[Path]:
     written = manifest(folder)
     foreign = [str(folder / name) for name in texts if _is_foreign(folder / name, texts[name], written.get(name, ""))]
     if foreign and not force:
-        raise ForeignFiles(f"not written by this command, or edited since: {', '.join(foreign)}; --force overwrites")
+        raise FileExistsError(f"not written by this command, or edited since: {', '.join(foreign)}; --force overwrites")
     for name, text in texts.items():
         _write(folder / name, text)
     digests = {name: digest(folder / name) for name in texts}
@@ -97,12 +92,10 @@ def _write(path: Path, text: str) -> None:
 def manifest(folder: Path) -> Dict[str, str]:
     """Digests of what an export wrote into the folder, by path, and its version."""
     try:
-        content = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        return dict(json.loads((folder / MANIFEST).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
         return {}  # then every file that differs is in the way
-    return content if isinstance(content, dict) else {}
 
 
 def digest(path: Path) -> str:
-    """Of the file's content."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
