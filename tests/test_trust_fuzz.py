@@ -15,7 +15,7 @@ from support import exposition, program, samples
 
 import sedna_metrics
 from sedna_metrics import settings as settings_module
-from sedna_metrics.cli._workers import Row, samples_by_worker, table
+from sedna_metrics.cli._workers import figures, samples_by_worker, table
 from sedna_metrics.errors import SettingError
 from sedna_metrics.exposition.pushgateway import group_path
 from sedna_metrics.exposition.spool import Spool
@@ -160,4 +160,4 @@ def test_top_reads_any_page(text):
         workers = samples_by_worker('sedna_worker_info{worker="w"} 1\n' + text)
     except (ValueError, KeyError):
         return  # is told as "answers without metrics"
-    table([Row(who, samples, samples, 1.0) for who, samples in workers.items()])
+    table([figures(who, samples, samples, 1.0) for who, samples in workers.items()])

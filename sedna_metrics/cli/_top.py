@@ -12,33 +12,20 @@ import threading
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, NamedTuple, Tuple
+from typing import Any, Dict, Iterator, List, Tuple
 from urllib.parse import urlsplit, urlunsplit
 
 import requests
 
 from sedna_metrics._http import Session, read_bounded, reason
 from sedna_metrics._urls import strip_secrets
-from sedna_metrics.cli._workers import SORTABLE, Labels, Row, Samples, samples_by_worker, table
+from sedna_metrics.cli._workers import SORTABLE, Labels, Row, Samples, figures, samples_by_worker, table
 from sedna_metrics.errors import SettingError
 
 TIMEOUT_SECONDS = 3.0
 MAX_ANSWER_BYTES = 32 << 20
-MAX_FILE_BYTES = 1 << 20
 _TARGET = re.compile(r"(?:[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}\Z")
 _CLEAR = "\x1b[H\x1b[J"
-
-
-class Access(NamedTuple):
-    """How to authenticate, and which certificates to trust. A URL may also have a user and a password."""
-
-    ca_file: str = ""
-    cert_file: str = ""
-    key_file: str = ""
-    """May be in ``cert_file`` too."""
-    bearer_token_file: str = ""
-    """Read at each look: tokens of pods change."""
-    token_over_http: bool = False
 
 
 def add_to(commands: Any) -> None:
@@ -62,8 +49,8 @@ def add_to(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Draw the table until Ctrl-C, or print it once; 1 if no source answers, 2 if a source is not one."""
-    interval = min(max(0.1, arguments.interval), 86_400)
-    watch = Watch(arguments.sources, Access(*(getattr(arguments, name) for name in Access._fields)))
+    interval = max(0.1, arguments.interval)
+    watch = Watch(arguments)
     if sys.stdout.isatty():
         try:
             while True:
@@ -76,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
     time.sleep(interval)
     rows = watch.look()
     print(table(rows, arguments.sort) if rows else "no worker is there", file=sys.stdout if rows else sys.stderr)
-    return 0 if any(not row.problem for row in rows) else 1
+    return 0 if any("problem" not in row for row in rows) else 1
 
 
 def _draw(rows: List[Row], sort: str) -> None:
@@ -92,10 +79,10 @@ class Watch:
     A source is a URL, ``host:port``, or a folder of file_sd files; anything else raises SettingError.
     """
 
-    def __init__(self, sources: List[str], access: Access) -> None:
-        self._folders = [Path(source) for source in sources if os.path.isdir(source)]
-        self._urls = [_url(source) for source in sources if not os.path.isdir(source)]
-        self._access = access
+    def __init__(self, options: argparse.Namespace) -> None:
+        self._options = options
+        self._folders = [Path(source) for source in options.sources if os.path.isdir(source)]
+        self._urls = [_url(source) for source in options.sources if not os.path.isdir(source)]
         self._before: Dict[Tuple[str, Labels], Tuple[float, Samples]] = {}
 
     def targets(self) -> List[str]:
@@ -109,7 +96,7 @@ class Watch:
         found: Dict[str, Any] = dict.fromkeys(urls, f"no answer within {TIMEOUT_SECONDS:g} s")
 
         def look_at(url: str) -> None:
-            found[url] = read(url, self._access)
+            found[url] = read(url, self._options)
 
         # Daemons: a source that trickles must not keep us from ending.
         threads = [threading.Thread(target=look_at, args=(url,), daemon=True) for url in urls]
@@ -122,48 +109,44 @@ class Watch:
 
     def _rows(self, url: str, found: Any) -> Iterator[Row]:
         if isinstance(found, str):
-            yield Row((("task", "?"), ("worker", strip_secrets(url))), {}, {}, 0.0, problem=found)
+            yield {"TASK": "?", "WORKER": strip_secrets(url), "STATE": found, "problem": True}
             return
         now = time.monotonic()
         for who, samples in found.items():
             then, before = self._before.get((url, who), (now, samples))
             self._before[url, who] = (now, samples)
-            yield Row(who, samples, before, now - then)
+            yield figures(who, samples, before, now - then)
 
 
 def _url(source: str) -> str:
     """The URL to read: without a path it is /metrics."""
-    with suppress(ValueError):  # a URL whose [ is not closed
-        parts = urlsplit(f"http://{source}" if _TARGET.match(source.rstrip("/")) else source)
-        if parts.scheme in ("http", "https") and parts.netloc:
-            return source if parts.path.strip("/") else urlunsplit(parts._replace(path="/metrics"))
-    raise SettingError(f"{source} is neither a URL, nor host:port, nor a folder")
+    parts = urlsplit(f"http://{source}" if _TARGET.match(source.rstrip("/")) else source)
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        raise SettingError(f"{source} is neither a URL, nor host:port, nor a folder")
+    return source if parts.path.strip("/") else urlunsplit(parts._replace(path="/metrics"))
 
 
 def _entries(folder: Path) -> Iterator[str]:
     """The URLs in the folder's file_sd files."""
-    for path in sorted(folder.glob("sedna-*.json")):
-        try:
-            is_small = path.is_file() and path.stat().st_size < MAX_FILE_BYTES
-            for group in json.loads(path.read_text(encoding="utf-8")) if is_small else []:
+    for path in filter(Path.is_file, sorted(folder.glob("sedna-*.json"))):
+        with suppress(Exception):  # it is being written or removed just now, or not ours: the next look will tell
+            for group in json.loads(path.read_text(encoding="utf-8")):
                 scheme = "https" if group.get("labels", {}).get("__scheme__") == "https" else "http"
                 yield from (f"{scheme}://{target}/metrics" for target in group["targets"] if _TARGET.match(target))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            continue  # one that is being written or removed just now, or not ours: the next look will tell
 
 
-def read(url: str, access: Access) -> Any:
+def read(url: str, options: argparse.Namespace) -> Any:
     """Each worker's samples, or a text that says why there are none. Does not raise."""
     try:
         headers = {"Accept-Encoding": "identity"}
-        if access.bearer_token_file:
-            if not (access.token_over_http or url.startswith("https:")):
+        if options.bearer_token_file:  # read at each look: tokens of pods change
+            if not (options.token_over_http or url.startswith("https:")):
                 return "not asked: the token would go over http (--token-over-http)"
-            headers["Authorization"] = f"Bearer {Path(access.bearer_token_file).read_text(encoding='utf-8').strip()}"
+            headers["Authorization"] = f"Bearer {Path(options.bearer_token_file).read_text(encoding='utf-8').strip()}"
         with Session() as session:
             session.trust_env = False  # no password from a .netrc file
-            session.verify = access.ca_file or True
-            session.cert = (access.cert_file, access.key_file) if access.key_file else access.cert_file or None
+            session.verify = options.ca_file or True
+            session.cert = (options.cert_file, options.key_file) if options.key_file else options.cert_file or None
             answer = session.get(url, headers=headers, timeout=TIMEOUT_SECONDS, stream=True)
             body = read_bounded(answer, MAX_ANSWER_BYTES, 1 << 16, TIMEOUT_SECONDS)
         return samples_by_worker(body.decode("utf-8")) if answer.status_code == 200 else f"answers {answer.status_code}"

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 import time
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from prometheus_client.parser import text_string_to_metric_families
 
 from sedna_metrics._http import printable
-from sedna_metrics.catalogue import ALL, Metric, federated, inference, learning, library, worker
+from sedna_metrics.catalogue import Metric, federated, inference, learning, library, worker
 
 Labels = Tuple[Tuple[str, str], ...]
 Samples = Dict[Tuple[str, Labels], float]
 """Values by name and own labels."""
+Row = Dict[str, Any]
+"""Figures by the heading of their column; ``None`` if a figure is unknown or does not apply."""
 
 SILENT_SECONDS = 300.0
 """A running worker that has not pushed for so long is marked: it is dead or cut off."""
@@ -21,8 +23,6 @@ MAX_NAME = 30
 _GROUP = ("instance", "namespace", "task", "worker_type")
 _WHO = ("instance", "task", "worker")
 _PUSHED = "push_time_seconds"
-_OWN_LABELS = {metric.name: set(metric.labels) for metric in ALL if metric.form != "histogram"}
-_OWN_LABELS.update((f"{metric.name}_bucket", {*metric.labels, "le"}) for metric in ALL if metric.form == "histogram")
 
 
 def samples_by_worker(text: str) -> Dict[Labels, Samples]:
@@ -35,10 +35,10 @@ def samples_by_worker(text: str) -> Dict[Labels, Samples]:
             group = tuple((label, labels.get(label, "")) for label in _GROUP)
             if name == _PUSHED:
                 pushed[group] = value
-            elif name in _OWN_LABELS and "worker" in labels:
-                own = tuple(sorted((label, labels[label]) for label in _OWN_LABELS[name] if label in labels))
+            elif name.startswith("sedna_") and "worker" in labels:
+                own = tuple(sorted(each for each in labels.items() if each[0] not in (*_GROUP, "job", "worker")))
                 if name.endswith("_bucket"):
-                    float(dict(own)["le"])
+                    float(labels["le"])
                 # On a Pushgateway two nodes may have workers of one name: the group's instance tells them apart.
                 who: Labels = tuple((label, labels[label]) for label in _WHO if label in labels)
                 workers.setdefault(who, {})[name, own] = value
@@ -50,80 +50,84 @@ def samples_by_worker(text: str) -> Dict[Labels, Samples]:
     return {who: workers[who] for who in groups}
 
 
-class Row:
-    """One worker's figures, from its samples of two scrapes; ``None`` if a figure is unknown or does not apply."""
+def figures(who: Labels, samples: Samples, before: Samples, seconds: float) -> Row:
+    """One worker's figures, from its samples of two looks and the time between them."""
+    rates = _rates(samples, before, seconds)
+    pushed = samples.get((_PUSHED, ()), math.nan)
+    age = max(0.0, time.time() - pushed) if math.isfinite(pushed) else None
+    state = _state(samples)
+    is_silent = (age or 0.0) > SILENT_SECONDS and "running" in state
+    left = learning.EVAL_REMAINING if state.startswith("eval") else learning.TRAINING_REMAINING
+    served = _value(rates, inference.SERVED)
+    count, hard = _value(samples, inference.SAMPLES), _value(samples, inference.HARD_SAMPLES)
+    errors = [samples[key] for key in samples if key[0] in (inference.ERRORS.name, inference.SERVED_ERRORS.name)]
+    failed, spooled = _value(samples, library.PUSH_FAILURES), _value(samples, library.SPOOL_ENTRIES)
+    pushes = (f"{failed:.0f} failed" if failed else "", f"{spooled:.0f} spooled" if spooled else "")
+    return {
+        "TASK": dict(who).get("task", ""),
+        "WORKER": dict(who)["worker"],
+        "STATE": f"{state} (silent)" if is_silent else state,
+        "PROGRESS": _progress(samples),
+        "LEFT": _value(samples, left),
+        "LOSS": _value(samples, learning.TRAINING_LOSS),
+        "EDGE/S": _value(rates, inference.INFERENCES, location="edge"),
+        "CLOUD/S": _value(rates, inference.INFERENCES, location="cloud") if served is None else served,
+        "HARD": (hard or 0.0) / count if count else None,
+        "P95": _p95(rates) or _p95(samples),
+        "ERRORS": sum(errors) if errors else None,
+        "PUSHED": age,
+        "PUSHES": " ".join(filter(None, pushes)),
+        "NODE": _active(samples, worker.WORKER_INFO).get("node", "").replace("unknown", ""),
+    }
 
-    def __init__(self, who: Labels, samples: Samples, before: Samples, seconds: float, problem: str = "") -> None:
-        self._samples, self._before, self._seconds = samples, before, seconds
-        self.task, self.worker = dict(who).get("task", ""), dict(who)["worker"]
-        self.problem = problem
-        self.node = self._labels(worker.WORKER_INFO).get("node", "").replace("unknown", "")
-        pushed = samples.get((_PUSHED, ()), math.nan)
-        self.age = max(0.0, time.time() - pushed) if math.isfinite(pushed) else None
-        self.state = self._state()
-        self.loss = self._value(learning.TRAINING_LOSS)
-        is_eval = self.state.startswith("eval")
-        self.left = self._value(learning.EVAL_REMAINING if is_eval else learning.TRAINING_REMAINING)
-        self.progress = self._progress()
-        self.edge_rate = self._rate(inference.INFERENCES, location="edge")
-        served = self._rate(inference.SERVED)
-        self.cloud_rate = self._rate(inference.INFERENCES, location="cloud") if served is None else served
-        count, hard = self._value(inference.SAMPLES), self._value(inference.HARD_SAMPLES)
-        self.hard = (hard or 0.0) / count if count else None
-        self.p95 = self._p95()
-        errors = [samples[key] for key in samples if key[0] in (inference.ERRORS.name, inference.SERVED_ERRORS.name)]
-        self.errors = sum(errors) if errors else None
-        failed, spooled = self._value(library.PUSH_FAILURES), self._value(library.SPOOL_ENTRIES)
-        pushes = (f"{failed:.0f} failed" if failed else "", f"{spooled:.0f} spooled" if spooled else "")
-        self.pushes = " ".join(filter(None, pushes))
 
-    def _state(self) -> str:
-        """Stage and its status, or the status of a federated worker and the round."""
-        stage = self._labels(learning.TASK_STAGE).get("task_stage", "")
-        state = f"{stage} {self._labels(learning.STAGE_STATUS, task_stage=stage).get('status', '')}".strip()
-        if not stage:
-            round_ = self._value(federated.AGGREGATION_ROUND)
-            state = self._labels(federated.TRAIN_STATUS).get("status", "")
-            state = f"{state} {'' if round_ is None else f'round {round_:.0f}'}".strip()
-        is_silent = (self.age or 0.0) > SILENT_SECONDS and "running" in state
-        return f"{state} (silent)" if is_silent else state
+def _state(samples: Samples) -> str:
+    """Stage and its status, or the status of a federated worker and the round."""
+    stage = _active(samples, learning.TASK_STAGE).get("task_stage", "")
+    if stage:
+        return f"{stage} {_active(samples, learning.STAGE_STATUS, task_stage=stage).get('status', '')}".strip()
+    round_ = _value(samples, federated.AGGREGATION_ROUND)
+    status = _active(samples, federated.TRAIN_STATUS).get("status", "")
+    return f"{status} {'' if round_ is None else f'round {round_:.0f}'}".strip()
 
-    def _progress(self) -> Optional[float]:
-        """Part of the training that is done, 0 to 1."""
-        epoch, epochs = self._value(learning.TRAINING_EPOCH), self._value(learning.TRAINING_EPOCHS)
-        if epoch is None or not epochs:
-            return None
-        is_over = self._value(learning.TRAINING_REMAINING) == 0
-        return min(1.0, (epoch if is_over else epoch - 1) / epochs)
 
-    def _p95(self) -> Optional[float]:
-        """Seconds: 95th percentile of the inferences since the scrape before; of all if there were none."""
-        whole: Dict[float, float] = {}
-        recent: Dict[float, float] = {}
-        for (name, labels), value in self._samples.items():
-            if name in (f"{inference.DURATION.name}_bucket", f"{inference.SERVED_DURATION.name}_bucket"):
-                bound = float(dict(labels)["le"])
-                whole[bound] = whole.get(bound, 0.0) + value
-                recent[bound] = recent.get(bound, 0.0) + value - self._before.get((name, labels), 0.0)
-        is_known = recent and recent[max(recent)] > 0 and min(recent.values()) >= 0
-        return quantile(0.95, recent if is_known else whole)
+def _progress(samples: Samples) -> Optional[float]:
+    """Part of the training that is done, 0 to 1."""
+    epoch, epochs = _value(samples, learning.TRAINING_EPOCH), _value(samples, learning.TRAINING_EPOCHS)
+    if epoch is None or not epochs:
+        return None
+    is_over = _value(samples, learning.TRAINING_REMAINING) == 0
+    return min(1.0, (epoch if is_over else epoch - 1) / epochs)
 
-    def _value(self, metric: Metric, **labels: str) -> Optional[float]:
-        return self._samples.get((metric.name, tuple(sorted(labels.items()))))
 
-    def _rate(self, metric: Metric, **labels: str) -> Optional[float]:
-        key = metric.name, tuple(sorted(labels.items()))
-        if key not in self._samples or self._seconds <= 0:
-            return None
-        value, before = self._samples[key], self._before.get(key, 0.0)
-        return (value - before if value >= before else value) / self._seconds  # a counter that fell began anew
+def _p95(samples: Samples) -> Optional[float]:
+    buckets: Dict[float, float] = {}
+    for (name, labels), value in samples.items():
+        if name in (f"{inference.DURATION.name}_bucket", f"{inference.SERVED_DURATION.name}_bucket"):
+            bound = float(dict(labels)["le"])
+            buckets[bound] = buckets.get(bound, 0.0) + value
+    return quantile(0.95, buckets)
 
-    def _labels(self, metric: Metric, **labels: str) -> Dict[str, str]:
-        """The labels of the metric's series that is 1."""
-        for (name, own), value in self._samples.items():
-            if name == metric.name and value == 1 and labels.items() <= dict(own).items():
-                return dict(own)
-        return {}
+
+def _rates(samples: Samples, before: Samples, seconds: float) -> Samples:
+    """What each has grown by in a second; a counter that fell began anew."""
+    rates = {}
+    for key, value in samples.items() if seconds > 0 else ():
+        then = before.get(key, 0.0)
+        rates[key] = (value - then if value >= then else value) / seconds
+    return rates
+
+
+def _value(samples: Samples, metric: Metric, **labels: str) -> Optional[float]:
+    return samples.get((metric.name, tuple(sorted(labels.items()))))
+
+
+def _active(samples: Samples, metric: Metric, **labels: str) -> Dict[str, str]:
+    """The labels of the metric's series that is 1."""
+    for (name, own), value in samples.items():
+        if name == metric.name and value == 1 and labels.items() <= dict(own).items():
+            return dict(own)
+    return {}
 
 
 def quantile(q: float, buckets: Dict[float, float]) -> Optional[float]:
@@ -167,32 +171,23 @@ def name(text: str) -> str:
     return text if len(text) <= MAX_NAME else f"{text[: MAX_NAME - 16]}..{text[-14:]}"
 
 
-class Column(NamedTuple):
-    """One column of the table."""
-
-    heading: str
-    value: Callable[[Row], Any]
-    text: Callable[[Any], str]
-    priority: int
-    """In a narrow terminal columns with high numbers are left out first."""
-
-
-COLUMNS = (
-    Column("TASK", lambda row: row.task, name, 0),
-    Column("WORKER", lambda row: row.worker, name, 0),
-    Column("STATE", lambda row: row.problem or row.state, printable, 0),
-    Column("PROGRESS", lambda row: row.progress, "{:.0%}".format, 4),
-    Column("LEFT", lambda row: row.left, duration, 3),
-    Column("LOSS", lambda row: row.loss, number, 3),
-    Column("EDGE/S", lambda row: row.edge_rate, number, 2),
-    Column("CLOUD/S", lambda row: row.cloud_rate, number, 4),
-    Column("HARD", lambda row: row.hard, "{:.0%}".format, 5),
-    Column("P95", lambda row: row.p95, duration, 1),
-    Column("ERRORS", lambda row: row.errors, number, 1),
-    Column("PUSHED", lambda row: row.age, lambda age: f"{duration(round(age))} ago", 5),
-    Column("PUSHES", lambda row: row.pushes, str, 6),
-    Column("NODE", lambda row: row.node, name, 7),
-)
+COLUMNS: Dict[str, Tuple[Callable[[Any], str], int]] = {
+    "TASK": (name, 0),
+    "WORKER": (name, 0),
+    "STATE": (printable, 0),
+    "PROGRESS": ("{:.0%}".format, 4),
+    "LEFT": (duration, 3),
+    "LOSS": (number, 3),
+    "EDGE/S": (number, 2),
+    "CLOUD/S": (number, 4),
+    "HARD": ("{:.0%}".format, 5),
+    "P95": (duration, 1),
+    "ERRORS": (number, 1),
+    "PUSHED": (lambda age: f"{duration(round(age))} ago", 5),
+    "PUSHES": (str, 6),
+    "NODE": (name, 7),
+}
+"""Text and priority by heading: in a narrow terminal columns with high numbers are left out first."""
 SORTABLE = ("task", "loss", "edge/s", "cloud/s", "p95", "errors", "pushed")
 
 
@@ -201,16 +196,15 @@ def table(rows: Sequence[Row], sort: str = "task", width: int = 0) -> str:
 
     Sorted by one of :data:`SORTABLE`; numbers fall, and workers without the value come last.
     """
-    rows = sorted(rows, key=lambda row: (bool(row.problem), row.task, row.worker))
+    rows = sorted(rows, key=lambda row: ("problem" in row, row["TASK"], row["WORKER"]))
     if sort != "task":
-        value = next(column.value for column in COLUMNS if column.heading.lower() == sort)
-        rows = sorted(rows, key=lambda row: -math.inf if value(row) is None else value(row), reverse=True)
+        heading = sort.upper()
+        rows = sorted(rows, key=lambda row: -math.inf if row.get(heading) is None else row[heading], reverse=True)
     columns: List[Tuple[int, List[str]]] = []
-    for column in COLUMNS:
-        values = [column.value(row) for row in rows]
-        texts = ["" if each is None else column.text(each) for each in values]
+    for heading, (text, priority) in COLUMNS.items():
+        texts = ["" if row.get(heading) is None else text(row[heading]) for row in rows]
         if any(texts):
-            columns.append((column.priority, [column.heading, *texts]))
+            columns.append((priority, [heading, *texts]))
     while width and len(columns) > 1 and sum(max(map(len, texts)) + 2 for _, texts in columns) - 2 > width:
         columns.remove(max(reversed(columns), key=lambda each: each[0]))
     widths = [max(map(len, texts)) for _, texts in columns]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import subprocess
 import sys
 import tempfile
@@ -20,8 +21,8 @@ def fuzz(target: str) -> None:
         import sedna_metrics
         from sedna_metrics import metrics, settings
         from sedna_metrics.catalogue import BY_NAME
-        from sedna_metrics.cli._top import Access, Watch
-        from sedna_metrics.cli._workers import Row, samples_by_worker, table
+        from sedna_metrics.cli._top import Watch
+        from sedna_metrics.cli._workers import figures, samples_by_worker, table
         from sedna_metrics.errors import SettingError
         from sedna_metrics.exposition.pushgateway import group_path, grouping_key
         from sedna_metrics.exposition.spool import Spool
@@ -88,7 +89,7 @@ def fuzz(target: str) -> None:
     def read_targets(data: bytes) -> None:
         """A file_sd file, for top."""
         (folder / "sedna-x.json").write_bytes(data)
-        for url in Watch([str(folder)], Access()).targets():
+        for url in Watch(argparse.Namespace(sources=[str(folder)])).targets():
             assert url.startswith(("http://", "https://"))
             assert "@" not in url
 
@@ -98,7 +99,7 @@ def fuzz(target: str) -> None:
             found = samples_by_worker(data.decode("utf-8", "replace"))
         except Exception:
             return
-        table([Row(who, samples, {}, 1.0) for who, samples in found.items()])
+        table([figures(who, samples, {}, 1.0) for who, samples in found.items()])
 
     def read_group(data: bytes) -> None:
         """A path in a spool file."""
