@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +24,11 @@ def add_to(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Write it."""
+    content = bundle.build(arguments.wheels)
     if arguments.file.suffix in (".yaml", ".yml"):
-        with tempfile.TemporaryDirectory() as folder:
-            target = Path(folder) / "bundle.zip"
-            size = bundle.build(target, arguments.wheels)
-            arguments.file.write_text(bundle.config_map(target.read_bytes()), encoding="utf-8")
+        arguments.file.write_text(bundle.config_map(content), encoding="utf-8")
         print(f"Next: kubectl apply --server-side --namespace NAMESPACE --filename {arguments.file}")
     else:
-        size = bundle.build(arguments.file, arguments.wheels)
-    print(f"{arguments.file}: the bundle has {size:,} bytes")
+        arguments.file.write_bytes(content)
+    print(f"{arguments.file}: the bundle has {len(content):,} bytes")
     return 0

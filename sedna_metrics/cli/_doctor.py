@@ -12,7 +12,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, NamedTuple
@@ -91,12 +90,22 @@ def examine(environ: Mapping[str, str]) -> Iterator[Finding]:
         yield Finding("settings", unknown.partition(" ")[0], unknown)
     try:
         settings = settings_module.load(environ)
+        pulls, pushes = exports(settings, identity)
     except SettingError as why:
         yield Finding("settings", "invalid: start() would raise SettingError", str(why))
         return
     set_here = [f"{source}={value}" for _, value, source in settings_module.shown(environ)]
     yield Finding("settings", ", ".join(set_here) or "all defaults")
-    yield from _exports(settings, identity)
+    said = " and ".join(word for word, is_so in (("scraped", pulls), ("pushed", pushes)) if is_so)
+    unused = f"{GATEWAY_UNUSED[0].upper()}{GATEWAY_UNUSED[1:]}." if leaves_gateway_unused(settings, identity) else ""
+    yield Finding("export", f"metrics are {said or 'not exported'} (export={settings.export})", unused)
+    if pulls:
+        yield _port(settings)
+        if settings.sd_dir:
+            yield _folder("sd_dir", Path(settings.sd_dir), "agents will not find this worker")
+    if settings.pushgateway_url:
+        yield from _pushgateway(settings)
+        yield _spool(settings)
     yield from _sedna()
 
 
@@ -117,25 +126,6 @@ def _identity(identity: WorkerIdentity, environ: Mapping[str, str]) -> Iterator[
     yield Finding("node", unknown if identity.node == UNKNOWN else node)
 
 
-def _exports(settings: Settings, identity: WorkerIdentity) -> Iterator[Finding]:
-    try:
-        pulls, pushes = exports(settings, identity)
-    except SettingError as why:
-        yield Finding("export", "invalid: start() would raise SettingError", str(why))
-        return
-    unused = leaves_gateway_unused(settings, identity)
-    remedy = f"{GATEWAY_UNUSED[0].upper()}{GATEWAY_UNUSED[1:]}." if unused else ""
-    said = " and ".join(word for word, is_so in (("scraped", pulls), ("pushed", pushes)) if is_so)
-    yield Finding("export", f"metrics are {said or 'not exported'} (export={settings.export})", remedy)
-    if pulls:
-        yield _port(settings)
-        if settings.sd_dir:
-            yield _folder("sd_dir", Path(settings.sd_dir), "agents will not find this worker")
-    if settings.pushgateway_url:
-        yield from _pushgateway(settings)
-        yield _spool(settings)
-
-
 def _port(settings: Settings) -> Finding:
     for port in range(settings.port.first, settings.port.last + 1):
         try:
@@ -144,8 +134,8 @@ def _port(settings: Settings) -> Finding:
                 tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 tried.bind((settings.host, port))
             return Finding("port", f"{port} is free on {settings.host}" if port else "any free port")
-        except (OSError, TypeError, ValueError) as why:  # TypeError or ValueError: the host is invalid
-            problem = getattr(why, "strerror", None) or why
+        except OSError as why:
+            problem = why.strerror
     said = f"no port of {settings.port} is available on {settings.host}: {problem}"
     return Finding("port", said, "Set SEDNA_METRICS_PORT to a wider range, or to 0 with SEDNA_METRICS_SD_DIR.")
 
@@ -219,9 +209,8 @@ def _sedna() -> Iterator[Finding]:
         said = f"{places[0]} is not KubeEdge Sedna but another package with that name"
         yield Finding("sedna", said, "Put Sedna's lib/ first on PYTHONPATH.")
     else:
-        number = "unknown version"
-        with suppress(OSError):
-            number = Path(places[0], "VERSION").read_text(encoding="utf-8", errors="replace").strip()
+        file = Path(places[0], "VERSION")
+        number = file.read_text(encoding="utf-8", errors="replace").strip() if file.exists() else "unknown version"
         yield Finding("sedna", f"{number} in {places[0]}")
         yield from _hooks()
 

@@ -94,20 +94,15 @@ def _deliver(settings: Settings, gateway: Pushgateway) -> List[str]:
 
 def _prune(gateway: Pushgateway, age: float) -> List[str]:
     try:
-        old = [group["labels"] for group in gateway.groups() if _is_older(group, age)]
-        for labels in old:
-            gateway.delete(group_path(labels))
+        ours = [group for group in gateway.groups() if group["labels"].get("job") in (PUSH_JOB, COPY_JOB)]
+        old = [group_path(group["labels"]) for group in ours if time.time() - _pushed(group) > age]
+        for path in old:
+            gateway.delete(path)
     except PushError as why:
         return [f"cannot prune: {why}"]
     print(f"{gateway.url}: groups pruned: {len(old)}")
     return []
 
 
-def _is_older(group: Dict[str, Any], age: float) -> bool:
-    """Whether it is a group of ours whose last push is older."""
-    try:
-        pushed = float(group["push_time_seconds"]["metrics"][0]["value"])
-        group_path(group["labels"])
-    except (KeyError, IndexError, TypeError, ValueError):
-        return False  # its age or path is unknown
-    return group["labels"].get("job") in (PUSH_JOB, COPY_JOB) and time.time() - pushed > age
+def _pushed(group: Dict[str, Any]) -> float:
+    return float(group["push_time_seconds"]["metrics"][0]["value"])

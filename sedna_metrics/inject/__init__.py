@@ -17,6 +17,7 @@ PORT = 9470
 PUSHGATEWAY_URL = "http://pushgateway.monitoring:9091"
 OPT_OUT = "SEDNA_METRICS_EXPORT"
 """A pod with a container in which this variable is ``off`` is left alone."""
+_PUSHGATEWAY_VARIABLE = "SEDNA_METRICS_PUSHGATEWAY_URL"
 
 Item = Dict[str, Any]
 
@@ -24,9 +25,9 @@ Item = Dict[str, Any]
 _JOBS = frozenset(["trainSpec", "evalSpec", "aggregationWorker", "trainingWorkers"])
 #: Those that Global Manager runs on the node's network (pkg/globalmanager/controllers).
 _ON_NODE_NETWORK = {
-    "IncrementalLearningJob": ("trainSpec", "evalSpec", "deploySpec"),
-    "LifelongLearningJob": ("trainSpec", "evalSpec", "deploySpec"),
-    "FederatedLearningJob": ("trainingWorkers",),
+    "IncrementalLearningJob": {"trainSpec", "evalSpec", "deploySpec"},
+    "LifelongLearningJob": {"trainSpec", "evalSpec", "deploySpec"},
+    "FederatedLearningJob": {"trainingWorkers"},
 }
 
 
@@ -57,7 +58,7 @@ def additions(
     if service:
         added["env"].append({"name": "JOB_NAME", "value": service})
     if is_job:
-        added["env"].append({"name": "SEDNA_METRICS_PUSHGATEWAY_URL", "value": pushgateway_url})
+        added["env"].append({"name": _PUSHGATEWAY_VARIABLE, "value": pushgateway_url})
         # "auto" knows jobs by WORKER_NAME or the pod's name; other pods that run to completion have neither.
         added["env"].append({"name": OPT_OUT, "value": "push"})
     elif is_on_node_network:
@@ -95,33 +96,28 @@ def uninject(resource: Any) -> bool:
     """
     has_changed = False
     for pod, role in _pods(resource):
-        for key, items in additions(*role).items():
-            has_changed |= _remove(pod if key == "volumes" else pod["containers"][0], key, items)
+        worker = pod["containers"][0]
+        urls = [each.get("value") for each in _items(worker, "env") if each.get("name") == _PUSHGATEWAY_VARIABLE]
+        for key, items in additions(*role, *urls[:1]).items():
+            has_changed |= _remove(pod if key == "volumes" else worker, key, items)
     return has_changed
 
 
 def _pods(resource: Any) -> Iterator[Tuple[Any, Tuple[bool, bool, str]]]:
     """Each pod specification in the resource; whether it is a job, and on the node's network; the service's name."""
-    kind, metadata = str(resource.get("kind", "")), resource.get("metadata")
-    is_service = kind == "JointInferenceService" and isinstance(metadata, Mapping)
-    service = str(metadata.get("name", "")) if is_service else ""
-    for pod, keys in _pod_specs(resource, ()):
-        is_job = bool(_JOBS.intersection(keys)) or pod.get("restartPolicy", "Always") != "Always"
-        is_on_node_network = bool(pod.get("hostNetwork")) or any(key in _ON_NODE_NETWORK.get(kind, ()) for key in keys)
-        yield pod, (is_job, is_on_node_network, service)
-
-
-def _pod_specs(value: Any, keys: Tuple[str, ...]) -> Iterator[Tuple[Any, Tuple[str, ...]]]:
-    """Each pod specification, with the keys that lead to it."""
-    if isinstance(value, Mapping):
-        if keys[-1:] == ("spec",) and isinstance(value.get("containers"), list) and _items(value, "containers"):
-            yield value, keys
-            return
-        for key, inner in value.items():
-            yield from _pod_specs(inner, (*keys, str(key)))
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _pod_specs(inner, keys)
+    kind = resource.get("kind")
+    service = resource["metadata"]["name"] if kind == "JointInferenceService" else ""
+    waiting: List[Tuple[Any, Tuple[str, ...]]] = [(resource, ())]  # values, with the keys that lead to them
+    while waiting:
+        value, keys = waiting.pop()
+        if isinstance(value, list):
+            waiting += [(inner, keys) for inner in value]
+        elif isinstance(value, Mapping) and keys[-1:] == ("spec",) and _items(value, "containers"):
+            is_job = bool(_JOBS.intersection(keys)) or value.get("restartPolicy", "Always") != "Always"
+            is_on_node_network = bool(value.get("hostNetwork") or _ON_NODE_NETWORK.get(kind, set()).intersection(keys))
+            yield value, (is_job, is_on_node_network, service)
+        elif isinstance(value, Mapping):
+            waiting += [(inner, (*keys, str(key))) for key, inner in value.items()]
 
 
 def _port(container: Any) -> int:
@@ -132,8 +128,7 @@ def _port(container: Any) -> int:
             return int(first[1]) if first else 0
     for each in _items(container, "ports"):
         if each.get("name") == "metrics":
-            port = each.get("containerPort")
-            return port if isinstance(port, int) else 0
+            return int(each["containerPort"])
     return PORT
 
 
@@ -156,15 +151,9 @@ def _add(holder: Any, key: str, items: List[Item]) -> bool:
 
 def _remove(holder: Any, key: str, items: List[Item]) -> bool:
     present = _items(holder, key)
-    ours = [each for each in present if any(_is_same(each, item) for item in items)]
+    ours = [each for each in present if each in items]
     for each in ours:
         present.remove(each)
     if ours and not present:
         del holder[key]
     return bool(ours)
-
-
-def _is_same(one: Any, other: Any) -> bool:
-    """Equal as JSON; the Pushgateway's URL may have been another."""
-    is_url = one.get("name") == other["name"] == "SEDNA_METRICS_PUSHGATEWAY_URL"
-    return bool(one == other) or (is_url and set(one) == set(other))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import json
 import re
 import subprocess
@@ -52,16 +53,8 @@ _LEFT_OUT = re.compile(r"sedna_metrics/stack/files/|.*\.dist-info/(?!.*LICEN[CS]
 _DATE = (2020, 1, 1, 0, 0, 0)
 
 
-class BundleError(SednaMetricsError):
-    """The bundle cannot be built."""
-
-
-def build(target: Path, wheels: Optional[Path] = None) -> int:
-    """Write the bundle; returns its size in bytes.
-
-    ``wheels`` is a folder with the wheel of sedna-metrics for Python 3.6 (``make dist``); otherwise the package index
-    has it. A wheel that cannot be downloaded raises BundleError.
-    """
+def build(wheels: Optional[Path]) -> bytes:
+    """The bundle. ``wheels`` is a folder with our wheel for Python 3.6 (``make dist``), if the index lacks it."""
     content: Dict[str, bytes] = {"_sedna_metrics_autoload.py": autoload(), "sedna-metrics.pth": PTH.encode()}
     manifest = {}
     with tempfile.TemporaryDirectory() as temporary:
@@ -76,27 +69,26 @@ def build(target: Path, wheels: Optional[Path] = None) -> int:
                         if not name.endswith("/") and not _LEFT_OUT.match(name):
                             content[inside + name] = archive.read(name)
     content["MANIFEST.json"] = json.dumps(manifest, indent=2, sort_keys=True).encode()
+    target = io.BytesIO()
     with zipfile.ZipFile(target, "w") as bundle:
         for name in sorted(content):
             bundle.writestr(zipfile.ZipInfo(name, _DATE), content[name], zipfile.ZIP_DEFLATED)
-    return target.stat().st_size
+    return target.getvalue()
 
 
 def config_map(bundle: bytes) -> str:
     """The manifest of the ConfigMap that pods mount, as JSON, which is YAML. Needs server-side apply: it is large."""
-    encoded = base64.b64encode(bundle).decode()
     resource = {
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": {"name": CONFIG_MAP, "labels": {"app.kubernetes.io/version": __version__}},
         "data": {"sedna-metrics.pth": PTH, "autoload.py": autoload().decode()},
-        "binaryData": {"bundle.zip": encoded},
+        "binaryData": {"bundle.zip": base64.b64encode(bundle).decode()},
     }
     return json.dumps(resource, indent=2)
 
 
 def autoload() -> bytes:
-    """The module that the interpreters import."""
     return Path(__file__).with_name("autoload.py").read_bytes()
 
 
@@ -104,13 +96,8 @@ def _download(packages: List[str], python: str, folder: Path, wheels: Optional[P
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
     target = ["--platform", "any", "--implementation", "py", "--abi", "none", "--python-version", python]
     where = ["--find-links", str(wheels.resolve())] if wheels else []
-    done = subprocess.run(
-        [*command, *target, *where, "--dest", str(folder), *packages],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        encoding="utf-8",
-        errors="replace",
-    )
+    command += [*target, *where, "--dest", str(folder), *packages]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8", errors="replace")
     if done.returncode:
         hint = "--wheels names a folder with wheels that pip cannot find"
-        raise BundleError(f"pip cannot download {', '.join(packages)} ({hint}): {done.stdout.strip()[-300:]}")
+        raise SednaMetricsError(f"pip cannot download {', '.join(packages)} ({hint}): {done.stdout.strip()[-300:]}")
