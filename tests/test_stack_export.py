@@ -82,11 +82,6 @@ def test_the_prometheus_in_the_cloud_writes_to_a_receiver_beyond_it_where_there_
     assert chart["prometheus"]["prometheusSpec"]["remoteWrite"] == receiver
 
 
-def test_a_server_that_is_none_is_an_error(tmp_path):
-    with pytest.raises(KeyError, match="tempo"):
-        export(tmp_path, tempo="x:1")
-
-
 def test_files_that_are_foreign_or_were_edited_are_left_alone_unless_forced(tmp_path):
     (tmp_path / "prometheus").mkdir()
     (tmp_path / "prometheus" / "rules.yml").write_text("groups: []\n")

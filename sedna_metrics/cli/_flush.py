@@ -8,7 +8,7 @@ import re
 import sys
 import time
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, List
 
 from sedna_metrics import settings as settings_module
 from sedna_metrics._http import printable
@@ -93,16 +93,15 @@ def _deliver(settings: Settings, gateway: Pushgateway) -> List[str]:
 
 
 def _prune(gateway: Pushgateway, age: float) -> List[str]:
+    old: List[str] = []
     try:
-        ours = [group for group in gateway.groups() if group["labels"].get("job") in (PUSH_JOB, COPY_JOB)]
-        old = [group_path(group["labels"]) for group in ours if time.time() - _pushed(group) > age]
+        for group in gateway.groups():
+            labels, pushed = group["labels"], group["push_time_seconds"]["metrics"][0]["value"]
+            if labels.get("job") in (PUSH_JOB, COPY_JOB) and time.time() - float(pushed) > age:
+                old.append(group_path(labels))
         for path in old:
             gateway.delete(path)
     except PushError as why:
         return [f"cannot prune: {why}"]
     print(f"{gateway.url}: groups pruned: {len(old)}")
     return []
-
-
-def _pushed(group: Dict[str, Any]) -> float:
-    return float(group["push_time_seconds"]["metrics"][0]["value"])

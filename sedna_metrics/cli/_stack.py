@@ -17,11 +17,8 @@ def add_to(commands: Any) -> None:
     writing.add_argument("folder", type=Path, metavar="DIR", help="the folder to write; made if it is missing")
     for server, address in ADDRESSES.items():
         kind = "URL" if "://" in address else "HOST:PORT"
-        writing.add_argument(
-            f"--{server.replace('_', '-')}",
-            metavar=kind,
-            help=f"address of {server.replace('_', ' ')}; default: {address}",
-        )
+        about = f"address of {server.replace('_', ' ')}; default: {address}"
+        writing.add_argument(f"--{server.replace('_', '-')}", metavar=kind, help=about)
     writing.add_argument("--force", action="store_true", help="overwrite files that this command did not write")
     looking = actions.add_parser("check", help="check whether an exported folder is complete, valid and up to date")
     looking.add_argument("folder", type=Path, metavar="DIR", help="a folder that export has written")
@@ -32,19 +29,13 @@ def add_to(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the files, or check them; 1 if something is wrong."""
-    return _export(arguments) if arguments.action == "export" else _check(arguments)
-
-
-def _export(arguments: argparse.Namespace) -> int:
     folder = arguments.folder
-    given = {name: getattr(arguments, name) for name in ADDRESSES if getattr(arguments, name)}
-    print(f"wrote {len(export(folder, arguments.force, **given))} files to {folder}")
-    print(f"Next, on Kubernetes: kubectl apply -k {folder}    (docs/kubernetes.md; elsewhere docs/operator.md)")
-    return 0
-
-
-def _check(arguments: argparse.Namespace) -> int:
-    findings = [*check(arguments.folder), *(check_cluster() if arguments.cluster else ())]
+    if arguments.action == "export":
+        given = {name: getattr(arguments, name) for name in ADDRESSES if getattr(arguments, name)}
+        print(f"wrote {len(export(folder, arguments.force, **given))} files to {folder}")
+        print(f"Next, on Kubernetes: kubectl apply -k {folder}    (docs/kubernetes.md; elsewhere docs/operator.md)")
+        return 0
+    findings = [*check(folder), *(check_cluster() if arguments.cluster else ())]
     for finding in findings:
         said = finding.problem or finding.note
         print(f"{'wrong' if finding.problem else 'ok   '} {finding.subject}{': ' if said else ''}{said}")

@@ -19,7 +19,6 @@ Row = Dict[str, Any]
 
 SILENT_SECONDS = 300.0
 """A running worker that has not pushed for so long is marked: it is dead or cut off."""
-MAX_NAME = 30
 _GROUP = ("instance", "namespace", "task", "worker_type")
 _WHO = ("instance", "task", "worker")
 _PUSHED = "push_time_seconds"
@@ -168,7 +167,7 @@ def duration(seconds: float) -> str:
 def name(text: str) -> str:
     """Printable, and not too wide: names of pods differ at their end."""
     text = printable(text)
-    return text if len(text) <= MAX_NAME else f"{text[: MAX_NAME - 16]}..{text[-14:]}"
+    return text if len(text) <= 30 else f"{text[:14]}..{text[-14:]}"
 
 
 COLUMNS: Dict[str, Tuple[Callable[[Any], str], int]] = {

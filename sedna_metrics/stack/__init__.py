@@ -6,8 +6,7 @@ the metric catalogue in it; the rest is written by hand.
 
 from __future__ import annotations
 
-from sedna_metrics.stack._check import Finding, check
-from sedna_metrics.stack._cluster import check_cluster
+from sedna_metrics.stack._check import Finding, check, check_cluster
 from sedna_metrics.stack._export import ADDRESSES, export
 
 __all__ = ["ADDRESSES", "Finding", "check", "check_cluster", "export"]

@@ -1,4 +1,7 @@
-"""Checks a folder of exported files: is it complete, valid, and does it match the metrics of this version?"""
+"""Checks a folder of exported files: is it complete, valid, and does it match the metrics of this version?
+
+And kubectl's cluster: can the folder be applied there, and will it work?
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,20 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Iterator, List, NamedTuple, Tuple
+from typing import Iterator, NamedTuple, Tuple
 
 from sedna_metrics._version import __version__
 from sedna_metrics.catalogue import ALL
-from sedna_metrics.stack._export import VERSION, digest, manifest, shipped
+from sedna_metrics.stack._export import digest, manifest, shipped
 
 _NAME = re.compile(r"\bsedna_[a-z_]+[a-z]\b")
+_MADE = ("namespaces", "clusterroles", "clusterrolebindings")
+_MADE_IN_NAMESPACE = ("serviceaccounts", "configmaps", "services", "deployments", "statefulsets", "daemonsets")
+_NO_POLICIES = (
+    "no MutatingAdmissionPolicy (Kubernetes 1.34 with its feature gate), so inject/policy.yml does not work: use "
+    "sedna-metrics inject or inject/kyverno.yml"
+)
+_DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
 
 
 class Finding(NamedTuple):
@@ -39,8 +49,8 @@ def _whole(folder: Path) -> Iterator[Finding]:
     written = manifest(folder)
     if not written:
         yield Finding("export", f"{folder} was not written by sedna-metrics stack export, or an old one")
-    elif written.get(VERSION) != __version__:
-        old = written.get(VERSION, "an older version")
+    elif written.get("version") != __version__:
+        old = written.get("version", "an older version")
         yield Finding("export", f"written by sedna-metrics {old}, and this is {__version__}: export again")
     for name in shipped():
         try:
@@ -87,9 +97,66 @@ def _prometheus(folder: Path) -> Iterator[Finding]:
         path = folder / "prometheus" / name
         if path.exists():
             agent = ["--agent"] if name == "edge-agent.yml" else []
-            yield _run(f"promtool check {command} {name}", [promtool, "check", command, *agent, str(path)])
+            done = _run(promtool, "check", command, *agent, str(path))
+            yield Finding(f"promtool check {command} {name}", _last(done) if done.returncode else "")
 
 
-def _run(subject: str, command: List[str]) -> Finding:
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8", errors="replace")
-    return Finding(subject, done.stdout.strip().splitlines()[-1].strip() if done.returncode else "")
+def check_cluster() -> Iterator[Finding]:
+    """Check the cluster, without changing it."""
+    if shutil.which("kubectl") is None:
+        yield Finding("cluster", "kubectl is not on PATH")
+        return
+    done = _kubectl("get", "--raw", "/version")
+    if done.returncode:
+        yield Finding("cluster", f"kubectl does not reach it: {_last(done)}")
+        return
+    version = json.loads(done.stdout)["gitVersion"]
+    policies = _kubectl("get", "--raw", "/apis/admissionregistration.k8s.io/v1beta1")
+    has_policies = "mutatingadmissionpolicies" in policies.stdout
+    yield Finding(f"Kubernetes {version}", note="" if has_policies else _NO_POLICIES)
+    yield _sedna()
+    yield _storage()
+    yield _rights()
+
+
+def _sedna() -> Finding:
+    found = _kubectl("api-resources", "--api-group=sedna.io", "--output=name").stdout.split()
+    missing = "" if found else "the cluster does not know Sedna's kinds: install Sedna first"
+    return Finding("Sedna", missing, f"{len(found)} kinds")
+
+
+def _storage() -> Finding:
+    done = _kubectl("get", "storageclasses", "--output=json")
+    if done.returncode:
+        return Finding("StorageClass", note=f"not checked: {_last(done)}")
+    items = json.loads(done.stdout)["items"]
+    if any(each["metadata"].get("annotations", {}).get(_DEFAULT_CLASS) == "true" for each in items):
+        return Finding("StorageClass")
+    return Finding(
+        "StorageClass",
+        "there is no default one, so Prometheus and Loki would stay Pending: name one in volumeClaimTemplates, or for "
+        'a trial without disks uncomment "components: [trial]" in kustomization.yml',
+    )
+
+
+def _rights() -> Finding:
+    refused = [each for each in _MADE if not _may(each)]
+    refused += [each for each in _MADE_IN_NAMESPACE if not _may(each, "--namespace=monitoring")]
+    said = f"you may not create {', '.join(refused)}: apply it as a cluster administrator" if refused else ""
+    return Finding("rights", said)
+
+
+def _may(kind: str, *more: str) -> bool:
+    return _kubectl("auth", "can-i", "create", kind, *more).stdout.strip() == "yes"
+
+
+def _kubectl(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return _run("kubectl", *arguments, "--request-timeout=10s")
+
+
+def _run(*command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8", errors="replace")
+
+
+def _last(done: subprocess.CompletedProcess[str]) -> str:
+    return (done.stderr.strip().splitlines() or ["no answer"])[-1].strip()

@@ -12,9 +12,7 @@ from sedna_metrics._version import __version__
 
 FILES = Path(__file__).resolve().parent / "files"
 MANIFEST = ".sedna-metrics.json"
-"""Has the digests of what was written: a later export recognises files that were edited since."""
-VERSION = "version"
-"""Its key for the version of the library."""
+"""Has the digests of what was written, by which a later export recognises edited files, and the library's version."""
 
 ADDRESSES: Dict[str, str] = {
     "remote_write": "http://prometheus.monitoring:9090/api/v1/write",
@@ -36,7 +34,7 @@ def shipped() -> Dict[str, Path]:
     return {path.relative_to(FILES).as_posix(): path for path in sorted(FILES.rglob("*")) if path.is_file()}
 
 
-def render(addresses: Mapping[str, str]) -> Dict[str, str]:
+def _render(addresses: Mapping[str, str]) -> Dict[str, str]:
     """The files' contents by their paths in the folder."""
     prometheus = addresses.get("prometheus", ADDRESSES["prometheus"])
     chosen = {**ADDRESSES, "remote_write": f"http://{prometheus}/api/v1/write", **addresses}
@@ -51,22 +49,12 @@ def render(addresses: Mapping[str, str]) -> Dict[str, str]:
 
 
 def export(folder: Path, force: bool = False, **addresses: str) -> List[Path]:
-    """Write the files; returns their paths.
+    """Write the files; returns their paths. One that is edited or foreign raises FileExistsError, unless forced.
 
-    Args:
-        folder: made if it is missing.
-        force: overwrite files of other origin as well.
-        addresses: those that differ from :data:`ADDRESSES`. Edge agents and the Prometheus in the cloud write to
-            ``remote_write`` if it is given; otherwise edge agents write to ``prometheus``.
-
-    Raises:
-        FileExistsError: files of other origin, or edited since, would be overwritten; nothing is written then.
-        KeyError: there is no such server.
+    ``addresses`` are those that differ from :data:`ADDRESSES`. Edge agents and the Prometheus in the cloud write to
+    ``remote_write`` if it is given; otherwise edge agents write to ``prometheus``.
     """
-    unknown = set(addresses) - set(ADDRESSES)
-    if unknown:
-        raise KeyError(f"there is no server {', '.join(sorted(unknown))}")
-    texts = render(addresses)
+    texts = _render(addresses)
     written = manifest(folder)
     foreign = [str(folder / name) for name in texts if _is_foreign(folder / name, texts[name], written.get(name, ""))]
     if foreign and not force:
@@ -74,7 +62,7 @@ def export(folder: Path, force: bool = False, **addresses: str) -> List[Path]:
     for name, text in texts.items():
         _write(folder / name, text)
     digests = {name: digest(folder / name) for name in texts}
-    _write(folder / MANIFEST, json.dumps({**digests, VERSION: __version__}, indent=1) + "\n")
+    _write(folder / MANIFEST, json.dumps({**digests, "version": __version__}, indent=1) + "\n")
     return [folder / name for name in texts]
 
 
