@@ -31,8 +31,7 @@ def main(argv: Optional[List[str]] = None) -> int:
     if arguments.command == "run":
         return _run.run(arguments)  # the script's exceptions are its own
     try:
-        status: int = _COMMANDS[arguments.command].run(arguments)
-        return status
+        return int(_COMMANDS[arguments.command].run(arguments))
     except KeyboardInterrupt:
         return 130  # as of a shell
     except BrokenPipeError:

@@ -224,10 +224,8 @@ def _hooks() -> Iterator[Finding]:
     except (OSError, subprocess.TimeoutExpired, ValueError, IndexError) as why:
         yield Finding("hooks", f"not checked: {type(why).__name__}", "Does python -c 'import sedna.core' work?")
         return
-    by_reason: Dict[str, List[str]] = {}
-    for name, reason in found.items():
-        by_reason.setdefault(reason, []).append(name)
-    observed = len(by_reason.pop("", []))
-    yield Finding("hooks", f"{observed} of {len(found)} of Sedna's methods can be observed")
-    for reason, names in by_reason.items():
+    observed = [name for name, reason in found.items() if not reason]
+    yield Finding("hooks", f"{len(observed)} of {len(found)} of Sedna's methods can be observed")
+    for reason in sorted(set(found.values()) - {""}):
+        names = [name for name in found if found[name] == reason]
         yield Finding("hooks", f"{len(names)} cannot: {reason} ({', '.join(names[:3])}{', ...' if names[3:] else ''})")

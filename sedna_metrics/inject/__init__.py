@@ -140,12 +140,12 @@ def _items(holder: Any, key: str) -> List[Any]:
 
 
 def _add(holder: Any, key: str, items: List[Item]) -> bool:
-    names = [each.get("name") for each in _items(holder, key)]
+    present = _items(holder, key)
+    names = [each.get("name") for each in present]
     missing = [item for item in items if item["name"] not in names]
     if missing:
-        if not holder.get(key):
-            holder[key] = []
-        holder[key].extend(missing)
+        present.extend(missing)
+        holder[key] = present
     return bool(missing)
 
 

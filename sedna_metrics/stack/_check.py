@@ -53,11 +53,11 @@ def _whole(folder: Path) -> Iterator[Finding]:
         old = written.get("version", "an older version")
         yield Finding("export", f"written by sedna-metrics {old}, and this is {__version__}: export again")
     for name in shipped():
-        try:
+        if not (folder / name).is_file():
+            yield Finding(name, "is missing: export again, or leave it out of what you apply")
+        else:
             is_edited = digest(folder / name) != written.get(name)
             yield Finding(name, note="edited since it was exported" if is_edited else "")
-        except FileNotFoundError:
-            yield Finding(name, "is missing: export again, or leave it out of what you apply")
 
 
 def _texts(folder: Path, pattern: str) -> Iterator[Tuple[str, str]]:
