@@ -17,18 +17,16 @@ def add_to(commands: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the catalogue."""
-    print(as_json() if arguments.format == "json" else as_table())
+    """Print the catalogue; in JSON the common labels are not repeated on each metric."""
+    if arguments.format == "json":
+        names = ("name", "type", "labels", "unit", "proposal", "help", "form", "states")
+        print(json.dumps([{name: getattr(metric, name) for name in names} for metric in ALL], indent=2))
+    else:
+        print(_table())
     return 0
 
 
-def as_json() -> str:
-    """A list of objects; the common labels are not repeated on each."""
-    names = ("name", "type", "labels", "unit", "proposal", "help", "form", "states")
-    return json.dumps([{name: getattr(metric, name) for name in names} for metric in ALL], indent=2)
-
-
-def as_table() -> str:
+def _table() -> str:
     """For a terminal: each metric with its type, labels and names in the proposal, and its description below."""
     width = max(60, shutil.get_terminal_size().columns - 1)
     lines: List[str] = []

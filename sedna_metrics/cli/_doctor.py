@@ -30,7 +30,6 @@ from sedna_metrics.identity import UNKNOWN, WorkerIdentity
 from sedna_metrics.settings import Settings
 
 _CLOCK_SECONDS = 5.0
-_PROBE_SECONDS = 120
 _PACKAGES = ("prometheus-client", "python-json-logger", "requests")
 # Runs in a process of its own: Sedna reads the environment and sets up logging as it is imported.
 _PROBE = """
@@ -162,7 +161,7 @@ def _clock(url: str, settings: Settings) -> Finding:
     """By the Date header of the gateway's answer, whatever its status."""
     try:
         with Session() as session:
-            verify: Any = settings.pushgateway_ca_file or True
+            verify = settings.pushgateway_ca_file or True
             answer = session.get(f"{url}/-/healthy", timeout=settings.push_timeout, verify=verify, stream=True)
         ahead = time.time() - parsedate_to_datetime(answer.headers["Date"]).timestamp()
     except (OSError, KeyError, TypeError, ValueError):  # a RequestException is an OSError
@@ -193,8 +192,7 @@ def _folder(topic: str, folder: Path, otherwise: str) -> Finding:
     """Whether the folder can be written or made; nothing is left behind."""
     try:
         there = next((each for each in (folder, *folder.parents) if os.path.lexists(each)), folder)
-        with tempfile.TemporaryFile(dir=there) as tried:
-            tried.write(b"x")
+        tempfile.TemporaryFile(dir=there).close()
         return Finding(topic, f"{folder} can be {'written' if there == folder else 'made'}")
     except OSError as why:
         return Finding(topic, f"{folder}: {why.strerror}", f"Mount it for writing, or {otherwise}.")
@@ -217,7 +215,7 @@ def _sedna() -> Iterator[Finding]:
 
 def _hooks() -> Iterator[Finding]:
     # From the root folder: python -c finds modules in the current one first, which may be anybody's.
-    options: Any = {"cwd": "/", "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "timeout": _PROBE_SECONDS}
+    options: Any = {"cwd": "/", "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "timeout": 120}
     try:
         done = subprocess.run([sys.executable, "-c", _PROBE], universal_newlines=True, **options)
         found: Dict[str, str] = json.loads(done.stdout.splitlines()[-1])

@@ -15,7 +15,7 @@ Labels = Tuple[Tuple[str, str], ...]
 Samples = Dict[Tuple[str, Labels], float]
 """Values by name and own labels."""
 Row = Dict[str, Any]
-"""Figures by the heading of their column; ``None`` if a figure is unknown or does not apply."""
+"""Figures by the heading of their column, ``None`` if unknown; ``problem`` marks a source that does not answer."""
 
 SILENT_SECONDS = 300.0
 """A running worker that has not pushed for so long is marked: it is dead or cut off."""
@@ -51,7 +51,7 @@ def samples_by_worker(text: str) -> Dict[Labels, Samples]:
 
 def figures(who: Labels, samples: Samples, before: Samples, seconds: float) -> Row:
     """One worker's figures, from its samples of two looks and the time between them."""
-    rates = _rates(samples, before, seconds)
+    rates = _rates(samples, before, seconds) if seconds > 0 else {}
     pushed = samples.get((_PUSHED, ()), math.nan)
     age = max(0.0, time.time() - pushed) if math.isfinite(pushed) else None
     state = _state(samples)
@@ -111,7 +111,7 @@ def _p95(samples: Samples) -> Optional[float]:
 def _rates(samples: Samples, before: Samples, seconds: float) -> Samples:
     """What each has grown by in a second; a counter that fell began anew."""
     rates = {}
-    for key, value in samples.items() if seconds > 0 else ():
+    for key, value in samples.items():
         then = before.get(key, 0.0)
         rates[key] = (value - then if value >= then else value) / seconds
     return rates
@@ -130,10 +130,7 @@ def _active(samples: Samples, metric: Metric, **labels: str) -> Dict[str, str]:
 
 
 def quantile(q: float, buckets: Dict[float, float]) -> Optional[float]:
-    """The quantile of cumulative counts by upper bound, linear within a bucket, as Prometheus estimates it.
-
-    The highest finite bound if it lies above that.
-    """
+    """The quantile of cumulative counts by upper bound, estimated as by Prometheus; at most the last finite bound."""
     bounds = sorted(buckets)
     if not bounds or not buckets[bounds[-1]]:
         return None
