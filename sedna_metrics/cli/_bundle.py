@@ -16,9 +16,7 @@ def add_to(commands: Any) -> None:
         description="Write one zip file with the library and its dependencies for Python 3.6 and later. pip downloads "
         "them. docs/inject.md says how pods get it.",
     )
-    parser.add_argument(
-        "file", metavar="FILE", type=Path, help="the zip file to write; if it ends in .yaml, a ConfigMap with it"
-    )
+    parser.add_argument("file", metavar="FILE", type=Path, help="zip file to write; .yaml: a ConfigMap with it")
     parser.add_argument("--wheels", metavar="DIR", type=Path, help="folder with our own wheels, made by make dist")
 
 

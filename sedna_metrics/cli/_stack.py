@@ -22,9 +22,7 @@ def add_to(commands: Any) -> None:
     writing.add_argument("--force", action="store_true", help="overwrite files that this command did not write")
     looking = actions.add_parser("check", help="check whether an exported folder is complete, valid and up to date")
     looking.add_argument("folder", type=Path, metavar="DIR", help="a folder that export has written")
-    looking.add_argument(
-        "--cluster", action="store_true", help="also check the cluster of kubectl: can the folder be applied to it?"
-    )
+    looking.add_argument("--cluster", action="store_true", help="also check kubectl's cluster: can it take the folder?")
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -32,8 +32,8 @@ PACKAGES: Dict[str, List[str]] = {
         "certifi==2025.4.26",
         "dataclasses==0.8",
     ],
-    "py36": ["requests==2.27.1"],
-    "py38": ["requests==2.32.4"],
+    "py36/": ["requests==2.27.1"],
+    "py38/": ["requests==2.32.4"],
 }
 """Packages by folder in the bundle: for all Pythons, for 3.6 and 3.7, for 3.8 and later.
 
@@ -59,15 +59,14 @@ def build(wheels: Optional[Path]) -> bytes:
     manifest = {}
     with tempfile.TemporaryDirectory() as temporary:
         for folder, packages in PACKAGES.items():
-            inside = f"{folder}/" if folder else ""
-            downloads = Path(temporary) / (folder or "all")
-            _download(packages, "3.8" if folder == "py38" else "3.6", downloads, wheels)
+            downloads = Path(temporary, folder or "all")
+            _download(packages, "3.8" if folder == "py38/" else "3.6", downloads, wheels)
             for wheel in sorted(downloads.glob("*.whl")):
-                manifest[inside + wheel.name] = hashlib.sha256(wheel.read_bytes()).hexdigest()
+                manifest[folder + wheel.name] = hashlib.sha256(wheel.read_bytes()).hexdigest()
                 with zipfile.ZipFile(wheel) as archive:
                     for name in archive.namelist():
                         if not name.endswith("/") and not _LEFT_OUT.match(name):
-                            content[inside + name] = archive.read(name)
+                            content[folder + name] = archive.read(name)
     content["MANIFEST.json"] = json.dumps(manifest, indent=2, sort_keys=True).encode()
     target = io.BytesIO()
     with zipfile.ZipFile(target, "w") as bundle:
