@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -97,6 +98,33 @@ def test_an_export_of_another_version_is_said(folder):
     assert "written by sedna-metrics 0.0.1" in wrong(folder)["export"]
     path.write_text(re.sub(r',\s+"version": "0.0.1"', "", path.read_text()))
     assert "an older version" in wrong(folder)["export"]
+
+
+FLAG = re.compile(r"^( +- )--[a-z.-]+[a-z](?==|$| )", re.MULTILINE)
+
+
+def test_a_program_is_asked_whether_it_takes_each_of_its_arguments(folder, kube_state_metrics, monkeypatch):
+    programs = (kube_state_metrics, program("prometheus"), program("prometheus-pushgateway"))
+    monkeypatch.setenv("PATH", os.pathsep.join(str(Path(each).parent) for each in programs), prepend=os.pathsep)
+    for name in ("kube-state-metrics", "prometheus", "pushgateway"):
+        path = folder / "kubernetes" / f"{name}.yml"
+        text = path.read_text().replace("prometheus:v3.", "prometheus:v2.")  # the version at hand
+        path.write_text(text)
+        subject = f"arguments of {name} in kubernetes/{name}.yml"
+        assert [finding.problem for finding in check(folder) if finding.subject == subject] == [""]
+        flags = list(FLAG.finditer(text))
+        assert len(flags) == text.count(" - --")
+        for flag in flags:
+            path.write_text(f"{text[: flag.end()]}-more{text[flag.end() :]}")
+            assert "unknown" in wrong(folder)[subject]
+        path.write_text(text)
+
+
+def test_a_program_of_another_version_is_not_asked(folder, capsys):
+    path = folder / "kubernetes" / "prometheus.yml"
+    path.write_text(path.read_text().replace("prometheus:v3.", "prometheus:v1.").replace("--web.", "--wob."))
+    assert main(["stack", "check", str(folder)]) == 0
+    assert "not checked: the image is version 1" in capsys.readouterr().out
 
 
 def test_an_edited_file_may_be_so(folder, capsys):

@@ -24,6 +24,7 @@ from sedna_metrics.errors import SettingError
 
 TIMEOUT_SECONDS = 3.0
 MAX_ANSWER_BYTES = 32 << 20
+MAX_FILE_BYTES = 1 << 20
 _TARGET = re.compile(r"(?:[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}\Z")
 _CLEAR = "\x1b[H\x1b[J"
 
@@ -128,9 +129,10 @@ def _url(source: str) -> str:
 
 def _entries(folder: Path) -> Iterator[str]:
     """The URLs in the folder's file_sd files."""
-    for path in filter(Path.is_file, sorted(folder.glob("sedna-*.json"))):
+    for path in sorted(folder.glob("sedna-*.json")):
         with suppress(Exception):  # it is being written or removed just now, or not ours: the next look will tell
-            for group in json.loads(path.read_text(encoding="utf-8")):
+            is_small = path.is_file() and path.stat().st_size < MAX_FILE_BYTES
+            for group in json.loads(path.read_text(encoding="utf-8")) if is_small else []:
                 scheme = "https" if group.get("labels", {}).get("__scheme__") == "https" else "http"
                 yield from (f"{scheme}://{target}/metrics" for target in group["targets"] if _TARGET.match(target))
 

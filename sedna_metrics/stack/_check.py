@@ -17,6 +17,12 @@ from sedna_metrics.catalogue import ALL
 from sedna_metrics.stack._export import digest, manifest, shipped
 
 _NAME = re.compile(r"\bsedna_[a-z_]+[a-z]\b")
+_CONTAINER = re.compile(r"image: \S*?([\w-]+):v?(\d+)\S*(?:\n(?!.* image:).*)*?\n +args:((?:\n +- .+)+)")
+_PROGRAMS = {  # by image; these parse all their arguments before they print their help
+    "prometheus": ("prometheus",),
+    "pushgateway": ("pushgateway", "prometheus-pushgateway"),
+    "kube-state-metrics": ("kube-state-metrics",),
+}
 _MADE = ("namespaces", "clusterroles", "clusterrolebindings")
 _MADE_IN_NAMESPACE = ("serviceaccounts", "configmaps", "services", "deployments", "statefulsets", "daemonsets")
 _NO_POLICIES = (
@@ -43,6 +49,7 @@ def check(folder: Path) -> Iterator[Finding]:
         yield _dashboard(name, text)
     yield from _metrics(folder)
     yield from _prometheus(folder)
+    yield from _arguments(folder)
 
 
 def _whole(folder: Path) -> Iterator[Finding]:
@@ -99,6 +106,23 @@ def _prometheus(folder: Path) -> Iterator[Finding]:
             agent = ["--agent"] if name == "edge-agent.yml" else []
             done = _run(promtool, "check", command, *agent, str(path))
             yield Finding(f"promtool check {command} {name}", _last(done) if done.returncode else "")
+
+
+def _arguments(folder: Path) -> Iterator[Finding]:
+    """Asks each program that is on PATH, in the image's major version, whether it takes its container's arguments."""
+    for name, text in _texts(folder, "kubernetes/*.yml"):
+        for image, major, block in _CONTAINER.findall(text):
+            program = next(filter(None, map(shutil.which, _PROGRAMS.get(image, ()))), None)
+            if program is None:
+                continue
+            subject = f"arguments of {image} in {name}"
+            done = _run(program, "--version")
+            version = re.search(r"version v?(\d+)", done.stdout + done.stderr)
+            if version and version[1] != major:
+                yield Finding(subject, note=f"not checked: the image is version {major}, {program} {version[1]}")
+            else:
+                done = _run(program, *re.findall(r"\n +- [\"']?([^\s\"']+)", block), "--help")
+                yield Finding(subject, _last(done) if done.returncode else "")
 
 
 def check_cluster() -> Iterator[Finding]:
@@ -159,4 +183,5 @@ def _run(*command: str) -> subprocess.CompletedProcess[str]:
 
 
 def _last(done: subprocess.CompletedProcess[str]) -> str:
-    return (done.stderr.strip().splitlines() or ["no answer"])[-1].strip()
+    lines = done.stderr.strip().splitlines() or ["no answer"]
+    return next((line for line in lines if line.startswith("Error:")), lines[-1]).strip()
