@@ -20,7 +20,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from support import value
 
 import sedna_metrics
-from sedna_metrics.exposition.children import Folder
+from sedna_metrics.exposition import children
+from sedna_metrics.exposition._files import atomic_write
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="forks are POSIX'")
 
@@ -516,14 +517,14 @@ def test_a_childs_file_is_added_once_and_then_its_changes(folder):
 def test_a_render_waits_for_the_files_that_another_is_reading(folder, mocker):
     worker, path, name = folder
     (path / name).write_text(report([["sedna_hard_samples_total", [], 5]]))
-    reading, go_on, read = threading.Event(), threading.Event(), Folder.read
+    reading, go_on, read = threading.Event(), threading.Event(), children.read_own
 
-    def slow(self, name):
+    def slow(path, limit):
         reading.set()
         go_on.wait(10)
-        return read(self, name)
+        return read(path, limit)
 
-    mocker.patch.object(Folder, "read", slow)
+    mocker.patch.object(children, "read_own", slow)
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(requests.get, worker.url, timeout=5)
         assert reading.wait(5)
@@ -540,34 +541,32 @@ def test_a_folder_that_another_start_takes_for_an_abandoned_one_is_made_again(tm
 
     def another_starts(*arguments, **options):
         mocker.stop(patch)
-        Folder.create().close()
+        children.make_folder().forget()
         return original(*arguments, **options)
 
     original = {"os.open": os.open, "fcntl.flock": fcntl.flock}[before]
     patch = mocker.patch(before, another_starts)
-    folder = Folder.create()
-    folder.write("x", b"1")
-    assert os.path.isfile(os.path.join(folder.path, "x"))
-    folder.close()
+    lock = children.make_folder()
+    atomic_write(lock.path / "x", b"1")
+    assert os.path.isfile(lock.path / "x")
+    lock.forget()
 
 
 def test_a_write_that_a_signal_handler_makes_amid_another_tears_no_file(tmp_path, mocker):
-    mocker.patch("tempfile.tempdir", str(tmp_path))
-    folder, opened = Folder.create(), os.fdopen
+    path, opened = tmp_path / "x", os.fdopen
 
     def interrupted(*arguments, **options):
         mocker.stop(patch)
-        folder.write("x", b"of the handler")
+        atomic_write(path, b"of the handler", sync=False)
         return opened(*arguments, **options)
 
     patch = mocker.patch("os.fdopen", interrupted)
-    folder.write("x", b"whole")
-    assert folder.read("x") == b"whole"
+    atomic_write(path, b"whole", sync=False)
+    assert path.read_bytes() == b"whole"
     mocker.patch("os.replace", side_effect=OSError(28, "No space left on device"))
     with pytest.raises(OSError, match="No space"):
-        folder.write("x", b"lost")
-    assert folder.names() == ["x"], "no temporary file stays"
-    folder.close()
+        atomic_write(path, b"lost", sync=False)
+    assert os.listdir(tmp_path) == ["x"], "no temporary file stays"
 
 
 HOSTILE = {

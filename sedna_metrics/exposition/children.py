@@ -8,23 +8,21 @@ waits for another.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import logging
 import os
 import re
 import shutil
-import stat
 import tempfile
 import threading
 import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Tuple
+from typing import Any, Dict, Iterator, Mapping, NamedTuple, Tuple
 
 from sedna_metrics._boundary import ErrorBoundary
-from sedna_metrics.exposition._files import is_at, read_own
+from sedna_metrics.exposition._files import Lock, atomic_write, check_private, read_own
 from sedna_metrics.metrics import Instruments, Snapshot, end_calls, merge, parse, snapshot, subtract, to_rows
 
 INTERVAL_SECONDS = 0.5
@@ -36,79 +34,6 @@ _PREFIX = "sedna-metrics-children-"
 _FILE = re.compile(r"(\d{1,9})-[0-9a-f]{8}\.json\Z")
 _SHARED_MEMORY = "/dev/shm"
 _LOGGER = logging.getLogger("sedna_metrics")
-
-
-class Folder:
-    """A private folder, opened as a descriptor so that nobody can put another in its place; others raise OSError."""
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-        self._descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        try:
-            self._check()
-        except OSError:
-            self.close()
-            raise
-
-    @classmethod
-    def create(cls) -> Folder:
-        """Make one in the folder for temporary files, or in shared memory if that cannot be written."""
-        while True:
-            try:
-                folder = cls(tempfile.mkdtemp(prefix=_PREFIX))
-            except OSError:
-                folder = cls(tempfile.mkdtemp(prefix=_PREFIX, dir=_SHARED_MEMORY))
-            fcntl.flock(folder._descriptor, fcntl.LOCK_EX)  # free as soon as this process is gone
-            if is_at(folder._descriptor, folder.path):
-                break
-            folder.close()  # another start has found it without its lock, and removed it
-        for left in list(Path(folder.path).parent.glob(f"{_PREFIX}*"))[:MAX_FILES]:
-            _remove_if_abandoned(str(left))
-        return folder
-
-    def names(self) -> List[str]:
-        """The files in it."""
-        self._check()
-        return os.listdir(self._descriptor)[:MAX_FILES]
-
-    def read(self, name: str) -> bytes:
-        """A file's content."""
-        return read_own(name, MAX_FILE_BYTES, self._descriptor)
-
-    def version(self, name: str) -> Tuple[int, ...]:
-        """Changes whenever the file does; empty if it is gone."""
-        try:
-            status = os.stat(name, dir_fd=self._descriptor, follow_symlinks=False)
-        except OSError:
-            return ()
-        return status.st_ino, status.st_mtime_ns, status.st_size
-
-    def write(self, name: str, content: bytes) -> None:
-        """Write a file; readers see its old content or the new one."""
-        self._check()
-        temporary = f".{name}.{os.urandom(4).hex()}"  # a signal handler may write amid this
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        try:
-            with os.fdopen(os.open(temporary, flags, 0o600, dir_fd=self._descriptor), "wb") as file:
-                file.write(content)
-            os.replace(temporary, name, src_dir_fd=self._descriptor, dst_dir_fd=self._descriptor)
-        except OSError:
-            with suppress(OSError):
-                self.remove(temporary)
-            raise
-
-    def remove(self, name: str) -> None:
-        """Remove a file."""
-        os.unlink(name, dir_fd=self._descriptor)
-
-    def close(self) -> None:
-        """Close the descriptor; the folder stays."""
-        os.close(self._descriptor)
-
-    def _check(self) -> None:
-        status = os.fstat(self._descriptor)
-        if status.st_uid != os.geteuid() or stat.S_IMODE(status.st_mode) != 0o700:
-            raise PermissionError(f"{self.path} is not a private folder of this user")
 
 
 class _Child(NamedTuple):
@@ -126,8 +51,9 @@ class Children:
     def __init__(self, instruments: Instruments, boundary: ErrorBoundary, identity: Mapping[str, str]) -> None:
         self._instruments = instruments
         self._boundary = boundary
-        self._folder = Folder.create()
-        self.variable = f"{_digest(identity)} {self._folder.path}"
+        self._folder_lock = make_folder()
+        self._folder = self._folder_lock.path
+        self.variable = f"{_digest(identity)} {self._folder}"
         self._known: Dict[str, _Child] = {}
         self._lock = threading.RLock()  # a signal handler may close amid a refresh
         self._is_busy = self._is_closed = False
@@ -144,13 +70,13 @@ class Children:
             if is_mine:
                 with self._boundary:
                     self._refresh()
-                shutil.rmtree(self._folder.path, ignore_errors=True)
-                self._folder.close()
+                shutil.rmtree(self._folder, ignore_errors=True)
+                self._folder_lock.forget()
                 self._is_closed = True
 
     def after_fork_in_child(self) -> None:
         """In a forked child: the folder is the parent's, and so is its lock."""
-        self._folder.close()
+        self._folder_lock.forget()
 
     @contextmanager
     def _exclusive(self) -> Iterator[bool]:
@@ -171,24 +97,26 @@ class Children:
             self._lock.release()
 
     def _refresh(self) -> None:
-        for name in self._folder.names():
+        check_private(self._folder)
+        for name in os.listdir(self._folder)[:MAX_FILES]:
             match = _FILE.match(name)
             if match is None:
                 continue
+            path = self._folder / name
             is_alive = _is_alive(int(match.group(1)))  # asked first: a child that ends now has written its last
-            version, known = self._folder.version(name), self._known.get(name, _Child())
+            version, known = _version(path), self._known.get(name, _Child())
             if version != known.version:
                 known = self._known[name] = known._replace(version=version)  # an invalid file is not read again
                 with self._boundary:
-                    known = self._known[name] = self._add(name, known)
+                    known = self._known[name] = self._add(path, known)
             if not is_alive:
                 with self._boundary:
-                    self._folder.remove(name)  # first: what stays is known, and not added again
+                    os.unlink(path)  # first: what stays is known, and not added again
                     self._known.pop(name, None)
                     end_calls(self._instruments, known.values)
 
-    def _add(self, name: str, known: _Child) -> _Child:
-        report = json.loads(self._folder.read(name))
+    def _add(self, path: Path, known: _Child) -> _Child:
+        report = json.loads(read_own(path, MAX_FILE_BYTES))
         values = parse(report["values"])
         errors, rejected = int(report["errors"]), int(report["rejected"])
         merge(self._instruments, known.values, values)
@@ -203,8 +131,9 @@ class Reporter:
         self.variable = variable
         self._instruments = instruments
         self._boundary = boundary
-        self._folder = Folder(variable.partition(" ")[2])
-        self._name = f"{os.getpid()}-{os.urandom(4).hex()}.json"
+        self._folder = Path(variable.partition(" ")[2])
+        check_private(self._folder)
+        self._path = self._folder / f"{os.getpid()}-{os.urandom(4).hex()}.json"
         self._before = snapshot(instruments)
         self._counts_before = (boundary.errors(), boundary.rejected())
         self._written = b""
@@ -222,7 +151,8 @@ class Reporter:
             }
             content = json.dumps(report).encode()
             if content != self._written and (report["values"] or report["errors"] or report["rejected"]):
-                self._folder.write(self._name, content)
+                check_private(self._folder)
+                atomic_write(self._path, content, sync=False)
                 self._written = content
 
     def close(self) -> None:
@@ -231,8 +161,7 @@ class Reporter:
         self._try_to_write()
 
     def after_fork_in_child(self) -> None:
-        """In a child's own forked child, which reports for itself."""
-        self._folder.close()
+        """In a child's own forked child, which reports for itself: there is nothing to close."""
 
     def _run(self) -> None:
         while not self._is_ending:
@@ -244,7 +173,7 @@ class Reporter:
             try:
                 self.write()
             except OSError as why:
-                self._is_ending = not os.path.isdir(self._folder.path)  # the main process has ended
+                self._is_ending = not self._folder.is_dir()  # the main process has ended
                 message = "the counts of this child process were not added to its parent's metrics: %s"
                 _LOGGER.warning(message, why)
 
@@ -268,12 +197,33 @@ def _is_alive(pid: int) -> bool:
     return True
 
 
-def _remove_if_abandoned(path: str) -> None:
-    """Remove the folder of a main process that was killed."""
-    with suppress(OSError):  # not ours, gone, or its process lives
-        folder = Folder(path)
+def _version(path: Path) -> Tuple[int, ...]:
+    """Changes whenever the file does; empty if it is gone."""
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return ()
+    return status.st_ino, status.st_mtime_ns, status.st_size
+
+
+def make_folder() -> Lock:
+    """Make a private folder for temporary files, or in shared memory; remove those of main processes that were killed.
+
+    Its lock, which is returned, is free as soon as this process is gone.
+    """
+    while True:
         try:
-            fcntl.flock(folder._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(path, ignore_errors=True)
-        finally:
-            folder.close()
+            lock = Lock(Path(tempfile.mkdtemp(prefix=_PREFIX)))
+        except OSError:
+            lock = Lock(Path(tempfile.mkdtemp(prefix=_PREFIX, dir=_SHARED_MEMORY)))
+        with suppress(FileNotFoundError):  # another start has found it without its lock, and removes it
+            if lock.acquire(create=False):
+                break
+    for left in list(lock.path.parent.glob(f"{_PREFIX}*"))[:MAX_FILES]:
+        with suppress(OSError):  # not ours, or gone
+            check_private(left)
+            left_lock = Lock(left)
+            if left_lock.acquire(create=False):
+                shutil.rmtree(left, ignore_errors=True)
+                left_lock.forget()
+    return lock

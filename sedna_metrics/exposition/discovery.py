@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from pathlib import Path
-from typing import Mapping, Optional
+from typing import Mapping
 
 from sedna_metrics.errors import SettingError
-from sedna_metrics.exposition._files import atomic_write, remove, remove_if_abandoned
+from sedna_metrics.exposition._files import Lock, remove_if_abandoned
 
 _OURS = re.compile(r"sedna-[0-9a-f]{16}\.json\Z")
 
@@ -26,28 +25,21 @@ class Target:
         self.path = folder / f"sedna-{hashlib.sha256(address.encode()).hexdigest()[:16]}.json"
         self._address = address
         self._scheme = "https" if tls else "http"
-        self._descriptor: Optional[int] = None
+        self._lock = Lock(self.path)
         self.publish(labels)
 
     def publish(self, labels: Mapping[str, str]) -> None:
         """Write the file, or replace it."""
         group = {"targets": [self._address], "labels": {**labels, "__scheme__": self._scheme}}
-        content = json.dumps([group], indent=2).encode()
-        # 0644: the agent runs as another user.
-        before, self._descriptor = self._descriptor, atomic_write(self.path, content, 0o644, lock=True)
-        if before is not None:
-            os.close(before)
+        self._lock.write(json.dumps([group], indent=2).encode())
 
     def close(self) -> None:
-        """Remove the file."""
-        remove(self.path)  # or the folder is read-only by now: a sweep will find it
-        self.after_fork_in_child()
+        """Remove the file; if the folder is read-only by now, a sweep will find it."""
+        self._lock.release()
 
     def after_fork_in_child(self) -> None:
-        """Only close the descriptor: in a forked child the file stays the parent's."""
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+        """In a forked child the file stays the parent's."""
+        self._lock.forget()
 
 
 def sweep(folder: Path) -> int:

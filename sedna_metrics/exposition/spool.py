@@ -12,14 +12,13 @@ import json
 import logging
 import os
 import re
-import stat
 import time
 import zlib
 from contextlib import suppress
 from pathlib import Path
 from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
 
-from sedna_metrics.exposition._files import Lock, atomic_write, read_own, remove, remove_if_abandoned
+from sedna_metrics.exposition._files import Lock, atomic_write, check_private, read_own, remove, remove_if_abandoned
 from sedna_metrics.exposition.pushgateway import PushError, grouping_key
 from sedna_metrics.settings import Settings
 
@@ -34,6 +33,7 @@ _LOCK = re.compile(r"[0-9a-f]{24}\.lock\Z")
 _TEMPORARY = re.compile(r"\.[0-9a-f]{24}\.spool\.[0-9a-f]+\.tmp\Z")
 _STALE_SECONDS = 3600.0
 _MAX_HEADER = 8192
+_WRITABLE = 0o022
 
 
 class Entry(NamedTuple):
@@ -63,7 +63,7 @@ class Spool:
         self._max_bytes = max_bytes
         self._max_age = max_age
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._check()
+        check_private(folder, _WRITABLE)
 
     def lock(self, group: str) -> Lock:
         """The lock of a group, not acquired yet."""
@@ -71,14 +71,14 @@ class Spool:
 
     def put(self, gateway: str, group: str, body: bytes) -> int:
         """Keep a group's state, instead of an earlier one; returns how many older files of other groups it replaced."""
-        self._check()
+        check_private(self.folder, _WRITABLE)
         packed = zlib.compress(body, 5)
         header = {"gateway": gateway, "group": group, "sha256": hashlib.sha256(packed).hexdigest()}
         content = _MAGIC + json.dumps(header).encode() + b"\n" + packed
         if len(content) > self._max_bytes:
             raise OSError(errno.EFBIG, f"{len(content)} bytes are more than the spool may hold ({self._max_bytes})")
         dropped = self._make_room(len(content), keep=self._path(group))
-        os.close(atomic_write(self._path(group), content))
+        atomic_write(self._path(group), content)
         return dropped
 
     def discard(self, group: str) -> None:
@@ -136,15 +136,6 @@ class Spool:
                 lock.release()
         return Report(delivered, dropped, None)
 
-    def _check(self) -> None:
-        status = os.lstat(self.folder)
-        if not stat.S_ISDIR(status.st_mode):
-            raise NotADirectoryError(f"{self.folder} is not a folder")
-        if status.st_uid != os.geteuid():
-            raise PermissionError(f"{self.folder} belongs to another user")
-        if status.st_mode & 0o022:
-            raise PermissionError(f"others may write to {self.folder} (mode {status.st_mode & 0o777:o}): make it 0700")
-
     def _expire(self) -> int:
         """Remove what killed workers have left, and states that are too old; returns the number of these."""
         for path in self.folder.iterdir():
@@ -169,7 +160,7 @@ class Spool:
     def _read(self, path: Path) -> Optional[Entry]:
         """The entry in a file. A damaged file is removed, with a warning; other files are left alone."""
         try:
-            content = read_own(str(path), self._max_bytes + _MAX_HEADER)
+            content = read_own(path, self._max_bytes + _MAX_HEADER)
         except OSError:
             return None  # not ours, or gone by now
         first, _, packed = content.partition(b"\n")
