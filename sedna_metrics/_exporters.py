@@ -34,15 +34,9 @@ GATEWAY_UNUSED = (
     "SEDNA_METRICS_PUSHGATEWAY_URL is set, but this is not a known job (no WORKER_NAME), so nothing is pushed. "
     "Set SEDNA_METRICS_EXPORT to push or both if it is a job, to pull if it is not"
 )
-OWN_PORT = (
-    "the parent process has not called start(), so this process has its own port or group. "
-    "To export all processes together, call start() in the parent first (gunicorn: --preload)"
-)
 
 
 class Exporters:
-    """The exporters of one process."""
-
     def __init__(
         self,
         settings: Settings,
@@ -84,8 +78,12 @@ class Exporters:
         if environ.get("LOCAL_RANK", "0") not in ("", "0"):  # torchrun: the ranks of a node are one worker of Sedna's
             _LOGGER.info("rank %s of a distributed training exports nothing; rank 0 does", environ["LOCAL_RANK"])
             return
-        if _is_child_process():
-            _LOGGER.warning("%s", OWN_PORT)
+        multiprocessing: Any = sys.modules.get("multiprocessing.process")
+        if multiprocessing is not None and multiprocessing.current_process().name != "MainProcess":
+            _LOGGER.warning(
+                "the parent process has not called start(), so this process has its own port or group. "
+                "To export all processes together, call start() in the parent first (gunicorn: --preload)"
+            )
         if leaves_gateway_unused(self._settings, self._identity):
             _LOGGER.warning("%s", GATEWAY_UNUSED)
         with _or_without("child processes are not counted"):
@@ -109,7 +107,6 @@ class Exporters:
         return {"metrics_url": self.url, "pushgateway": gateway}
 
     def request_push(self) -> None:
-        """Push soon. Returns at once."""
         if self._pusher is not None:
             self._pusher.request()
 
@@ -151,7 +148,6 @@ class Exporters:
         return [part for part in parts if part is not None]
 
     def identify(self, identity: WorkerIdentity) -> None:
-        """The identity has changed."""
         self._identity = identity
         if self._target is not None:
             with _or_without("the worker's file in sd_dir has old labels"):
@@ -178,7 +174,7 @@ class Exporters:
             _LOGGER.warning(message, self._settings.port)
         elif self._settings.sd_dir:
             folder, address = Path(self._settings.sd_dir), self._settings.sd_address
-            address = discovery.advertised(address, self._server.server_port) if address else self._server.address
+            address = discovery.advertised(address, self._server.port) if address else self._server.address
             with _or_without(f"sd_dir {folder} cannot be used, so agents do not find this worker"):
                 folder.mkdir(parents=True, exist_ok=True)
                 discovery.sweep(folder)
@@ -208,17 +204,6 @@ def exports(settings: Settings, identity: WorkerIdentity) -> Tuple[bool, bool]:
 def leaves_gateway_unused(settings: Settings, identity: WorkerIdentity) -> bool:
     """Whether a Pushgateway is set that ``auto`` does not use, because the kind of worker is unknown."""
     return settings.export == "auto" and bool(settings.pushgateway_url) and identity.worker_type == UNKNOWN
-
-
-def _is_child_process() -> bool:
-    """Whether multiprocessing has started this process, or gunicorn has, without --preload."""
-    module: Any = sys.modules.get("multiprocessing.process")
-    frame: Any = sys._getframe() if "gunicorn" in sys.modules else None
-    while frame is not None:
-        if str(frame.f_globals.get("__name__")).startswith("gunicorn.workers."):
-            return True
-        frame = frame.f_back
-    return module is not None and module.current_process().name != "MainProcess"
 
 
 def _target_labels(identity: WorkerIdentity) -> Dict[str, str]:

@@ -19,7 +19,7 @@ from support import eventually, free_port, value
 from trustme import CA
 
 from sedna_metrics.cli import main
-from sedna_metrics.exposition.pushgateway import group_path
+from sedna_metrics.exposition.pushgateway import Pushgateway, group_path
 from sedna_metrics.exposition.spool import Spool, open_spool, spool_folders
 from sedna_metrics.settings import load
 
@@ -770,7 +770,7 @@ def test_a_full_disk_is_counted_and_harms_nothing(pushing, gateway, tmp_path, mo
 
 def expired(spool):
     """Number of states that a delivery removes because of their age."""
-    return spool.deliver("http://another", None, lambda group, body: None).dropped
+    return spool.deliver(Pushgateway(load({"SEDNA_METRICS_PUSHGATEWAY_URL": "http://another"}))).dropped
 
 
 def test_the_spool_keeps_its_bounds(tmp_path):

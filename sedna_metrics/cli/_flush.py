@@ -87,7 +87,7 @@ def _deliver(settings: Settings, gateway: Pushgateway) -> List[str]:
     spool = open_spool(settings)
     if spool is None:
         return ["the spool is off or cannot be used"]
-    report = spool.deliver(gateway.url, None, gateway.push)
+    report = spool.deliver(gateway)
     print(f"{spool.folder}: {report.delivered} delivered, {report.dropped} dropped, {len(spool)} still wait")
     return [str(report.error)] if report.error else []
 

@@ -15,9 +15,9 @@ import sys
 import threading
 import time
 from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from socketserver import ThreadingMixIn
+from socketserver import TCPServer, ThreadingMixIn
 from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 
 from sedna_metrics._boundary import ErrorBoundary
@@ -110,7 +110,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Scrapes are not logged."""
 
 
-class MetricsServer(ThreadingMixIn, HTTPServer):
+class MetricsServer(ThreadingMixIn, TCPServer):
     """Answers scrapes in threads of its own; ``address`` is host and port, ``url`` that of /metrics."""
 
     daemon_threads = True
@@ -132,9 +132,10 @@ class MetricsServer(ThreadingMixIn, HTTPServer):
         self._lock = threading.Lock()
         self._is_closing = False
         super().__init__(address, _Handler)
+        self.port: int = self.server_address[1]
         self.is_tls = self._tls is not None
         shown = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(settings.host, settings.host)
-        self.address = f"[{shown}]:{self.server_port}" if ":" in shown else f"{shown}:{self.server_port}"
+        self.address = f"[{shown}]:{self.port}" if ":" in shown else f"{shown}:{self.port}"
         self.url = f"{'https' if self.is_tls else 'http'}://{self.address}/metrics"
         self._thread = threading.Thread(target=self._run, name="sedna-metrics-http", daemon=True)
         try:
@@ -144,41 +145,30 @@ class MetricsServer(ThreadingMixIn, HTTPServer):
             raise
 
     def close(self) -> None:
-        """Stop answering and free the port."""
         self._is_closing = True
         _shut_down(self.socket)  # wakes the thread up
         self._thread.join(JOIN_TIMEOUT_SECONDS)
         self.after_fork_in_child()
 
     def after_fork_in_child(self) -> None:
-        """Only close the descriptors: in a forked child the threads do not exist."""
+        """In a forked child the threads do not exist."""
         self.socket.close()
         for connection in list(self._deadlines):
             socket.socket.close(connection)
 
     def is_authorized(self, header: str) -> bool:
-        """Whether this Authorization header is the right one, compared in constant time."""
-        if self._authorization is None:
-            return True
-        return hmac.compare_digest(header.encode("utf-8", "replace"), self._authorization)
+        given = header.encode("utf-8", "replace")
+        return self._authorization is None or hmac.compare_digest(given, self._authorization)
 
     def _run(self) -> None:
         while not self._is_closing:
             self.handle_request()  # returns after a tick at the latest
-            now = time.monotonic()
             with self._lock:
-                late = [connection for connection, deadline in self._deadlines.items() if deadline < now]
-            for connection in late:
-                _shut_down(connection)
+                for connection, deadline in self._deadlines.items():
+                    if deadline < time.monotonic():
+                        _shut_down(connection)
 
     # What socketserver calls:
-
-    def server_bind(self) -> None:
-        # HTTPServer's own asks the resolver for a name, which may take seconds at the edge.
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.socket.bind(self.server_address)
-        self.server_address = self.socket.getsockname()
-        self.server_name, self.server_port = self.server_address[:2]  # type: ignore[assignment]
 
     def get_request(self) -> Tuple[Any, Any]:
         try:
@@ -193,13 +183,11 @@ class MetricsServer(ThreadingMixIn, HTTPServer):
 
     def process_request(self, request: Any, client_address: Any) -> None:
         with self._lock:
-            excess = None
             if len(self._deadlines) >= MAX_CONNECTIONS:
                 excess = min(self._deadlines, key=lambda each: self._deadlines[each])
                 del self._deadlines[excess]
+                _shut_down(excess)
             self._deadlines[request] = time.monotonic() + REQUEST_SECONDS
-        if excess is not None:
-            _shut_down(excess)
         super().process_request(request, client_address)
 
     def shutdown_request(self, request: Any) -> None:
@@ -252,10 +240,8 @@ def tls_context(settings: Settings) -> Optional[ssl.SSLContext]:
             context.load_verify_locations(settings.tls_client_ca_file)
             context.verify_mode = ssl.CERT_REQUIRED
     except (OSError, ValueError) as why:
-        raise SettingError(
-            f"TLS cannot be set up from tls_cert_file {settings.tls_cert_file!r}, tls_key_file "
-            f"{settings.tls_key_file!r}, tls_client_ca_file {settings.tls_client_ca_file!r}: {why}"
-        ) from why
+        files = [settings.tls_cert_file, settings.tls_key_file, settings.tls_client_ca_file]
+        raise SettingError(f"TLS cannot be set up from {', '.join(filter(None, files))}: {why}") from why
     return context
 
 
@@ -266,10 +252,10 @@ def _authorization(settings: Settings) -> Optional[bytes]:
     file = settings.auth_password_file
     try:
         password = Path(file).read_text("utf-8").strip() if file else settings.auth_password
-    except (OSError, UnicodeError) as why:
+        if not password:
+            raise ValueError("it is empty")
+    except (OSError, ValueError) as why:
         raise SettingError(f"auth_password_file {file!r} cannot be read: {why}") from why
-    if not password:
-        raise SettingError(f"auth_password_file {file!r} is empty")
     return b"Basic " + base64.b64encode(f"{settings.auth_username}:{password}".encode())
 
 

@@ -78,7 +78,6 @@ class Pusher:
         self._thread.start()
 
     def request(self) -> None:
-        """Push soon. Returns at once."""
         with self._condition:
             self._is_wanted = True
             self._condition.notify_all()
@@ -210,7 +209,6 @@ class Pusher:
         return True
 
     def _backoff(self, error: PushError) -> float:
-        """Seconds until the next attempt."""
         interval = self._settings.push_interval
         backoff = min(2.0 ** min(self._failures_in_a_row - 1, 10), max(interval, MAX_BACKOFF_SECONDS))
         if error.refused:
@@ -220,25 +218,22 @@ class Pusher:
 
     def _keep(self, number: int, body: bytes, why: str) -> bool:
         """Write the state of this render to the spool; returns whether it, or a newer one, is there or has arrived."""
-        url = self._gateway.url
-        level = logging.WARNING if why and (self._failures_in_a_row <= 1 or self._is_closing) else logging.DEBUG
-        if self._spool is None:
-            _LOGGER.log(level, "could not push to %s (%s)", url, why)
-            return False
-        try:
-            with self._settling:  # no logging within: code that a signal handler interrupts may hold its lock
-                if number < self._settled:
-                    return True
-                self._dropped.inc(self._spool.put(url, self._group, body))
-                self._spooled.inc()
-                self._settled = number
-        except OSError as problem:
-            self._dropped.inc()
-            message = "could not push to %s (%s), nor keep the state in %s: %s"
-            _LOGGER.log(level, message, url, why, self._spool.folder, problem)
-            return False
-        _LOGGER.log(level, "could not push to %s (%s); kept in %s", url, why, self._spool.folder)
-        return True
+        is_kept, outcome = False, ""
+        if self._spool is not None:
+            try:
+                with self._settling:  # no logging within: code that a signal handler interrupts may hold its lock
+                    if number < self._settled:
+                        return True
+                    self._dropped.inc(self._spool.put(self._gateway.url, self._group, body))
+                    self._spooled.inc()
+                    self._settled = number
+                is_kept, outcome = True, f"; kept in {self._spool.folder}"
+            except OSError as problem:
+                self._dropped.inc()
+                outcome = f", nor keep the state in {self._spool.folder}: {problem}"
+        if why and (self._failures_in_a_row <= 1 or self._is_closing):
+            _LOGGER.warning("could not push to %s (%s)%s", self._gateway.url, why, outcome)
+        return is_kept
 
     def _discard(self, number: float) -> None:
         """The state of this render has arrived: remove the one in the spool, unless that is newer."""
@@ -268,7 +263,7 @@ class Pusher:
 
     def _deliver_left(self, spool: Spool) -> None:
         """Deliver what other workers of the node and our last run have left; an asked flush goes first."""
-        report = spool.deliver(self._gateway.url, self._key["namespace"], self._gateway.push, self._is_asked)
+        report = spool.deliver(self._gateway, self._key["namespace"], self._is_asked)
         self._dropped.inc(report.dropped)
         left = spool.read(self._group) if self._lock is not None else None
         if left is None or left.gateway != self._gateway.url or report.error is not None or self._is_asked():

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
 
 from sedna_metrics.exposition._files import Lock, atomic_write, check_private, read_own, remove, remove_if_abandoned
-from sedna_metrics.exposition.pushgateway import PushError, grouping_key
+from sedna_metrics.exposition.pushgateway import PushError, Pushgateway, grouping_key
 from sedna_metrics.settings import Settings
 
 MAX_BODY_BYTES = 16 << 20
@@ -86,11 +86,9 @@ class Spool:
         remove(self._path(group))
 
     def read(self, group: str) -> Optional[Entry]:
-        """A group's state, if there is one."""
         return self._read(self._path(group))
 
     def holds(self, group: str) -> bool:
-        """Whether a state of this group is there."""
         return self._path(group).exists()
 
     def entries(self) -> List[Entry]:
@@ -101,16 +99,9 @@ class Spool:
         return len(self._files())
 
     def deliver(
-        self,
-        gateway: str,
-        namespace: Optional[str],
-        push: Callable[[str, bytes], None],
-        stop: Callable[[], bool] = lambda: False,
+        self, gateway: Pushgateway, namespace: Optional[str] = None, stop: Callable[[], bool] = lambda: False
     ) -> Report:
-        """Push the states of workers that are gone, of ``namespace`` if it is given, to the gateway that they are for.
-
-        ``stop`` is asked before each state; True leaves the rest.
-        """
+        """Push the states for this gateway (and namespace) of workers that are gone, until ``stop`` says so."""
         delivered, dropped = 0, self._expire()
         for path in self._files():
             if stop():
@@ -120,11 +111,11 @@ class Spool:
                 continue  # its worker lives, and will push itself
             try:
                 entry = self._read(path)  # under the lock: a newer state may have been written before
-                if entry is None or entry.gateway != gateway:
+                if entry is None or entry.gateway != gateway.url:
                     continue
                 if namespace is not None and grouping_key(entry.group)["namespace"] != namespace:
                     continue
-                push(entry.group, entry.body)
+                gateway.push(entry.group, entry.body)
                 delivered += 1
                 remove(path)
             except PushError as error:
