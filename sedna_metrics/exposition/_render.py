@@ -11,9 +11,7 @@ from prometheus_client import CollectorRegistry, exposition
 from sedna_metrics._boundary import ErrorBoundary
 from sedna_metrics.metrics import Instruments, OurMetric
 
-GZIP_LEVEL = 5
 TEXT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-_GZIP = 16 + zlib.MAX_WBITS
 
 
 def render(registry: CollectorRegistry, instruments: Instruments, boundary: ErrorBoundary) -> bytes:
@@ -32,7 +30,7 @@ def render(registry: CollectorRegistry, instruments: Instruments, boundary: Erro
 
 def gzip(body: bytes) -> bytes:
     """``body`` compressed, without a time stamp: the same bytes for the same metrics."""
-    compressor = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, _GZIP)
+    compressor = zlib.compressobj(5, zlib.DEFLATED, 16 + zlib.MAX_WBITS)
     return compressor.compress(body) + compressor.flush()
 
 

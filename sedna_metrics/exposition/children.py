@@ -17,9 +17,9 @@ import shutil
 import tempfile
 import threading
 import time
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Dict, Iterator, Mapping, NamedTuple, Tuple
+from typing import Any, Dict, Mapping, NamedTuple, Tuple
 
 from sedna_metrics._boundary import ErrorBoundary
 from sedna_metrics.exposition._files import Lock, atomic_write, check_private, read_own
@@ -55,46 +55,33 @@ class Children:
         self._folder = self._folder_lock.path
         self.variable = f"{_digest(identity)} {self._folder}"
         self._known: Dict[str, _Child] = {}
-        self._lock = threading.RLock()  # a signal handler may close amid a refresh
-        self._is_busy = self._is_closed = False
+        self._lock = threading.Lock()
+        self._is_closed = False
 
     def refresh(self) -> None:
-        """Add what the children have written since the last call."""
-        with self._exclusive() as is_mine:
-            if is_mine:
-                self._refresh()
+        """Add what the children have written since the last call.
+
+        Waits for another thread's refresh, so that a last push has all. No longer than :data:`MAX_WAIT_SECONDS`: that
+        refresh may be what a signal handler has interrupted, or wait for a lock that the code below the handler holds.
+        """
+        if self._lock.acquire(timeout=MAX_WAIT_SECONDS):
+            try:
+                if not self._is_closed:
+                    self._refresh()
+            finally:
+                self._lock.release()
 
     def close(self) -> None:
         """Add what there is, and remove the folder."""
-        with self._exclusive() as is_mine:
-            if is_mine:
-                with self._boundary:
-                    self._refresh()
-                shutil.rmtree(self._folder, ignore_errors=True)
-                self._folder_lock.forget()
-                self._is_closed = True
+        with self._boundary:
+            self.refresh()
+        self._is_closed = True
+        shutil.rmtree(self._folder, ignore_errors=True)
+        self._folder_lock.forget()
 
     def after_fork_in_child(self) -> None:
         """In a forked child: the folder is the parent's, and so is its lock."""
         self._folder_lock.forget()
-
-    @contextmanager
-    def _exclusive(self) -> Iterator[bool]:
-        """Whether the files are this caller's: not if the folder is gone, or a signal handler calls amid a refresh.
-
-        Waits for another thread's refresh, so that a last push has all. No longer than :data:`MAX_WAIT_SECONDS`: that
-        thread may wait for a lock that the code below a signal handler holds.
-        """
-        if not self._lock.acquire(timeout=MAX_WAIT_SECONDS):
-            yield False
-            return
-        was_busy = self._is_busy
-        try:
-            self._is_busy = True
-            yield not (was_busy or self._is_closed)
-        finally:
-            self._is_busy = was_busy
-            self._lock.release()
 
     def _refresh(self) -> None:
         check_private(self._folder)

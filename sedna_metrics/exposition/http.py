@@ -80,15 +80,10 @@ class _Handler(BaseHTTPRequestHandler):
     do_HEAD = do_GET
 
     def _metrics(self) -> None:
-        headers = {"Vary": "Accept-Encoding"}
-        try:
-            body = self.server.render()
-        except Exception as error:
-            self.server.boundary.record(error)
-            return self._answer(500, b"The metrics cannot be shown; the worker's log says why.\n")
+        body, headers = self.server.render(), {"Vary": "Accept-Encoding"}
         if accepts_gzip(self.headers.get("Accept-Encoding", "")):
             body, headers["Content-Encoding"] = gzip(body), "gzip"
-        return self._answer(200, body, TEXT_TYPE, headers)
+        self._answer(200, body, TEXT_TYPE, headers)
 
     def _answer(
         self, status: int, body: bytes, content_type: str = "text/plain; charset=utf-8", headers: Mapping[str, str] = {}

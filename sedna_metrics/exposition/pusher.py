@@ -201,7 +201,7 @@ class Pusher:
         return True
 
     def _end(self) -> bool:
-        """Delete the group: nobody needs what a replica counted, and groups must not pile up."""
+        # Nobody needs what a replica counted, and groups must not pile up.
         try:
             self._gateway.delete(self._group, self._settings.push_deadline)
         except PushError as error:

@@ -86,15 +86,14 @@ class Pushgateway:
 
     def push(self, group: str, body: bytes, timeout: Optional[float] = None) -> None:
         """Replace the content of the group at this path, within ``timeout`` seconds and PUSH_TIMEOUT."""
-        self._check(self._request("PUT", group, gzip(body), {"Content-Encoding": "gzip"}, timeout))
+        self._check(self._request("PUT", group, body, timeout))
 
     def delete(self, group: str, timeout: Optional[float] = None) -> None:
-        """Delete a group."""
-        self._check(self._request("DELETE", group, b"", {}, timeout))
+        self._check(self._request("DELETE", group, timeout=timeout))
 
     def groups(self) -> List[Dict[str, Any]]:
         """All groups: a dict of ``labels`` and metrics for each."""
-        answer = self._request("GET", "/api/v1/metrics", b"", {}, None)
+        answer = self._request("GET", "/api/v1/metrics")
         if answer.status_code >= 300:
             self._check(answer)
         try:
@@ -104,33 +103,30 @@ class Pushgateway:
             raise PushError(f"{self.url} does not answer as a Pushgateway does ({type(why).__name__})") from why
 
     def close(self) -> None:
-        """Close the connection."""
         self._session.close()
 
-    def _request(
-        self, method: str, path: str, body: bytes, headers: Mapping[str, str], timeout: Optional[float]
-    ) -> requests.Response:
+    def _request(self, method: str, path: str, body: bytes = b"", timeout: Optional[float] = None) -> requests.Response:
         settings = self._settings
         certificate, key = settings.pushgateway_cert_file, settings.pushgateway_key_file
         try:
+            headers = {"Content-Type": TEXT_TYPE, "Accept-Encoding": "identity", **self._authorization()}
+            if body:
+                body, headers["Content-Encoding"] = gzip(body), "gzip"
             return self._session.request(
                 method,
                 self.url + path,
                 data=body,
-                headers={
-                    "Content-Type": TEXT_TYPE, "Accept-Encoding": "identity", **self._authorization(), **headers
-                },
+                headers=headers,
                 auth=_no_netrc,
                 timeout=min(timeout or settings.push_timeout, settings.push_timeout),
                 verify=settings.pushgateway_ca_file or True,
                 cert=(certificate, key) if key else certificate or None,
                 stream=True,
-            )  # fmt: skip
+            )
         except (requests.RequestException, OSError, ValueError) as why:
             raise PushError(f"{self.url}: {reason(why)}") from None
 
     def _authorization(self) -> Dict[str, str]:
-        """The Authorization header, if there is one."""
         settings = self._settings
         token = _read_file(settings.pushgateway_bearer_token_file) or settings.pushgateway_bearer_token
         if token:
