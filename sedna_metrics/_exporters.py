@@ -192,13 +192,12 @@ def _or_without(what: str) -> Iterator[None]:
 
 def exports(settings: Settings, identity: WorkerIdentity) -> Tuple[bool, bool]:
     """Whether to serve /metrics, and whether to push; SettingError if it must push without a Pushgateway."""
-    can_push = bool(settings.pushgateway_url)
-    if settings.export == "auto":
-        return (False, True) if identity.is_batch and can_push else (True, False)
-    if settings.export in ("push", "both") and not can_push:
-        why = "but pushgateway_url is not set; set SEDNA_METRICS_PUSHGATEWAY_URL"
-        raise SettingError(f"export is {settings.export!r}, {why}")
-    return settings.export in ("pull", "both"), settings.export in ("push", "both")
+    export, can_push = settings.export, bool(settings.pushgateway_url)
+    if export == "auto":
+        export = "push" if identity.is_batch and can_push else "pull"
+    if export in ("push", "both") and not can_push:
+        raise SettingError(f"export is {export!r}, but pushgateway_url is not set; set SEDNA_METRICS_PUSHGATEWAY_URL")
+    return export in ("pull", "both"), export in ("push", "both")
 
 
 def leaves_gateway_unused(settings: Settings, identity: WorkerIdentity) -> bool:

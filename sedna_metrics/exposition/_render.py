@@ -15,11 +15,7 @@ TEXT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 def render(registry: CollectorRegistry, instruments: Instruments, boundary: ErrorBoundary) -> bytes:
-    """The exposition of a registry that our instruments are registered in.
-
-    :meth:`Instruments.render` writes ours, prometheus_client the script's own metrics. If a collector of the script
-    raises, ours are still exposed.
-    """
+    """The registry's exposition: prometheus_client writes the script's own metrics. If those fail, ours stay."""
     ours = instruments.render().encode("utf-8")
     with boundary:
         others = [metric for metric in registry.collect() if not isinstance(metric, OurMetric)]

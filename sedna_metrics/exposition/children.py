@@ -91,7 +91,8 @@ class Children:
                 continue
             path = self._folder / name
             is_alive = _is_alive(int(match.group(1)))  # asked first: a child that ends now has written its last
-            version, known = _version(path), self._known.get(name, _Child())
+            status, known = os.lstat(path), self._known.get(name, _Child())
+            version = (status.st_ino, status.st_mtime_ns, status.st_size)
             if version != known.version:
                 known = self._known[name] = known._replace(version=version)  # an invalid file is not read again
                 with self._boundary:
@@ -137,7 +138,7 @@ class Reporter:
                 "rejected": int(self._boundary.rejected() - self._counts_before[1]),
             }
             content = json.dumps(report).encode()
-            if content != self._written and (report["values"] or report["errors"] or report["rejected"]):
+            if content != self._written and any(report.values()):
                 check_private(self._folder)
                 atomic_write(self._path, content, sync=False)
                 self._written = content
@@ -177,20 +178,9 @@ def _digest(identity: Mapping[str, str]) -> str:
 def _is_alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        pass  # somebody else's by now: the file stays counted, which is right
+    except OSError as why:  # of another user by now: the file stays counted, which is right
+        return not isinstance(why, ProcessLookupError)
     return True
-
-
-def _version(path: Path) -> Tuple[int, ...]:
-    """Changes whenever the file does; empty if it is gone."""
-    try:
-        status = os.lstat(path)
-    except OSError:
-        return ()
-    return status.st_ino, status.st_mtime_ns, status.st_size
 
 
 def make_folder() -> Lock:

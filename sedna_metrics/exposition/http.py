@@ -198,11 +198,7 @@ class MetricsServer(ThreadingMixIn, TCPServer):
 
 
 def serve(settings: Settings, render: Callable[[], bytes], boundary: ErrorBoundary) -> Optional[MetricsServer]:
-    """Listen on the first free port of the settings' range; ``None`` if none is free.
-
-    An invalid host, TLS or basic auth raises SettingError, a machine without sockets or threads OSError or
-    RuntimeError.
-    """
+    """Listen on the first free port of the settings' range; ``None`` if none is free."""
     host = settings.host
     try:  # bytes, because for a str Python imports its tables of IDNA
         found = socket.getaddrinfo(host.encode("ascii") or None, 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
@@ -221,7 +217,6 @@ def serve(settings: Settings, render: Callable[[], bytes], boundary: ErrorBounda
 
 
 def tls_context(settings: Settings) -> Optional[ssl.SSLContext]:
-    """TLS as configured; ``None`` for plain HTTP. A file that cannot be used raises SettingError."""
     if not settings.tls_cert_file:
         return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

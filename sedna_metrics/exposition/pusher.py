@@ -2,8 +2,7 @@
 
 One thread does all network I/O. The worker's own threads wait for it only in :meth:`Pusher.flush` and
 :meth:`Pusher.close`, no longer than the deadline. Undelivered states go to the spool. If the thread hangs, because a
-name server or gateway does not answer, the closing thread writes the spool itself. A gateway that sends its answer byte
-by byte can stop the pushes, but not the worker.
+name server or gateway does not answer, the closing thread writes the spool itself.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ import math
 import random
 import threading
 import time
+from contextlib import suppress
 from typing import Callable, Optional
 
 from sedna_metrics._boundary import ErrorBoundary
@@ -83,10 +83,7 @@ class Pusher:
             self._condition.notify_all()
 
     def flush(self) -> bool:
-        """Push now; returns whether the state has arrived or is in the spool, within the deadline.
-
-        During and after :meth:`close` nothing new is pushed: the result is that of the last push.
-        """
+        """Push now; returns whether the state, after :meth:`close` the last one, has arrived or is in the spool."""
         return self._push_now(is_last=False)
 
     def close(self) -> None:
@@ -268,9 +265,7 @@ class Pusher:
         left = spool.read(self._group) if self._lock is not None else None
         if left is None or left.gateway != self._gateway.url or report.error is not None or self._is_asked():
             return
-        try:
+        with suppress(PushError):  # our first push replaces it
             self._gateway.push(left.group, left.body)
-        except PushError:
-            return  # our first push replaces it
-        self._discard(0)
-        self._wait(self._settings.push_interval)  # it is visible for a while before ours replaces it
+            self._discard(0)
+            self._wait(self._settings.push_interval)  # it is visible for a while before ours replaces it

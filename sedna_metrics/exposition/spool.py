@@ -53,10 +53,7 @@ class Report(NamedTuple):
 
 
 class Spool:
-    """A private folder of undelivered pushes, of at most ``max_bytes``, none older than ``max_age`` seconds.
-
-    A link, a folder of another user or one that others may write to raises OSError.
-    """
+    """A private folder of undelivered pushes, of at most ``max_bytes``, none older than ``max_age`` seconds."""
 
     def __init__(self, folder: Path, max_bytes: int, max_age: float) -> None:
         self.folder = folder
@@ -188,15 +185,14 @@ class Spool:
 
 def open_spool(settings: Settings) -> Optional[Spool]:
     """The spool of the settings; ``None``, with a warning, if it cannot be used."""
-    problems = []
+    problem = ""
     for folder in spool_folders(settings):
         try:
             return Spool(folder, settings.spool_max_bytes, settings.spool_max_age)
         except OSError as why:
-            problems.append((folder, why))
-    if problems:
-        message = "spool_dir %s cannot be used (%s): the last state is lost if it cannot be pushed"
-        _LOGGER.warning(message, *problems[0])
+            problem = problem or f"spool_dir {folder} cannot be used ({why})"
+    if problem:
+        _LOGGER.warning("%s: the last state is lost if it cannot be pushed", problem)
     return None
 
 
