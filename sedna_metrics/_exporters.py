@@ -53,7 +53,7 @@ class Exporters:
         self._server: Optional[http.MetricsServer] = None
         self._target: Optional[discovery.Target] = None
         self._pusher: Optional[Pusher] = None
-        self._lacks_pusher = False
+        self._must_push = False
         self._children: Optional[Children] = None
         self._reporter: Optional[Reporter] = None
 
@@ -94,7 +94,7 @@ class Exporters:
             with _or_without("there is no /metrics"):
                 self._serve()
         if push:
-            self._lacks_pusher = True
+            self._must_push = True
             with _or_without("nothing is pushed"):
                 # requests takes longer to import than all the rest, and most workers do not push.
                 from sedna_metrics.exposition.pusher import Pusher
@@ -115,7 +115,7 @@ class Exporters:
         if self._reporter is not None:
             self._reporter.write()
             return True
-        return self._pusher.flush() if self._pusher is not None else not self._lacks_pusher
+        return self._pusher.flush() if self._pusher is not None else not self._must_push
 
     def flush_before_kill(self) -> None:
         """Push now, as the process may be killed soon; a replica of a service deletes its group, and pushes no more."""
@@ -138,7 +138,6 @@ class Exporters:
         parent = self._children or self._reporter
         for part in self._parts():
             part.after_fork_in_child()
-        self._lacks_pusher = self._lacks_pusher or self._pusher is not None
         self._pusher = self._server = self._target = self._children = self._reporter = None
         if parent is not None:
             self._report(parent.variable)

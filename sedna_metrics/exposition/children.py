@@ -32,7 +32,6 @@ MAX_WAIT_SECONDS = 1.0
 
 _PREFIX = "sedna-metrics-children-"
 _FILE = re.compile(r"(\d{1,9})-[0-9a-f]{8}\.json\Z")
-_SHARED_MEMORY = "/dev/shm"
 _LOGGER = logging.getLogger("sedna_metrics")
 
 
@@ -192,7 +191,7 @@ def make_folder() -> Lock:
         try:
             lock = Lock(Path(tempfile.mkdtemp(prefix=_PREFIX)))
         except OSError:
-            lock = Lock(Path(tempfile.mkdtemp(prefix=_PREFIX, dir=_SHARED_MEMORY)))
+            lock = Lock(Path(tempfile.mkdtemp(prefix=_PREFIX, dir="/dev/shm")))
         with suppress(FileNotFoundError):  # another start has found it without its lock, and removes it
             if lock.acquire(create=False):
                 break

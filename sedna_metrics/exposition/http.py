@@ -26,8 +26,7 @@ from sedna_metrics.exposition._render import TEXT_TYPE, accepts_gzip, gzip
 from sedna_metrics.settings import Settings
 
 MAX_CONNECTIONS = 64
-REQUEST_SECONDS = 20.0
-"""For a connection, from its beginning to the end of its answer."""
+REQUEST_SECONDS = 20.0  # for a connection, from its beginning to the end of its answer
 MAX_HEAD = 16 * 1024
 JOIN_TIMEOUT_SECONDS = 2.0
 _TICK_SECONDS = 0.5
@@ -236,7 +235,6 @@ def tls_context(settings: Settings) -> Optional[ssl.SSLContext]:
 
 
 def _authorization(settings: Settings) -> Optional[bytes]:
-    """The Authorization header that a request must have; ``None`` if none."""
     if not settings.auth_username:
         return None
     file = settings.auth_password_file

@@ -25,10 +25,8 @@ from sedna_metrics.identity import COPY_JOB, WorkerIdentity
 from sedna_metrics.metrics import Instruments
 from sedna_metrics.settings import Settings
 
-FIRST_PUSH_SECONDS = 1.0
-"""The first push is at a random moment within this: a whole fleet may start at once."""
-SOON_SECONDS = 1.0
-"""Shortest time between two pushes, and the longest that the last push waits for one that hangs."""
+FIRST_PUSH_SECONDS = 1.0  # the first push is at a random moment within this: a whole fleet may start at once
+SOON_SECONDS = 1.0  # shortest time between two pushes, and the longest that the last push waits for one that hangs
 MAX_BACKOFF_SECONDS = 120.0
 MAX_GROUPS = 64
 

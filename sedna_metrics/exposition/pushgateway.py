@@ -15,10 +15,8 @@ from sedna_metrics._http import Session, printable, read_bounded, reason
 from sedna_metrics.exposition._render import TEXT_TYPE, gzip
 from sedna_metrics.settings import Settings
 
-MAX_ANSWER_BYTES = 2000
-"""Of an answer to a push; the rest is not read."""
-MAX_GROUPS_BYTES = 32 << 20
-"""Of a gateway's list of groups."""
+MAX_ANSWER_BYTES = 2000  # of an answer to a push; the rest is not read
+MAX_GROUPS_BYTES = 32 << 20  # of a gateway's list of groups
 
 _PLAIN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.:-]*\Z")
 _LABELS = ("job", "instance", "namespace", "task", "worker_type")
@@ -117,7 +115,7 @@ class Pushgateway:
                 self.url + path,
                 data=body,
                 headers=headers,
-                auth=_no_netrc,
+                auth=lambda request: request,  # without one, requests would add what it finds in a .netrc file
                 timeout=min(timeout or settings.push_timeout, settings.push_timeout),
                 verify=settings.pushgateway_ca_file or True,
                 cert=(certificate, key) if key else certificate or None,
@@ -154,11 +152,6 @@ class Pushgateway:
             status,
             _retry_after(answer.headers.get("Retry-After", "")),
         )
-
-
-def _no_netrc(request: Any) -> Any:
-    # Without an auth of ours, requests would add what it finds in a .netrc file.
-    return request
 
 
 def _read_file(path: str) -> str:

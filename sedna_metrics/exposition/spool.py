@@ -22,12 +22,10 @@ from sedna_metrics.exposition._files import Lock, atomic_write, check_private, r
 from sedna_metrics.exposition.pushgateway import PushError, Pushgateway, grouping_key
 from sedna_metrics.settings import Settings
 
-MAX_BODY_BYTES = 16 << 20
-"""Of one state, inflated."""
+MAX_BODY_BYTES = 16 << 20  # of one state, inflated
 
 _LOGGER = logging.getLogger("sedna_metrics")
 _MAGIC = b"sedna-metrics-spool 2 "
-_SUFFIX = ".spool"
 _OURS = re.compile(r"[0-9a-f]{24}\.spool\Z")
 _LOCK = re.compile(r"[0-9a-f]{24}\.lock\Z")
 _TEMPORARY = re.compile(r"\.[0-9a-f]{24}\.spool\.[0-9a-f]+\.tmp\Z")
@@ -136,14 +134,14 @@ class Spool:
     def _files(self) -> Dict[Path, os.stat_result]:
         """All states, oldest first."""
         found = {}
-        for path in self.folder.glob(f"*{_SUFFIX}"):
+        for path in self.folder.glob("*.spool"):
             with suppress(OSError):  # removed meanwhile
                 if _OURS.match(path.name):
                     found[path] = path.lstat()
         return dict(sorted(found.items(), key=lambda each: each[1].st_mtime))
 
     def _path(self, group: str) -> Path:
-        return self.folder / (hashlib.sha256(group.encode("utf-8")).hexdigest()[:24] + _SUFFIX)
+        return self.folder / f"{hashlib.sha256(group.encode()).hexdigest()[:24]}.spool"
 
     def _read(self, path: Path) -> Optional[Entry]:
         """The entry in a file. A damaged file is removed, with a warning; other files are left alone."""
