@@ -29,7 +29,6 @@ class Target:
         self.publish(labels)
 
     def publish(self, labels: Mapping[str, str]) -> None:
-        """Write the file, or replace it."""
         group = {"targets": [self._address], "labels": {**labels, "__scheme__": self._scheme}}
         self._lock.write(json.dumps([group], indent=2).encode())
 
@@ -38,7 +37,6 @@ class Target:
         self._lock.release()
 
     def after_fork_in_child(self) -> None:
-        """In a forked child the file stays the parent's."""
         self._lock.forget()
 
 

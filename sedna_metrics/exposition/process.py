@@ -17,7 +17,6 @@ class ProcessMetrics(Collector):
         self._collectors = (ProcessCollector(registry=None), PlatformCollector(registry=None))
 
     def collect(self) -> Iterator[Metric]:
-        """The families, with the labels added."""
         for collector in self._collectors:
             for family in collector.collect():
                 family.samples = [
