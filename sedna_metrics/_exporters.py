@@ -78,8 +78,7 @@ class Exporters:
         if environ.get("LOCAL_RANK", "0") not in ("", "0"):  # torchrun: the ranks of a node are one worker of Sedna's
             _LOGGER.info("rank %s of a distributed training exports nothing; rank 0 does", environ["LOCAL_RANK"])
             return
-        multiprocessing: Any = sys.modules.get("multiprocessing.process")
-        if multiprocessing is not None and multiprocessing.current_process().name != "MainProcess":
+        if _is_child_process():
             _LOGGER.warning(
                 "the parent process has not called start(), so this process has its own port or group. "
                 "To export all processes together, call start() in the parent first (gunicorn: --preload)"
@@ -202,6 +201,17 @@ def exports(settings: Settings, identity: WorkerIdentity) -> Tuple[bool, bool]:
 def leaves_gateway_unused(settings: Settings, identity: WorkerIdentity) -> bool:
     """Whether a Pushgateway is set that ``auto`` does not use, because the kind of worker is unknown."""
     return settings.export == "auto" and bool(settings.pushgateway_url) and identity.worker_type == UNKNOWN
+
+
+def _is_child_process() -> bool:
+    """Whether multiprocessing has started this process, or gunicorn has, without --preload."""
+    module: Any = sys.modules.get("multiprocessing.process")
+    frame: Any = sys._getframe() if "gunicorn" in sys.modules else None
+    while frame is not None:
+        if str(frame.f_globals.get("__name__")).startswith("gunicorn.workers."):
+            return True
+        frame = frame.f_back
+    return module is not None and module.current_process().name != "MainProcess"
 
 
 def _target_labels(identity: WorkerIdentity) -> Dict[str, str]:

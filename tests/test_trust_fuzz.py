@@ -17,7 +17,7 @@ import sedna_metrics
 from sedna_metrics import settings as settings_module
 from sedna_metrics.cli._workers import figures, samples_by_worker, table
 from sedna_metrics.errors import SettingError
-from sedna_metrics.exposition.pushgateway import group_path
+from sedna_metrics.exposition.pushgateway import Pushgateway, group_path
 from sedna_metrics.exposition.spool import Spool
 from sedna_metrics.identity import WorkerIdentity
 from sedna_metrics.settings import TABLE
@@ -123,7 +123,7 @@ def test_no_file_in_the_spool_does_harm(tmp_path_factory, rubbish, place, change
     for group, body in groups.items():
         assert group == GROUP
         assert body == b"x 1\n" * 30, "changed, and not noticed"
-    spool.deliver("http://another", None, lambda group, body: None)
+    spool.deliver(Pushgateway(settings_module.load({"SEDNA_METRICS_PUSHGATEWAY_URL": "http://another"})))
 
 
 HTTP = [b"GET ", b"/metrics", b" HTTP/1.1\r\n", b"\r\n", b"Content-Length: 9\r\n", b"Transfer-Encoding: chunked\r\n"]
