@@ -29,9 +29,10 @@ from sedna_metrics.exposition.spool import Spool
 from sedna_metrics.logs import Log
 from sedna_metrics.metrics import CallHistogram, Info, Instruments, State
 from sedna_metrics.metrics._families import Family
+from sedna_metrics.tasks._context import Task
 from sedna_metrics.tasks._evaluation import Deployment, Evaluation
 from sedna_metrics.tasks._inference import FailureEvents
-from sedna_metrics.tasks._stages import Iteration, Stages
+from sedna_metrics.tasks._learning import LearningTask
 from sedna_metrics.tasks._time_left import Progress, TimeLeft
 from sedna_metrics.tasks._training import Training
 from sedna_metrics.tasks.federated_learning import Aggregation, FederatedLearning
@@ -222,9 +223,9 @@ BROKEN = [
     (Worker, "_task_context"), (Worker, "_show_identity"), (Instruments, "_family"), (Instruments, "calls"),
     (Instruments, "gauge"), (Instruments, "counter"), (Family, "get_or_create"), (CallHistogram, "flush_pending"),
     (CallHistogram, "observe"), (State, "set"), (Info, "set"), (Observation, "_wrap"),
-    (FailureEvents, "__call__"), (Stages, "set"), (Iteration, "begin"), (TimeLeft, "update"), (TimeLeft, "count"),
-    (TimeLeft, "finish"), (Progress, "update"), (Training, "__init__"), (Training, "_on_begin"), (Training, "_on_end"),
-    (Training, "_begin_loop"), (Training, "_step_done"), (Evaluation, "__init__"),
+    (FailureEvents, "__call__"), (LearningTask, "_set_stage"), (Task, "_begin_iteration"), (TimeLeft, "update"),
+    (TimeLeft, "count"), (TimeLeft, "finish"), (Progress, "update"), (Training, "__init__"), (Training, "_on_begin"),
+    (Training, "_on_end"), (Training, "_begin_loop"), (Training, "_step_done"), (Evaluation, "__init__"),
     (Evaluation, "_score"), (Evaluation, "_on_begin"), (Evaluation, "_on_end"), (Deployment, "_on_begin"),
     (Deployment, "_on_end"), (FederatedLearning, "_set_nodes"), (FederatedLearning, "_set_status"),
     (Aggregation, "__init__"), (Aggregation, "_on_end"), (Log, "__call__"), (Log, "bind"), (Log, "identify"),

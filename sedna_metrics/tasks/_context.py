@@ -8,6 +8,7 @@ from sedna_metrics._boundary import ErrorBoundary
 from sedna_metrics._clock import Clock
 from sedna_metrics._compat import Protocol, cached_property
 from sedna_metrics._noop import Noop
+from sedna_metrics.catalogue.learning import ITERATION
 from sedna_metrics.metrics import Instruments
 
 
@@ -41,6 +42,26 @@ class TaskContext(NamedTuple):
     """Takes a function to call when the worker closes."""
     active_runs: List[Any]
     """Trainings and evaluations in progress, the latest last."""
+
+
+class Task:
+    """What a worker does, for one kind of Sedna's."""
+
+    def __init__(self, context: TaskContext) -> None:
+        self._context = context
+        self._boundary = context.boundary
+
+    def _begin_iteration(self, number: int) -> bool:
+        """Begin an iteration, or local round; returns whether it is another valid one than before."""
+        gauge = self._context.instruments.gauge(ITERATION)
+        before = gauge.value()
+        gauge.set(number)
+        now = gauge.value()
+        if now is None or now == before:
+            return False
+        self._context.emit.bind(iteration=int(now))
+        self._context.emit("iteration.started", iteration=int(now))
+        return True
 
 
 if TYPE_CHECKING:

@@ -2,38 +2,50 @@
 
 from __future__ import annotations
 
-from typing import Callable, Optional, Tuple
+from typing import Callable, Dict, Optional
 
-from sedna_metrics._compat import cached_property
 from sedna_metrics.catalogue import inference as metrics
 from sedna_metrics.decorators import Observation
 from sedna_metrics.errors import describe
 from sedna_metrics.metrics import CallHistogram
-from sedna_metrics.tasks._context import TaskContext
+from sedna_metrics.tasks._context import Task, TaskContext, lazy_instrument
 
 
-class InferenceTask:
-    """A task that infers."""
+class InferenceTask(Task):
+    """A task that infers. The series of each attribute exist from its first use on."""
 
-    def __init__(self, context: TaskContext) -> None:
-        self._context = context
-        self._boundary = context.boundary
+    @lazy_instrument
+    def sample(self) -> Callable[..., None]:
+        """``sample()`` counts a sample put to the task; ``sample(n)`` counts ``n``, such as frames or detections.
 
-    @cached_property
-    def _edge(self) -> InferenceLocation:
-        return InferenceLocation(self._context, "edge")
+        A script that never calls it has one sample for each inference; in joint inference, for each at the edge. Call
+        it for an inference on several samples, or if you mine before you infer (Sedna's MINING_MODE
+        mining-then-inference).
+        """
+        counted, calls = self._context.instruments.internal_counter(metrics.SAMPLES), self._calls("edge")
+        inferences = 0.0
 
+        def read() -> float:
+            nonlocal inferences  # a counter must not fall when the script begins to count
+            samples = counted.value()
+            if not samples:
+                inferences = calls.finished() + calls.failed()
+            return max(samples, inferences)
 
-class InferenceLocation:
-    """The calls of one location, and the decorator and context manager that observes them."""
+        self._context.instruments.callback(metrics.SAMPLES, read)
+        return counted.inc
 
-    def __init__(self, context: TaskContext, location: str) -> None:
+    def _observe(self, location: str) -> Observation:
+        if location == "edge":
+            self.sample  # noqa: B018 - each edge inference is a sample, unless the script counts them
+        calls = self._calls(location)
+        failures = FailureEvents(self._context, location, calls.failed)
+        return Observation(calls, failures, self._context.clock.monotonic, self._boundary)
+
+    def _calls(self, location: str) -> CallHistogram:
         if location == "served":
-            self.calls = context.instruments.calls(metrics.SERVED_CALLS)
-        else:
-            self.calls = context.instruments.calls(metrics.INFERENCE_CALLS, location=location)
-        failures = FailureEvents(context, location, self.calls.failed)
-        self.observe = Observation(self.calls, failures, context.clock.monotonic, context.boundary)
+            return self._context.instruments.calls(metrics.SERVED_CALLS)
+        return self._context.instruments.calls(metrics.INFERENCE_CALLS, location=location)
 
 
 class FailureEvents:
@@ -50,48 +62,24 @@ class FailureEvents:
         self._failures = failures
         self._quiet_until = float("-inf")
         self._suppressed = 0
-        self._last: Optional[Tuple[str, str]] = None
+        self._last: Dict[str, str] = {}
+        context.at_close(self._write_rest)
 
     def __call__(self, error: Exception) -> None:
         # Without a lock: two threads at once may write two events, which does no harm.
         now = self._context.clock.monotonic()
-        self._last, is_first = (type(error).__name__, describe(error)), self._last is None
+        self._last = {"error": type(error).__name__, "reason": describe(error)}  # not its frames and their data
         if now < self._quiet_until:
             self._suppressed += 1
             return
         self._quiet_until = now + self.INTERVAL_SECONDS
-        if is_first:
-            self._context.at_close(self._write_rest)
-        self._write(*self._last, error)
+        self._write(error)
 
     def _write_rest(self) -> None:
-        if self._suppressed and self._last is not None:
-            self._write(*self._last, None)
+        if self._suppressed:
+            self._write(None)
 
-    def _write(self, error: str, why: str, exception: Optional[BaseException]) -> None:
+    def _write(self, exception: Optional[Exception]) -> None:
         suppressed, self._suppressed = self._suppressed, 0
-        self._context.emit(
-            "inference.failed",
-            exception=exception,
-            location=self._location,
-            error=error,
-            reason=why,
-            failures=self._failures(),
-            suppressed=suppressed,
-        )
-
-
-def count_samples(context: TaskContext, calls: CallHistogram) -> Callable[..., None]:
-    """Expose the number of samples, or of inferences while there are none; returns what counts a sample."""
-    counted = context.instruments.internal_counter(metrics.SAMPLES)
-    shown = 0.0
-
-    def read() -> float:
-        nonlocal shown  # a counter must not fall when the script begins to count
-        samples = counted.value()
-        if not samples:
-            shown = calls.finished() + calls.failed()
-        return max(samples, shown)
-
-    context.instruments.callback(metrics.SAMPLES, read)
-    return counted.inc
+        fields = {"location": self._location, **self._last, "failures": self._failures(), "suppressed": suppressed}
+        self._context.emit("inference.failed", exception=exception, **fields)

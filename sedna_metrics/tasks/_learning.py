@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Optional
+from typing import Dict, Optional
 
 from sedna_metrics._boundary import contained
 from sedna_metrics._noop import Noop
-from sedna_metrics.catalogue import inference as metrics
+from sedna_metrics.catalogue import learning as metrics
 from sedna_metrics.decorators import Observation
 from sedna_metrics.tasks._context import TaskContext, lazy_instrument
 from sedna_metrics.tasks._evaluation import Deployment, Evaluation, Scores
 from sedna_metrics.tasks._inference import InferenceTask
-from sedna_metrics.tasks._stages import Iteration, Stages
 from sedna_metrics.tasks._training import Training
 
 
@@ -21,18 +20,19 @@ class LearningTask(InferenceTask):
 
     def __init__(self, context: TaskContext) -> None:
         super().__init__(context)
-        self._stages = Stages(context)
-        self._iteration = Iteration(context)
+        self._stage = context.instruments.state(metrics.TASK_STAGE)
+        self._statuses: Dict[str, str] = {}  # of each stage that was entered
         self._scores: Scores = {}
-        if context.iteration is not None:
-            self._iteration.start_at(context.iteration)
+        if context.iteration is not None:  # nothing begins by that
+            context.instruments.gauge(metrics.ITERATION).set(context.iteration)
+            context.emit.bind(iteration=context.iteration)
 
     @lazy_instrument
     def inference(self) -> Observation:
-        """Decorator and context manager for an inference of the deployed model; each is one sample."""
-        calls = self._edge.calls
-        self._context.instruments.callback(metrics.SAMPLES, lambda: calls.finished() + calls.failed())
-        return self._edge.observe
+        """Decorator and context manager for an inference of the deployed model; each is one sample, unless the script
+        counts them by :attr:`sample`.
+        """
+        return self._observe("edge")
 
     @contained(Noop)
     def training(self, samples: Optional[int] = None, epochs: Optional[int] = None) -> Training:
@@ -42,26 +42,22 @@ class LearningTask(InferenceTask):
             samples: number of training samples (TrainSampleNum).
             epochs: number of epochs planned.
         """
-        return Training(self._context, partial(self._stages.set, "train"), samples, epochs)
+        return Training(self._context, partial(self._set_stage, "train"), samples, epochs)
 
     @contained(Noop)
     def evaluation(self, samples: Optional[int] = None) -> Evaluation:
-        """The eval stage, as a context manager: running, then completed, or failed if the body raised.
-
-        Args:
-            samples: number of evaluation samples (EvalSampleNum).
-        """
-        return Evaluation(self._context, partial(self._stages.set, "eval"), self._scores, samples)
+        """The eval stage, as :meth:`training`; ``samples`` is the number of evaluation samples (EvalSampleNum)."""
+        return Evaluation(self._context, partial(self._set_stage, "eval"), self._scores, samples)
 
     @contained(Noop)
     def deployment(self, url: object) -> Deployment:
         """The deploy stage, as a context manager around the code that puts the model at ``url`` into use."""
-        return Deployment(self._context, partial(self._stages.set, "deploy"), url)
+        return Deployment(self._context, partial(self._set_stage, "deploy"), url)
 
     @contained()
     def not_deployed(self, url: object, reason: str) -> None:
         """The model at ``url`` was not better, or not wanted: DeployStatus is not_ok, the deployed model stays."""
-        self._stages.set("deploy", "completed")
+        self._set_stage("deploy", "completed")
         self.deployment(url).refused(reason)
 
     @contained()
@@ -72,19 +68,40 @@ class LearningTask(InferenceTask):
             stage: train, eval or deploy.
             status: waiting, ready, starting, running, completed or failed.
         """
-        if self._stages.set(stage, status):
+        if self._set_stage(stage, status):
             self._context.emit("stage.changed", task_stage=stage, status=status)
 
     @contained()
     def iteration(self, number: int) -> None:
         """Begin iteration ``number`` (IterationNo). Sedna's train and eval workers get theirs from their paths."""
-        if self._iteration.begin(number):
+        if self._begin_iteration(number):
             self._new_iteration()
 
     @contained()
     def end(self, status: str) -> None:
-        """The worker ends: stages that are not finished are ``completed`` or ``failed``."""
-        self._stages.end(status)
+        """The worker ends: stages that are not finished are ``completed`` or ``failed``.
+
+        If it failed, so has its current stage, or the stage of its worker type if it never entered one.
+        """
+        current = self._stage.current or self._context.worker_type
+        for stage, now in list(self._statuses.items()):
+            if now not in ("completed", "failed"):
+                self._set_stage(stage, status)
+        if status == "failed" and current in metrics.TASK_STAGE.states:
+            self._set_stage(current, status)
+
+    def _set_stage(self, stage: str, status: str) -> bool:
+        """Enter ``stage`` with ``status``; returns whether they are valid. Invalid values change nothing."""
+        for metric, value in ((metrics.TASK_STAGE, stage), (metrics.STAGE_STATUS, status)):
+            if not isinstance(value, str) or value not in metric.states:
+                self._boundary.reject(metric.name, value, f"it must be one of {', '.join(metric.states)}")
+                return False
+        self._stage.set(stage)
+        self._context.instruments.state(metrics.STAGE_STATUS, task_stage=stage).set(status)
+        self._context.emit.bind(task_stage=stage)
+        self._statuses[stage] = status
+        self._context.on_change()
+        return True
 
     def _new_iteration(self) -> None:
         """For what is counted by iteration."""

@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import Any, Iterable, Iterator, List, Optional, Tuple, Union
+from typing import Any, Iterable, Iterator, List, Optional, Union
 
 from sedna_metrics._boundary import contained
-from sedna_metrics._compat import cached_property
 from sedna_metrics._noop import Noop
 from sedna_metrics.catalogue import federated
 from sedna_metrics.errors import describe
-from sedna_metrics.metrics import CallHistogram, Counter
-from sedna_metrics.tasks._context import TaskContext
+from sedna_metrics.tasks._context import Task, TaskContext
 from sedna_metrics.tasks._runs import Run
-from sedna_metrics.tasks._stages import Iteration
 from sedna_metrics.tasks._time_left import NOT_WHOLE, whole_number
 from sedna_metrics.tasks._training import Training
 
 
-class FederatedLearning:
+class FederatedLearning(Task):
     """``worker.federated_learning``, for train and aggregation workers of a FederatedLearningJob."""
 
     def __init__(self, context: TaskContext) -> None:
-        self._context = context
-        self._boundary = context.boundary
+        super().__init__(context)
         instruments = context.instruments
         self._status = instruments.state(federated.TRAIN_STATUS)
-        self._iteration = Iteration(context)
         self._nodes = instruments.gauge(federated.TRAIN_NODES)
         self._node_info = instruments.info(federated.TRAIN_NODE)
         self._has_nodes = False
@@ -59,7 +54,7 @@ class FederatedLearning:
     @contained()
     def iteration(self, number: int) -> None:
         """Begin local round ``number`` (IterationNo)."""
-        self._iteration.begin(number)
+        self._begin_iteration(number)
 
     @contained()
     def aggregate_received(self, number: int) -> None:
@@ -69,30 +64,17 @@ class FederatedLearning:
 
     @contained()
     def status(self, status: str) -> None:
-        """Set TrainStatus directly, if no context manager fits: on the aggregator.
-
-        Args:
-            status: waiting, running, completed or failed.
-        """
+        """Set TrainStatus directly, if no context manager fits: waiting, running, completed or failed."""
         self._set_status(status)
 
     @contained()
     def train_nodes(self, nodes: Union[int, Iterable[str]]) -> None:
-        """Set which nodes take part now (TrainNodes).
-
-        Args:
-            nodes: the clients' ids, or only their number.
-        """
+        """Set which nodes take part now (TrainNodes): the clients' ids, or only their number."""
         self._has_nodes = self._set_nodes(nodes) or self._has_nodes
 
     @contained()
     def node_samples(self, samples: int, client: Optional[str] = None) -> None:
-        """Set the number of samples of a client (NodeSampleNum).
-
-        Args:
-            samples: their number.
-            client: the client's id, which is the training worker's WORKER_NAME; by default this worker's own.
-        """
+        """Set the number of samples (NodeSampleNum) of a client: a WORKER_NAME, by default this worker's own."""
         name = self._context.worker if client is None else str(client)
         self._context.instruments.gauge(federated.NODE_SAMPLES, None, client=name).set(samples)
 
@@ -100,11 +82,9 @@ class FederatedLearning:
     def aggregation(self, number: Optional[int] = None) -> Aggregation:
         """The aggregator's round, as a context manager: from waiting for updates to the aggregate sent.
 
-        A round that ends well counts (AggregationNo); its duration runs from the first :meth:`Aggregation.update`. If
-        :meth:`train_nodes` is never called, TrainNodes are the clients whose updates came.
-
-        Args:
-            number: of the round; by default one more than the last.
+        A round that ends well counts (AggregationNo); its duration runs from the first :meth:`Aggregation.update`. Its
+        number is by default one more than the last. If :meth:`train_nodes` is never called, TrainNodes are the clients
+        whose updates came.
         """
         given = whole_number(number)
         if given is None and number is not None:
@@ -141,11 +121,6 @@ class FederatedLearning:
             self._context.emit("nodes.changed", nodes=count)
         return True
 
-    @cached_property
-    def _aggregations(self) -> Tuple[Counter, CallHistogram]:
-        instruments = self._context.instruments
-        return instruments.counter(federated.AGGREGATIONS), instruments.call_histogram(federated.AGGREGATION_DURATION)
-
 
 class Aggregation(Run):
     """One round of aggregation; ``nodes`` are the ids of the clients whose updates came, in that order."""
@@ -155,16 +130,12 @@ class Aggregation(Run):
         self._task = task
         self._number = number
         self.nodes: List[str] = []
-        task._aggregations  # noqa: B018 - the series must exist, at 0, before the first round ends
+        self._count = task._context.instruments.counter(federated.AGGREGATIONS)
+        self._durations = task._context.instruments.call_histogram(federated.AGGREGATION_DURATION)
 
     @contained()
     def update(self, client: str, samples: Optional[int] = None) -> None:
-        """A client's update has come.
-
-        Args:
-            client: its id.
-            samples: number of samples that it was trained on (NodeSampleNum).
-        """
+        """The update of a client, by its id, has come; ``samples`` is what it was trained on (NodeSampleNum)."""
         if not self.nodes:
             self._began = self._context.clock.monotonic()
         if client not in self.nodes:
@@ -181,10 +152,9 @@ class Aggregation(Run):
             fields = {"error": type(error).__name__, "reason": describe(error)}
             self._context.emit("aggregation.failed", round=self._number, **fields)
             return
-        count, durations = self._task._aggregations
         seconds = max(0.0, self._seconds())
-        durations.observe(seconds)
-        count.inc()
+        self._durations.observe(seconds)
+        self._count.inc()
         self._task._round.set(self._number)
         if not self._task._has_nodes:
             self._task._set_nodes(self.nodes)

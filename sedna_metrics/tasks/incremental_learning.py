@@ -15,13 +15,12 @@ class IncrementalLearning(LearningTask):
 
     def __init__(self, context: TaskContext) -> None:
         super().__init__(context)
-        self._inferences_before = 0.0
-        self._hard_samples_before = 0.0
+        self._inferences_before = self._hard_samples_before = 0.0
 
     @lazy_instrument
     def inference(self) -> Observation:
         """Decorator and context manager for an inference of the deployed model (IterationInferenceCount)."""
-        finished = self._edge.calls.finished
+        finished = self._calls("edge").finished
         self._context.instruments.callback(learning.ITERATION_INFERENCES, lambda: finished() - self._inferences_before)
         return super().inference
 
@@ -38,6 +37,6 @@ class IncrementalLearning(LearningTask):
 
     def _new_iteration(self) -> None:
         if "inference" in vars(self):
-            self._inferences_before = self._edge.calls.finished()
+            self._inferences_before = self._calls("edge").finished()
         if "hard_sample" in vars(self):
             self._hard_samples_before = self._context.instruments.counter(metrics.HARD_SAMPLES).value()

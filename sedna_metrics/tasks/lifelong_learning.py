@@ -6,9 +6,7 @@ from typing import Callable
 
 from sedna_metrics._boundary import contained
 from sedna_metrics.catalogue import inference as metrics, learning
-from sedna_metrics.decorators import Observation
 from sedna_metrics.tasks._context import lazy_instrument
-from sedna_metrics.tasks._inference import count_samples
 from sedna_metrics.tasks._learning import LearningTask
 
 
@@ -22,17 +20,6 @@ class LifelongLearning(LearningTask):
         The detector's own answer, a bool, counts as 0 or 1.
         """
         return self._context.instruments.counter(metrics.UNSEEN_SAMPLES).inc
-
-    @lazy_instrument
-    def inference(self) -> Observation:
-        """Decorator and context manager for an inference; each is a sample, unless the script counts them."""
-        self.sample  # noqa: B018
-        return self._edge.observe
-
-    @lazy_instrument
-    def sample(self) -> Callable[..., None]:
-        """``sample()`` counts a sample put to the task; ``sample(n)`` counts ``n``, of an inference on several."""
-        return count_samples(self._context, self._edge.calls)
 
     @contained()
     def known_tasks(self, count: int) -> None:

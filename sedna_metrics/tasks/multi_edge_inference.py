@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Callable
-
 from sedna_metrics.decorators import Observation
 from sedna_metrics.tasks._context import lazy_instrument
-from sedna_metrics.tasks._inference import InferenceTask, count_samples
+from sedna_metrics.tasks._inference import InferenceTask
 
 
 class MultiEdgeInference(InferenceTask):
@@ -16,13 +14,7 @@ class MultiEdgeInference(InferenceTask):
 
     @lazy_instrument
     def inference(self) -> Observation:
-        """Decorator and context manager for one call of ``process_data``."""
-        return self._edge.observe
-
-    @lazy_instrument
-    def sample(self) -> Callable[..., None]:
-        """``sample(n)`` counts ``n`` items (frames, detections) handed to the model; ``sample()`` counts one.
-
-        While the script counts none, each call of ``inference`` is one item.
+        """Decorator and context manager for one call of ``process_data``; each is one item, unless the script counts
+        them by :attr:`sample`.
         """
-        return count_samples(self._context, self._edge.calls)
+        return self._observe("edge")

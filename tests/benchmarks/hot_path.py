@@ -80,7 +80,7 @@ def threads(rounds: int, number: int, counts: List[int]) -> List[Row]:
     rows = []
     with peers.worker() as worker:
         decorated = worker.joint_inference.edge_inference(nothing)
-        finished: Callable[[], float] = worker.joint_inference._edge.calls.finished
+        finished: Callable[[], float] = worker.joint_inference._calls("edge").finished
         expected = 0
 
         def variant(count: int) -> Callable[[], float]:
