@@ -33,7 +33,7 @@ from sedna_metrics.tasks._context import Task
 from sedna_metrics.tasks._evaluation import Deployment, Evaluation
 from sedna_metrics.tasks._inference import FailureEvents
 from sedna_metrics.tasks._learning import LearningTask
-from sedna_metrics.tasks._time_left import Progress, TimeLeft
+from sedna_metrics.tasks._time_left import TimeLeft
 from sedna_metrics.tasks._training import Training
 from sedna_metrics.tasks.federated_learning import Aggregation, FederatedLearning
 
@@ -224,7 +224,7 @@ BROKEN = [
     (Instruments, "gauge"), (Instruments, "counter"), (Family, "get_or_create"), (CallHistogram, "flush_pending"),
     (CallHistogram, "observe"), (State, "set"), (Info, "set"), (Observation, "_wrap"),
     (FailureEvents, "__call__"), (LearningTask, "_set_stage"), (Task, "_begin_iteration"), (TimeLeft, "update"),
-    (TimeLeft, "count"), (TimeLeft, "finish"), (Progress, "update"), (Training, "__init__"), (Training, "_on_begin"),
+    (TimeLeft, "begin_own_units"), (TimeLeft, "finish"), (Training, "__init__"), (Training, "_on_begin"),
     (Training, "_on_end"), (Training, "_begin_loop"), (Training, "_step_done"), (Evaluation, "__init__"),
     (Evaluation, "_score"), (Evaluation, "_on_begin"), (Evaluation, "_on_end"), (Deployment, "_on_begin"),
     (Deployment, "_on_end"), (FederatedLearning, "_set_nodes"), (FederatedLearning, "_set_status"),
@@ -233,7 +233,7 @@ BROKEN = [
 #: Of these, the parts that Sedna's stand-in does not use.
 SCRIPT_ALONE = [
     (Observation, "_wrap"), (CallHistogram, "flush_pending"), (CallHistogram, "observe"), (TimeLeft, "update"),
-    (TimeLeft, "count"), (Progress, "update"), (Training, "_begin_loop"), (Training, "_step_done"),
+    (TimeLeft, "begin_own_units"), (Training, "_begin_loop"), (Training, "_step_done"),
     (FederatedLearning, "_set_nodes"), (Aggregation, "__init__"), (Aggregation, "_on_end"),
 ]  # fmt: skip
 RUNS = [(script, *part) for part in BROKEN] + [(sedna_script, *part) for part in BROKEN if part not in SCRIPT_ALONE]

@@ -19,7 +19,7 @@ Scores = Dict[str, Dict[str, Gauge]]
 
 
 class Evaluation(Run):
-    """One evaluation: ``with task.evaluation(...) as evaluation``. ``scores`` are those of the evaluations before."""
+    """One evaluation: ``with task.evaluation(...) as evaluation``."""
 
     def __init__(
         self, context: TaskContext, set_status: Callable[[str], Any], scores: Scores, samples: Any = None
@@ -27,7 +27,7 @@ class Evaluation(Run):
         super().__init__(context, set_status)
         self._samples = context.instruments.gauge(metrics.EVAL_SAMPLES)
         self._new_model = context.instruments.info(metrics.EVAL_NEW_MODEL)
-        self._scores = scores
+        self._scores = scores  # those of the evaluations before
         self._fields: Dict[str, Any] = {}
         self._time_left = TimeLeft(context, metrics.EVAL_REMAINING, metrics.EVAL_COMPLETION)
         self._samples.clear()
@@ -43,11 +43,8 @@ class Evaluation(Run):
     def new_model(self, url: object, scores: Optional[Mapping[str, Any]] = None, **more: Any) -> None:
         """Record the scores of the new model (EvalNewModelUrl, AccuracyMetricForNewModel).
 
-        Args:
-            url: of the model; credentials and query are removed.
-            scores: value by name of the metric (``precision``, ``recall``, ``map``, ``f1``, ...); of a list of values
-                by class the mean counts.
-            more: further scores.
+        Credentials and query are removed from its ``url``. Scores are values by name of the metric (``precision``,
+        ``recall``, ``map``, ``f1``, ...); of a list of values by class the mean counts.
         """
         self._new_model.set({"url": strip_secrets(url)})
         self._score("new", url, scores, more)
@@ -59,17 +56,13 @@ class Evaluation(Run):
 
     def track(self, samples: Iterable[T], total: Optional[int] = None) -> Iterator[T]:
         """Iterate over the samples (or batches) of the evaluation, and record the time left."""
-        count = self._count(samples, total)
+        count = self._time_left.count(samples, total)
         with self._boundary:
             self._time_left.begin_own_units()
         for done, sample in enumerate(samples, 1):
             yield sample
             if count:
                 self.progress(done, count)
-
-    @contained()
-    def _count(self, samples: Any, total: Optional[int]) -> Optional[int]:
-        return self._time_left.count(samples, total)
 
     @contained()
     def progress(self, done: float, total: float) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Optional
 
-from sedna_metrics._clock import Clock
+from sedna_metrics._boundary import contained
 from sedna_metrics.catalogue import Metric
 from sedna_metrics.metrics import to_float
 from sedna_metrics.tasks._context import TaskContext, length
@@ -13,13 +13,22 @@ NOT_WHOLE = "it must be a whole number of 0 or more"
 _KEEP = 0.5 ** (1 / 3)  # the weight of a measured speed halves in three updates
 
 
-class Progress:
-    """Progress of work that is ``total`` units long. There is no estimate while too little is known."""
+class TimeLeft:
+    """Exposes the time left, and when the run should end; there is no estimate while too little is known.
 
-    def __init__(self, clock: Clock, total: Optional[float]) -> None:
-        self._clock = clock
-        self.total = total
+    The units are epochs, or if ``has_own_units`` the batches of one loop, or units of the script's own.
+    """
+
+    def __init__(self, context: TaskContext, remaining: Metric, completion: Metric) -> None:
+        self._clock = context.clock
+        self._boundary = context.boundary
+        self._metric = remaining.name
+        self.remaining = context.instruments.gauge(remaining)
+        self.completion = context.instruments.gauge(completion)
+        self.total: Optional[float] = None
+        self.has_own_units = False
         self.begin(0.0)
+        self.clear()  # the values of the last run
 
     def begin(self, done: float) -> None:
         """Measure from here: ``done`` units were done before, as after a resume from a checkpoint."""
@@ -28,7 +37,7 @@ class Progress:
         self._seconds = self._units = 0.0
 
     def update(self, done: float) -> None:
-        """Set how many units are done in all; going back starts the estimate again."""
+        """Set how many units are done in all, and expose the estimate; going back starts it again."""
         now = self._clock.monotonic()
         units, seconds = done - self.done, now - self._last
         if units < 0 or seconds < 0:
@@ -39,47 +48,16 @@ class Progress:
             self._units = self._units * _KEEP + units
             self._last = now
             self.done = done
+        remaining = self.estimate()
+        if remaining is not None:
+            self.remaining.set(remaining)
+            self.completion.set(self._clock.time() - (now - self._last) + remaining)
 
-    def remaining_seconds(self) -> Optional[float]:
-        """Time left at the last update; ``None`` while unknown."""
+    def estimate(self) -> Optional[float]:
+        """Seconds left at the last update; ``None`` while unknown."""
         if self.total is None or self._units <= 0:
             return None
         return max(0.0, self.total - self.done) * self._seconds / self._units
-
-    def estimated_completion(self) -> Optional[float]:
-        """Unix time at which the work should end; ``None`` while unknown."""
-        remaining = self.remaining_seconds()
-        if remaining is None:
-            return None
-        return self._clock.time() - (self._clock.monotonic() - self._last) + remaining
-
-
-class TimeLeft(Progress):
-    """Progress that exposes the time left, and when the run should end.
-
-    The units are epochs, or if ``has_own_units`` the batches of one loop, or units of the script's own.
-    """
-
-    def __init__(self, context: TaskContext, remaining: Metric, completion: Metric) -> None:
-        super().__init__(context.clock, None)
-        self._boundary = context.boundary
-        self._metric = remaining.name
-        self._remaining = context.instruments.gauge(remaining)
-        self._completion = context.instruments.gauge(completion)
-        self.has_own_units = False
-        self.clear()  # the values of the last run
-
-    def seconds(self) -> Optional[float]:
-        """The time left; ``None`` while unknown."""
-        return self._remaining.value()
-
-    def update(self, done: float) -> None:
-        """Set how many units are done, and expose the estimate."""
-        super().update(done)
-        remaining, completion = self.remaining_seconds(), self.estimated_completion()
-        if remaining is not None and completion is not None:
-            self._remaining.set(remaining)
-            self._completion.set(completion)
 
     def begin_own_units(self, done: float = 0.0) -> None:
         """Measure from here in the script's own units."""
@@ -99,7 +77,7 @@ class TimeLeft(Progress):
             self.begin_own_units(amount)
 
     def amount(self, value: Any) -> Optional[float]:
-        """A finite number of 0 or more; anything else is rejected, and ``None``."""
+        """``value``, or ``None`` if it is rejected."""
         try:
             number = to_float(value)
         except Exception as why:  # a foreign object's __float__ may raise anything
@@ -110,6 +88,7 @@ class TimeLeft(Progress):
             return None
         return number
 
+    @contained()
     def count(self, batches: Any, total: Any) -> Optional[int]:
         """How many ``batches`` there are: ``total`` if it is a valid number, else their length, if they have one."""
         count = whole_number(total)
@@ -119,13 +98,13 @@ class TimeLeft(Progress):
 
     def finish(self) -> None:
         """The run has ended well."""
-        self._remaining.set(0.0)
-        self._completion.set(self._clock.time())
+        self.remaining.set(0.0)
+        self.completion.set(self._clock.time())
 
     def clear(self) -> None:
         """Expose nothing: the run has failed, or has only begun."""
-        self._remaining.clear()
-        self._completion.clear()
+        self.remaining.clear()
+        self.completion.clear()
 
 
 def whole_number(value: Any) -> Optional[int]:

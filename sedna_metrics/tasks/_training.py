@@ -28,10 +28,6 @@ class Training(Run):
         planned: number of epochs planned, or ``None``.
     """
 
-    loss: Callable[[Any], None]
-    step: Observation
-    planned: Optional[int]
-
     def __init__(
         self,
         context: TaskContext,
@@ -51,7 +47,7 @@ class Training(Run):
         self._output_model = instruments.info(metrics.TRAINING_OUTPUT_MODEL)
         self._time_left = TimeLeft(context, metrics.TRAINING_REMAINING, metrics.TRAINING_COMPLETION)
         self._url: Optional[str] = None
-        self.planned = None
+        self.planned: Optional[int] = None
         self._has_epochs = False
         self._index = self._done = 0  # the current epoch, from 0, and how many are done
         self._is_measuring = False  # within the epoch
@@ -107,8 +103,7 @@ class Training(Run):
     def epoch(self, number: Optional[int] = None) -> Iterator[int]:
         """A block around one epoch, for loops of your own; one that raises is not done.
 
-        Args:
-            number: of the epoch, from 0; by default the one after the last.
+        Its ``number``, from 0, is by default the one after the last.
         """
         yield self.epoch_begins(number)
         self.epoch_ends()
@@ -141,7 +136,7 @@ class Training(Run):
                 epoch=self._done,
                 epochs=self.planned,
                 loss=self._loss.value(),
-                remaining_seconds=self._time_left.seconds(),
+                remaining_seconds=self._time_left.remaining.value(),
             )
 
     @contained()
@@ -165,20 +160,14 @@ class Training(Run):
         """Iterate over the batches of an epoch; each step is timed and moves the progress on.
 
         A step is done when the loop asks for the next batch. A loop within another one of the same training, such as a
-        validation pass, is neither timed nor counted.
-
-        Args:
-            batches: what the loop iterates over.
-            total: number of batches, if ``len(batches)`` does not give it.
-
-        Raises:
-            TypeError: ``batches`` is not iterable.
+        validation pass, is neither timed nor counted. ``total`` is the number of batches, if they have no length.
         """
-        return self._steps(iter(batches), self._count(batches, total), is_epoch=True)
+        return self._steps(iter(batches), self._time_left.count(batches, total), is_epoch=True)
 
     def track(self, batches: Iterable[T], total: Optional[int] = None) -> Iterator[T]:
         """Iterate over the batches as :meth:`steps` does; if no epochs are planned, this pass is the whole training."""
-        return self._steps(iter(batches), self._count(batches, total), is_epoch=self.planned is not None)
+        count = self._time_left.count(batches, total)
+        return self._steps(iter(batches), count, is_epoch=self.planned is not None)
 
     def _steps(self, batches: Iterator[T], count: Optional[int], is_epoch: bool) -> Iterator[T]:
         loop, reports = object(), False
@@ -212,10 +201,6 @@ class Training(Run):
             self.within_epoch(done / count)
         elif count:
             self.progress(done, count)
-
-    @contained()
-    def _count(self, batches: Any, total: Optional[int]) -> Optional[int]:
-        return self._time_left.count(batches, total)
 
     @contained()
     def step_took(self, seconds: float) -> None:
