@@ -47,6 +47,9 @@ class Signals:
         self._end = end
         self._previous: Dict[int, Any] = {}
         self._is_ending = False
+        if threading.current_thread() is not threading.main_thread():  # Python sets handlers only in the main thread
+            _LOGGER.info("start() was not called in the main thread: a signal ends the worker without a last push")
+            return
         for number in _ENDING:
             previous: Any = signal.getsignal(number)
             while isinstance(getattr(previous, "__self__", None), Signals):
@@ -55,14 +58,6 @@ class Signals:
             if previous not in (signal.SIG_IGN, None):
                 self._previous[number] = previous
                 signal.signal(number, self._handle)
-
-    @classmethod
-    def install(cls, request: Callable[[], None], end: Callable[[str, bool], None]) -> Optional[Signals]:
-        """Handle the signals, if this is the main thread: Python sets handlers only there."""
-        if threading.current_thread() is not threading.main_thread():
-            _LOGGER.info("start() was not called in the main thread: a signal ends the worker without a last push")
-            return None
-        return cls(request, end)
 
     def close(self) -> None:
         """Restore the handlers; called outside the main thread, they stay and do what the previous ones do."""
@@ -78,6 +73,8 @@ class Signals:
         A signal that arrives just before the main thread waits for a lock is handled after that. In a pool's idle
         process that is never, and its parent waits for it. The thread that :meth:`_remind` runs in sends it again.
         """
+        if not self._previous:
+            return
         reading, writing = os.pipe()
         os.set_blocking(writing, False)
         signal.set_wakeup_fd(writing)  # C writes the number of each signal to it

@@ -70,10 +70,9 @@ class Worker:
         self._info = instruments.info(worker_metrics.WORKER_INFO)
         self._last_success = instruments.gauge(worker_metrics.LAST_SUCCESS)
         self._log: Any = Noop()
-        self._log_dropped: Callable[[], float] = lambda: 0.0
-        self._instruments.callback(library.LOG_RECORDS_DROPPED, lambda: self._log_dropped())
+        instruments.callback(library.LOG_RECORDS_DROPPED, lambda: self._log.dropped() if settings.log != "off" else 0.0)
         self._tasks: Dict[type, Any] = {}
-        self._exporters = Exporters(settings, identity, registry, self._instruments, self._boundary)
+        self._exporters = Exporters(settings, identity, registry, instruments, self._boundary)
         self._closers: List[Callable[[], None]] = []
         self._signals: Optional[Signals] = None
         self._lock = threading.RLock()
@@ -198,7 +197,7 @@ class Worker:
             except Exception as error:
                 self._boundary.record(error)
             if self.settings.export != "off" or self.settings.log != "off":
-                self._signals = Signals.install(self._exporters.request_push, self._terminated)
+                self._signals = Signals(self._exporters.request_push, self._terminated)
         except BaseException:
             self.close()
             raise
@@ -213,7 +212,6 @@ class Worker:
         from sedna_metrics.logs import configure_logging, identity_fields
 
         self._log = configure_logging(self.settings.log, self.settings.log_level, identity_fields(self.identity))
-        self._log_dropped = self._log.dropped
         self._closers.append(self._log.close)
 
     def _register(self, collector: Collector) -> None:
@@ -299,15 +297,14 @@ class Worker:
         return task  # type: ignore[no-any-return]
 
     def _task_context(self) -> TaskContext:
+        # A child process begins later than its parent, and must not set the iteration back.
+        identity = self.identity._replace(iteration=None) if self._exporters.is_child else self.identity
         return TaskContext(
             instruments=self._instruments,
             clock=self.clock,
             boundary=self._boundary,
             emit=self._log,
-            worker=self.identity.worker,
-            worker_type=self.identity.worker_type,
-            # A child process begins later than its parent, and must not set the iteration back.
-            iteration=None if self._exporters.is_child else self.identity.iteration,
+            identity=identity,
             on_success=self.success,
             on_change=self._exporters.request_push,
             at_close=self._closers.append,

@@ -9,6 +9,7 @@ from sedna_metrics._clock import Clock
 from sedna_metrics._compat import Protocol, cached_property
 from sedna_metrics._noop import Noop
 from sedna_metrics.catalogue.learning import ITERATION
+from sedna_metrics.identity import WorkerIdentity
 from sedna_metrics.metrics import Instruments
 
 
@@ -29,11 +30,7 @@ class TaskContext(NamedTuple):
     clock: Clock
     boundary: ErrorBoundary
     emit: Emit
-    worker: str
-    """The worker's name: on a federated training worker the client id."""
-    worker_type: str
-    iteration: Optional[int]
-    """The iteration in the worker's paths."""
+    identity: WorkerIdentity
     on_success: Callable[[], None]
     """Called when a stage of work has ended well."""
     on_change: Callable[[], None]

@@ -23,9 +23,10 @@ class LearningTask(InferenceTask):
         self._stage = context.instruments.state(metrics.TASK_STAGE)
         self._statuses: Dict[str, str] = {}  # of each stage that was entered
         self._scores: Scores = {}
-        if context.iteration is not None:  # nothing begins by that
-            context.instruments.gauge(metrics.ITERATION).set(context.iteration)
-            context.emit.bind(iteration=context.iteration)
+        iteration = context.identity.iteration
+        if iteration is not None:  # nothing begins by that
+            context.instruments.gauge(metrics.ITERATION).set(iteration)
+            context.emit.bind(iteration=iteration)
 
     @lazy_instrument
     def inference(self) -> Observation:
@@ -38,9 +39,7 @@ class LearningTask(InferenceTask):
     def training(self, samples: Optional[int] = None, epochs: Optional[int] = None) -> Training:
         """The train stage, as a context manager: running, then completed, or failed if the body raised.
 
-        Args:
-            samples: number of training samples (TrainSampleNum).
-            epochs: number of epochs planned.
+        ``samples`` is the number of training samples (TrainSampleNum), ``epochs`` the number of epochs planned.
         """
         return Training(self._context, partial(self._set_stage, "train"), samples, epochs)
 
@@ -83,7 +82,7 @@ class LearningTask(InferenceTask):
 
         If it failed, so has its current stage, or the stage of its worker type if it never entered one.
         """
-        current = self._stage.current or self._context.worker_type
+        current = self._stage.current or self._context.identity.worker_type
         for stage, now in list(self._statuses.items()):
             if now not in ("completed", "failed"):
                 self._set_stage(stage, status)

@@ -32,10 +32,7 @@ class FederatedLearning(Task):
         """A training worker's whole work in all rounds, as a context manager.
 
         TrainStatus is running (waiting within :meth:`waiting`), then completed, or failed if the body raised.
-
-        Args:
-            samples: number of this worker's samples (TrainSampleNum, NodeSampleNum).
-            epochs: number of epochs planned, over all rounds.
+        ``samples`` are this worker's (TrainSampleNum, NodeSampleNum); ``epochs`` are those of all rounds.
         """
         return Training(self._context, self._set_status, samples, epochs, self.node_samples)
 
@@ -75,7 +72,7 @@ class FederatedLearning(Task):
     @contained()
     def node_samples(self, samples: int, client: Optional[str] = None) -> None:
         """Set the number of samples (NodeSampleNum) of a client: a WORKER_NAME, by default this worker's own."""
-        name = self._context.worker if client is None else str(client)
+        name = self._context.identity.worker if client is None else str(client)
         self._context.instruments.gauge(federated.NODE_SAMPLES, None, client=name).set(samples)
 
     @contained(Noop)
@@ -94,8 +91,9 @@ class FederatedLearning(Task):
     @contained()
     def end(self, status: str) -> None:
         """The worker ends: TrainStatus, if it is not finished, is ``completed`` or ``failed``."""
-        is_own = self._status.current is not None or (status == "failed" and self._context.worker_type == "train")
-        if is_own and self._status.current not in ("completed", "failed"):
+        current = self._status.current
+        has_failed_early = current is None and status == "failed" and self._context.identity.worker_type == "train"
+        if has_failed_early or current in ("waiting", "running"):
             self._set_status(status)
 
     def _set_status(self, status: str) -> None:
