@@ -9,6 +9,7 @@ import logging
 import os
 import sys
 import threading
+from functools import lru_cache
 from typing import TYPE_CHECKING, Mapping, Optional, Sequence, Union
 
 from prometheus_client import CollectorRegistry
@@ -28,7 +29,6 @@ _LOGGER = logging.getLogger("sedna_metrics")
 _SETTINGS = [setting.name for setting in settings.TABLE]
 _lock = threading.RLock()
 _running: Optional[Worker] = None
-_follows_forks = False
 
 
 def start(  # noqa: D417 - the settings are described in one place
@@ -115,7 +115,6 @@ def start_with(
             settings.load(variables, arguments),
             registry if registry is not None else CollectorRegistry(),
             clock or SystemClock(),
-            _forget,
         )
         worker._open(variables)
         for warning in settings.unknown_variables(variables):
@@ -130,32 +129,21 @@ def running() -> Optional[Worker]:
     return None if _running is None or _running._closed else _running
 
 
-def _forget(worker: Worker) -> None:
-    global _running
-    with _lock:
-        if _running is worker:
-            _running = None
-
-
+@lru_cache(maxsize=None)  # hooks cannot be removed again, so there is one for all workers of a process
 def _follow_forks() -> None:
-    # Hooks cannot be removed again, so there is one for all workers of a process.
-    global _follows_forks
-    if not _follows_forks:
-        _follows_forks = True
-        if hasattr(os, "register_at_fork"):
-            # A signal within the fork would be handled in the child as if it were the parent, or be lost.
-            os.register_at_fork(
-                before=hold_signals, after_in_parent=release_signals, after_in_child=_after_fork_in_child
-            )
-        else:  # Python 3.6: only those of multiprocessing
-            import multiprocessing.util
+    if hasattr(os, "register_at_fork"):
+        # A signal within the fork would be handled in the child as if it were the parent, or be lost.
+        os.register_at_fork(before=hold_signals, after_in_parent=release_signals, after_in_child=_after_fork_in_child)
+    else:  # Python 3.6: only those of multiprocessing
+        import multiprocessing.util
 
-            multiprocessing.util.register_after_fork(sys.modules[__name__], lambda _: _after_fork_in_child())
+        multiprocessing.util.register_after_fork(sys.modules[__name__], lambda _: _after_fork_in_child())
 
 
 def _after_fork_in_child() -> None:
     global _lock
     _lock = threading.RLock()  # a thread of the parent may have held the old one
-    if _running is not None:
-        _running._after_fork_in_child()
+    worker = running()
+    if worker is not None:
+        worker._after_fork_in_child()
     release_signals()

@@ -45,14 +45,7 @@ class Worker:
     closes, unless others called ``start()`` too and still use it.
     """
 
-    def __init__(
-        self,
-        identity: WorkerIdentity,
-        settings: Settings,
-        registry: CollectorRegistry,
-        clock: Clock,
-        on_close: Callable[[Worker], None] = lambda worker: None,
-    ) -> None:
+    def __init__(self, identity: WorkerIdentity, settings: Settings, registry: CollectorRegistry, clock: Clock) -> None:
         self.identity = identity
         self.settings = settings
         self.registry = registry
@@ -61,8 +54,7 @@ class Worker:
         """Trainings and evaluations in progress, the latest last."""
         self.open_runs: List[Callable[[bool], None]] = []
         """Called when the worker closes, before its last push, with whether it has failed."""
-        self._on_close = on_close
-        self._boundary = ErrorBoundary(clock)
+        self.guard = self._boundary = ErrorBoundary(clock)
         instruments = Instruments(identity.constant_labels(), settings.buckets, settings.max_series, self._boundary)
         instruments.callback(library.INTERNAL_ERRORS, self._boundary.errors)
         instruments.callback(library.REJECTED_VALUES, self._boundary.rejected)
@@ -108,11 +100,6 @@ class Worker:
         return self._task("", MultiEdgeInference)
 
     @property
-    def guard(self) -> ErrorBoundary:
-        """The error boundary: counts failures of the library, and invalid values."""
-        return self._boundary
-
-    @property
     def url(self) -> Optional[str]:
         """URL of /metrics; ``None`` if nothing listens, as in child processes."""
         return self._exporters.url
@@ -153,7 +140,7 @@ class Worker:
         failed = self._has_failed or (not threading.main_thread().is_alive() and hasattr(sys, "last_type"))
         self._end_tasks("failed" if failed else "completed")
         atexit.unregister(self.close)
-        for close in (lambda: self._on_close(self), self._exporters.close, *reversed(self._closers)):
+        for close in (self._exporters.close, *reversed(self._closers)):
             with self._boundary:
                 close()
         if self._signals is not None:
@@ -281,8 +268,12 @@ class Worker:
         # such a child is set up are cleared in it; a callback for "after fork" runs after that.
         util: Any = sys.modules.get("multiprocessing.util")
         if util is not None:
-            util.register_after_fork(self, _finalize_by_multiprocessing)
-            _finalize_by_multiprocessing(self)
+
+            def finalize(worker: Worker) -> None:
+                util.Finalize(None, worker.close, exitpriority=0)
+
+            util.register_after_fork(self, finalize)
+            finalize(self)
 
     def _task(self, kind: str, class_: Type[T]) -> T:
         """The task of this class, made at its first use; an unknown worker is of its ``kind`` then."""
@@ -316,7 +307,3 @@ class Worker:
         self._info.set({**{name: getattr(self.identity, name) for name in names}, "version": __version__})
         self._exporters.identify(self.identity)
         self._log.identify(self.identity)
-
-
-def _finalize_by_multiprocessing(worker: Worker) -> None:
-    sys.modules["multiprocessing.util"].Finalize(None, worker.close, exitpriority=0)

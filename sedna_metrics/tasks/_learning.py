@@ -63,9 +63,7 @@ class LearningTask(InferenceTask):
     def stage(self, stage: str, status: str) -> None:
         """Set stage and status directly, if no context manager fits (TaskStage, CurrentStatus).
 
-        Args:
-            stage: train, eval or deploy.
-            status: waiting, ready, starting, running, completed or failed.
+        Stages are train, eval and deploy; statuses waiting, ready, starting, running, completed and failed.
         """
         if self._set_stage(stage, status):
             self._context.emit("stage.changed", task_stage=stage, status=status)
