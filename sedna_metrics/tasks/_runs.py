@@ -21,12 +21,10 @@ class Run:
         self._boundary = context.boundary
         self._set_status = set_status
         self._began = context.clock.monotonic()
-        self.is_open = False
 
     @contained()
     def begin(self) -> None:
         """Begin the run."""
-        self.is_open = True
         self._began = self._context.clock.monotonic()
         self._context.active_runs.append(self)
         self._set_status("running")
@@ -35,9 +33,8 @@ class Run:
     @contained()
     def end(self, error: Optional[BaseException] = None) -> None:
         """End the run, as failed if there is an error. A second call does nothing."""
-        if not self.is_open:
+        if self not in self._context.active_runs:
             return
-        self.is_open = False
         self._context.active_runs.remove(self)
         if isinstance(error, GeneratorExit) or (isinstance(error, SystemExit) and error.code in (None, 0)):
             error = None

@@ -48,7 +48,6 @@ class Training(Run):
         self._time_left = TimeLeft(context, metrics.TRAINING_REMAINING, metrics.TRAINING_COMPLETION)
         self._url: Optional[str] = None
         self.planned: Optional[int] = None
-        self._has_epochs = False
         self._index = self._done = 0  # the current epoch, from 0, and how many are done
         self._is_measuring = False  # within the epoch
         self._loop: Optional[object] = None  # the loop that reports progress
@@ -115,9 +114,8 @@ class Training(Run):
         if given is None and number is not None:
             self._boundary.reject(metrics.TRAINING_EPOCH.name, number, NOT_WHOLE)
         self._index = self._done if given is None else given
-        if (self._index != self._done or not self._has_epochs) and not self._time_left.has_own_units:
+        if (self._index != self._done or self._epoch.value() is None) and not self._time_left.has_own_units:
             self._time_left.begin(self._index)  # skipped epochs took no time, nor did what came before the first
-        self._has_epochs = True
         self._loop = None
         self._epoch.set(self._index + 1)
         self._context.emit.bind(epoch=self._index + 1)
@@ -228,7 +226,7 @@ class Training(Run):
     def _on_end(self, error: Optional[BaseException]) -> None:
         fields = {
             "samples": self._samples.value(),
-            "epochs": self._done if self._has_epochs else None,
+            "epochs": None if self._epoch.value() is None else self._done,
             "loss": self._loss.value(),
             "duration_seconds": self._seconds(),
         }
