@@ -28,6 +28,7 @@ from sedna_metrics.auto._hooks import Hook, Steps
 from sedna_metrics.auto._reports import Reports
 
 _LOGGER = logging.getLogger("sedna_metrics")
+_REPORT = ("task_info", "status", "results", "kind")
 _lock = threading.RLock()
 
 
@@ -73,7 +74,7 @@ def hooks(worker: Worker) -> List[Hook]:
     """The hooks for all methods of Sedna's that are observed."""
     reports = Reports()
     found = [
-        *reports.hooks(),
+        Hook("sedna.core.base", "JobBase", "report_task_info", _REPORT, reports.reported),
         *joint_inference.hooks(worker),
         *incremental_learning.hooks(worker, reports),
         *federated_learning.hooks(worker, reports),

@@ -11,46 +11,43 @@ from __future__ import annotations
 import functools
 import inspect
 import logging
+from contextlib import suppress
 from types import ModuleType
-from typing import Any, Callable, Dict, Generator, NamedTuple, Optional, Tuple, TypeVar
+from typing import Any, Callable, Generator, NamedTuple, Optional, Tuple
 
 from sedna_metrics._boundary import ErrorBoundary
+from sedna_metrics.tasks._context import length
 
-T = TypeVar("T")
 Steps = Generator[None, Any, None]
 Observer = Callable[..., Steps]
 
 _LOGGER = logging.getLogger("sedna_metrics")
+#: Attributes of data sets whose length counts batches: PyTorch's DataLoader, MindSpore, tf.data, Keras' Sequence.
+_OF_BATCHES = ("batch_size", "get_batch_size", "unbatch", "on_epoch_end")
 
 
 class Hook(NamedTuple):
     """One method to observe."""
 
     module: str
-    """Exact name of the module that defines the class."""
-    owner: str
-    """The class."""
+    owner: str  # the class
     method: str
-    arguments: Tuple[str, ...]
-    """The first positional arguments after ``self``; a later Sedna may have more behind them."""
+    arguments: Tuple[str, ...]  # the first positional ones after self; a later Sedna may have more behind them
     observe: Observer
     asynchronous: bool = False
 
     @property
     def name(self) -> str:
-        """The method's full name."""
         return f"{self.module}.{self.owner}.{self.method}"
 
     def apply(self, module: ModuleType, boundary: ErrorBoundary) -> Optional[Callable[[], None]]:
         """Observe the method; returns what undoes it, or ``None`` if the method is not the known one."""
-        owner = getattr(module, self.owner, None)
+        owner: Any = getattr(module, self.owner, None)
         original = vars(owner).get(self.method) if isinstance(owner, type) else None
         difference = self._difference(original)
-        if difference:
+        if original is None or difference:
             _LOGGER.warning("%s %s, so it is not observed; the worker continues", self.name, difference)
             return None
-        assert isinstance(owner, type)
-        assert original is not None
         wrapper = self._wrap(original, boundary)
         # getfullargspec, which Sedna's backends ask, does not follow __wrapped__.
         wrapper.__signature__ = inspect.signature(original)  # type: ignore[attr-defined]
@@ -127,46 +124,12 @@ class _Call:
             self._boundary.record(failure)
 
 
-def length(data: Any) -> Optional[int]:
-    """The number of samples in a dataset, or ``None`` if it is unknown.
-
-    ``len()`` of Sedna's data sources fails before they were parsed (lib/sedna/datasources/__init__.py).
-    """
-    try:
+def sample_count(data: Any) -> Optional[int]:
+    """The number of samples in a dataset, or ``None`` if it is unknown."""
+    with suppress(Exception):  # a property of the dataset's own may raise anything
         parts = (data, getattr(data, "x", None))
-        if isinstance(data, (str, bytes, dict)) or any(hasattr(part, name) for part in parts for name in _OF_BATCHES):
-            return None  # a path, a batch by field, or a number of batches
-        return len(data)
-    except Exception:  # the dataset's own __len__ or property may raise anything
-        return None
-
-
-#: Attributes of data sets whose length counts batches: PyTorch's DataLoader, MindSpore, tf.data, Keras' Sequence.
-_OF_BATCHES = ("batch_size", "get_batch_size", "unbatch", "on_epoch_end")
-
-
-class Runs(Dict[int, T]):
-    """The runs in progress, by the ``id()`` of Sedna's job object."""
-
-    def of(self, job: object) -> Optional[T]:
-        """The run of this job."""
-        return self.get(id(job))
-
-    def around(self, make: Callable[..., Any], then: Callable[[Any, Any], None] = lambda job, result: None) -> Observer:
-        """The method is the run that ``make`` returns, called with its arguments, or part of a run of the same job.
-
-        ``then`` is called with the job and the result before the run ends.
-        """
-
-        def observe(job: Any, *arguments: Any, **keywords: Any) -> Steps:
-            if id(job) in self:
-                yield
-                return
-            run = self[id(job)] = make(job, *arguments, **keywords)
-            try:
-                with run:
-                    then(job, (yield))
-            finally:
-                del self[id(job)]
-
-        return observe
+        if not isinstance(data, (str, bytes, dict)) and not any(
+            hasattr(part, name) for part in parts for name in _OF_BATCHES
+        ):
+            return length(data)
+    return None  # a path, a batch by field, or a number of batches

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
 
-from sedna_metrics.auto._hooks import Hook, Runs, Steps
+from sedna_metrics.auto._hooks import Observer, Steps
 from sedna_metrics.tasks._evaluation import Evaluation
 from sedna_metrics.tasks._training import Training
 
@@ -16,47 +16,54 @@ _LOSS_NAMES = ("loss", "train_loss", "training_loss", "total_loss")
 
 
 class Reports:
-    """The runs in progress, by job; ``on_deployment`` is called with the job and whether the model is in use."""
+    """The runs in progress, which a report completes."""
 
     def __init__(self) -> None:
-        self.trainings: Runs[Training] = Runs()
-        self.evaluations: Runs[Evaluation] = Runs()
-        self.on_deployment: Dict[str, Callable[[Any, bool], None]] = {}
+        self.runs: Dict[int, Any] = {}  # trainings and evaluations, by the id() of Sedna's job object
+        self.on_deployment: Callable[[Any, bool], None] = lambda job, is_in_use: None
 
-    def hooks(self) -> List[Hook]:
-        """The hooks of every job."""
-        arguments = ("task_info", "status", "results", "kind")
-        return [Hook("sedna.core.base", "JobBase", "report_task_info", arguments, self._reported)]
+    def around(self, make: Callable[..., Any], then: Callable[[Any, Any], None] = lambda run, result: None) -> Observer:
+        """The method is the run that ``make`` returns, called with its arguments, or part of a run of the same job.
 
-    def _reported(
+        ``then`` is called with the run and the result before the run ends.
+        """
+
+        def observe(job: Any, *arguments: Any, **keywords: Any) -> Steps:
+            if id(job) in self.runs:
+                yield
+                return
+            run = self.runs[id(job)] = make(job, *arguments, **keywords)
+            try:
+                with run:
+                    then(run, (yield))
+            finally:
+                del self.runs[id(job)]
+
+        return observe
+
+    def reported(
         self, job: Any, task_info: Any, status: Any, results: Any = None, kind: Any = "train", *_: Any, **__: Any
     ) -> Steps:
+        """A hot update, which only incremental learning has, or the models of the run."""
         if kind == "deploy":
-            self._deployed(job, status)
+            self.on_deployment(job, status == "completed")
         else:
-            self._trained_or_evaluated(job, results)
+            _note(self.runs.get(id(job)), list(_models(results)))
         yield  # and not before: without a Local Controller, sending takes some 12 s
 
-    def _trained_or_evaluated(self, job: Any, results: Any) -> None:
-        models = list(_models(results))
-        training, evaluation = self.trainings.of(job), self.evaluations.of(job)
-        if training is not None and models:
-            url, metrics = models[0]
-            training.output_model(url)
-            loss = loss_of(metrics)
-            if loss is not None:
-                training.loss(loss)
-        elif evaluation is not None and models:
-            # IncrementalLearning.evaluate goes through MODEL_URLS, "new;old".
-            evaluation.new_model(models[0][0], scores_of(models[0][1]))
-            if len(models) > 1:
-                evaluation.old_model(models[1][0], scores_of(models[1][1]))
 
-    def _deployed(self, job: Any, status: object) -> None:
-        for class_ in type(job).__mro__:
-            if class_.__name__ in self.on_deployment:
-                self.on_deployment[class_.__name__](job, status == "completed")
-                return
+def _note(run: Any, models: List[Tuple[Any, Any]]) -> None:
+    if models and isinstance(run, Training):
+        url, metrics = models[0]
+        run.output_model(url)
+        loss = loss_of(metrics)
+        if loss is not None:
+            run.loss(loss)
+    elif models and isinstance(run, Evaluation):
+        # IncrementalLearning.evaluate goes through MODEL_URLS, "new;old".
+        run.new_model(models[0][0], scores_of(models[0][1]))
+        if len(models) > 1:
+            run.old_model(models[1][0], scores_of(models[1][1]))
 
 
 def _models(results: Any) -> Iterator[Tuple[Any, Any]]:

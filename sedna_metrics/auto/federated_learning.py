@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import Any, Dict, List, Mapping, NamedTuple, NoReturn, Optional
+from typing import Any, Dict, List, Mapping, NoReturn, Optional
 
 from sedna_metrics._compat import cached_property
 from sedna_metrics._worker import Worker
-from sedna_metrics.auto._hooks import Hook, Observer, Steps, length
+from sedna_metrics.auto._hooks import Hook, Observer, Steps, sample_count
 from sedna_metrics.auto._reports import Reports
 from sedna_metrics.tasks._training import Training
 from sedna_metrics.tasks.federated_learning import Aggregation, FederatedLearning
@@ -28,7 +28,7 @@ _SERVER = "sedna.service.server.aggregation"
 def hooks(worker: Worker, reports: Reports) -> List[Hook]:
     """The hooks of federated learning."""
     node, aggregator = _TrainWorker(worker, reports), _AggregationWorker(worker)
-    train, train_v2 = reports.trainings.around(node.begin), reports.trainings.around(node.begin_v2)
+    train, train_v2 = reports.around(node.begin), reports.around(node.begin_v2)
     return [
         Hook(_TRAIN, "FederatedLearningV2", "train", (), _until_plato_exits(worker, train_v2)),
         Hook(_SERVER, "AggregationServerV2", "start", (), _until_plato_exits(worker, aggregator.serve_v2)),
@@ -71,7 +71,7 @@ def _until_plato_exits(worker: Worker, observe: Observer) -> Observer:
 class _TrainWorker:
     def __init__(self, worker: Worker, reports: Reports) -> None:
         self._worker = worker
-        self._trainings = reports.trainings
+        self._runs = reports.runs
         self._round = 0
 
     @cached_property
@@ -83,23 +83,23 @@ class _TrainWorker:
         """All rounds of a train worker; the report of each round has loss and model URL."""
         self._round = 1
         self._task.iteration(self._round)
-        return self._task.training(length(train_data))
+        return self._task.training(sample_count(train_data))
 
     def begin_v2(self, job: Any) -> Training:
         """All rounds of a train worker of version 2, on a dataset of its own or of Plato."""
-        return self._task.training(length(getattr(job.datasource, "trainset", None)))
+        return self._task.training(sample_count(getattr(job.datasource, "trainset", None)))
 
     def send(self, _: Any, data: Any, msg_type: Any = None, *__: Any, **___: Any) -> Steps:
         """The update of a round, with its number of samples."""
         if msg_type == "update_weight" and isinstance(data, Mapping):
             self._task.node_samples(data["num_samples"])
-            for training in self._trainings.values():
+            for training in self._runs.values():
                 training.samples(data["num_samples"])
         yield
 
     def receive(self, *_: Any, **__: Any) -> Steps:
         """Waiting for the aggregate; ``None`` is returned for other messages."""
-        if not self._trainings:
+        if not self._runs:
             yield
             return
         with self._task.waiting():
@@ -114,23 +114,10 @@ class _TrainWorker:
             self._task.iteration(self._round)
 
 
-class _Round(NamedTuple):
-    """An aggregation in progress, from the first update on."""
-
-    number: int
-    aggregation: Aggregation
-    messages: List[Dict[str, Any]]
-
-    @property
-    def is_sent(self) -> bool:
-        # Aggregator.send_message makes the aggregate of the message that completed the round.
-        return any(message.get("type") == "recv_weight" for message in self.messages)
-
-
 class _AggregationWorker:
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
-        self._rounds: Dict[int, _Round] = {}
+        self._rounds: Dict[int, Aggregation] = {}
         self._completed = False
 
     @cached_property
@@ -165,34 +152,29 @@ class _AggregationWorker:
         The aggregate is sent within this call. While it waits for one node, another node's update for the next round
         may come.
         """
-        round_ = self._update(aggregator, client, message)
+        number = self._update(aggregator, client, message)
         try:
             yield
         except BaseException as error:
-            # The round's number is taken before the aggregation begins, whether or not that ends well.
-            if round_ is not None and aggregator.current_round >= round_.number:
-                self._close(aggregator, round_, error)
+            self._updated(aggregator, number, error)
             raise
-        if round_ is not None and message.get("type") == "recv_weight":
-            self._close(aggregator, round_, None)
-            if aggregator.exit_check():
+        self._updated(aggregator, number, None)
+
+    def _update(self, aggregator: Any, client: Any, message: Any) -> int:
+        """Returns the number of the update's round, or 0 for another message."""
+        if not isinstance(message, dict) or message.get("type") != "update_weight" or not message.get("data"):
+            return 0
+        number, samples = int(aggregator.current_round) + 1, int(message["data"]["num_samples"])
+        if number not in self._rounds:
+            self._rounds[number] = self._task.aggregation(number)
+            self._rounds[number].begin()
+        self._rounds[number].update(str(client), samples)
+        return number
+
+    def _updated(self, aggregator: Any, number: int, error: Optional[BaseException]) -> None:
+        # The round's number is taken before the aggregation begins, whether or not that ends well.
+        if number in self._rounds and aggregator.current_round >= number:
+            self._rounds.pop(number).end(error)
+            if error is None and aggregator.exit_check():
                 self._completed = True
                 self._task.status("completed")
-
-    def _update(self, aggregator: Any, client: Any, message: Any) -> Optional[_Round]:
-        if not isinstance(message, dict) or message.get("type") != "update_weight" or not message.get("data"):
-            return None
-        samples = int(message["data"]["num_samples"])
-        round_ = self._rounds.get(id(aggregator))
-        if round_ is None or round_.is_sent:
-            number = int(aggregator.current_round) + 1
-            round_ = self._rounds[id(aggregator)] = _Round(number, self._task.aggregation(number), [])
-            round_.aggregation.begin()
-        round_.messages.append(message)
-        round_.aggregation.update(str(client), samples)
-        return round_
-
-    def _close(self, aggregator: Any, round_: _Round, error: Optional[BaseException]) -> None:
-        if self._rounds.get(id(aggregator)) is round_:
-            del self._rounds[id(aggregator)]
-        round_.aggregation.end(error)

@@ -22,7 +22,7 @@ _CLASS = "IncrementalLearning"
 def hooks(worker: Worker, reports: Reports) -> List[Hook]:
     """The hooks of incremental learning."""
     observed = _Worker(worker, reports)
-    train, evaluate = reports.trainings.around(observed.training), reports.evaluations.around(observed.evaluation)
+    train, evaluate = reports.around(observed.training), reports.around(observed.evaluation)
     return [
         Hook(_MODULE, _CLASS, "__init__", (), observed.construct),
         Hook(_MODULE, _CLASS, "train", ("train_data", "valid_data", "post_process"), train),
@@ -32,18 +32,14 @@ def hooks(worker: Worker, reports: Reports) -> List[Hook]:
 
 
 class _Worker(LearningWorker):
-    _kind = "incrementallearningjob"
-    _attribute = "incremental_learning"
-    _series = ("inference", "hard_sample")
-
     def __init__(self, worker: Worker, reports: Reports) -> None:
-        super().__init__(worker)
+        super().__init__(worker, "incrementallearningjob", "incremental_learning", "inference", "hard_sample")
         self._serving: Set[int] = set()
-        reports.on_deployment[_CLASS] = self._hot_update
+        reports.on_deployment = self._hot_update
 
     def inference(self, job: Any, *_: Any, **__: Any) -> Steps:
         """An inference, and what the miner says of the sample: the last of the three that are returned."""
-        task = self._prepare()
+        task = self._inference_task
         with task.inference():
             result = yield
         if id(job) not in self._serving:
@@ -56,11 +52,11 @@ class _Worker(LearningWorker):
         self._serving.add(id(job))
         if not self._updates:
             self._deployed(job.model_path)
-            self._prepare().stage("deploy", "running")
+            self._inference_task.stage("deploy", "running")
 
-    def _hot_update(self, job: Any, came_into_use: bool) -> None:
+    def _hot_update(self, job: Any, is_in_use: bool) -> None:
         url = _updated_model(job)
-        if came_into_use:
+        if is_in_use:
             self._deployed(url or job.model_path, is_update=True)
         else:
             self._not_deployed(url or "", "the estimator could not load it")

@@ -1,7 +1,6 @@
 """Multi-edge inference: object detection and tracking, feature extraction, ReID.
 
-Source: lib/sedna/core/multi_edge_inference/components. ``BaseService`` calls ``process_data`` with a list of items, for
-each of its models.
+Source: lib/sedna/core/multi_edge_inference/components. ``BaseService`` calls ``process_data`` with a list of items.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from functools import partial
 from typing import Any, List
 
 from sedna_metrics._worker import Worker
-from sedna_metrics.auto._hooks import Hook, Steps, length
+from sedna_metrics.auto._hooks import Hook, Steps, sample_count
 from sedna_metrics.identity import UNKNOWN
 
 COMPONENTS = "sedna.core.multi_edge_inference.components"
@@ -32,9 +31,8 @@ def hooks(worker: Worker) -> List[Hook]:
         yield
 
     def process_data(_: Any, __: Any, data: Any, **___: Any) -> Steps:
-        task, items = worker.multi_edge_inference, length(data)
-        if items is not None:
-            task.sample(items)
+        task = worker.multi_edge_inference
+        task.sample(sample_count(data) or 0)
         with task.inference():
             yield
 
