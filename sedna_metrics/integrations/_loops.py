@@ -43,14 +43,7 @@ def epochs(planned: Union[int, Iterable[T]]) -> Iterator[Any]:
     if count is None and (isinstance(planned, str) or not hasattr(planned, "__iter__")):
         raise ValueError(f"epochs() takes a number of epochs, or what to iterate over, not {planned!r}")
     items: Any = range(count) if count is not None else planned
-    count = length(items)
-
-    def through(training: Training) -> Iterator[T]:
-        if count is not None:
-            training.plan(count)
-        return training.through_epochs(items)
-
-    return _loop(items, through, is_epochs=True)
+    return _loop(items, lambda training: training.through_epochs(items), is_epochs=True)
 
 
 def track(batches: Iterable[T], total: Optional[int] = None) -> Iterator[T]:
@@ -73,7 +66,7 @@ def _loop(items: Iterable[T], through: Callable[[Any], Iterator[T]], *, is_epoch
         with worker.guard:
             run = None if is_epochs else active_run()
             if run is None:
-                loop.begins()
+                loop.begins(length(items) if is_epochs else None)
                 run = loop.training
     try:
         yield from iter(items) if run is None else through(run)
