@@ -37,7 +37,6 @@ class Observed(ContextManager["Observed"]):
 
     def __init__(self, worker: Worker) -> None:
         self.worker = worker
-        self._boundary = worker.guard
         self._undo: List[Callable[[], None]] = []
         self._closed = False
         self._hooks = hooks(worker)
@@ -52,26 +51,26 @@ class Observed(ContextManager["Observed"]):
             self._closed = True
             self._watch.remove()
             while self._undo:
-                with self._boundary:
+                with self.worker.guard:
                     self._undo.pop()()
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
     def _imported(self, module: ModuleType) -> None:
-        with _lock, self._boundary:
+        with _lock, self.worker.guard:
             if self._closed or not is_kubeedge_sedna(getattr(sys.modules.get("sedna"), "__path__", None)):
                 return
             for hook in self._hooks:
                 if hook.module == module.__name__:
-                    with self._boundary:
-                        undo = hook.apply(module, self._boundary)
+                    with self.worker.guard:
+                        undo = hook.apply(module, self.worker.guard)
                         if undo is not None:
                             self._undo.append(undo)
 
 
 def hooks(worker: Worker) -> List[Hook]:
-    """The hooks for all methods of Sedna's that are observed."""
+    """All methods of Sedna's that are observed."""
     reports = Reports()
     found = [
         Hook("sedna.core.base", "JobBase", "report_task_info", _REPORT, reports.reported),

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
 
 from sedna_metrics.auto._hooks import Observer, Steps
+from sedna_metrics.metrics._values import mean_of
 from sedna_metrics.tasks._evaluation import Evaluation
 from sedna_metrics.tasks._training import Training
 
@@ -84,11 +85,10 @@ def loss_of(trained: Any) -> Optional[Any]:
     if isinstance(trained, (list, tuple)) and trained and isinstance(trained[-1], Mapping):
         trained = trained[-1]  # a record for each epoch
     if isinstance(trained, Mapping):
-        for name in _LOSS_NAMES:
-            if name in trained:
-                return trained[name] if _is_number(trained[name]) else None
-        losses = [name for name in trained if str(name).lower().endswith("loss") and not str(name).startswith("val")]
-        return trained[losses[0]] if len(losses) == 1 and _is_number(trained[losses[0]]) else None
+        losses = [name for name in _LOSS_NAMES if name in trained][:1] or [
+            name for name in trained if str(name).lower().endswith("loss") and not str(name).startswith("val")
+        ]
+        trained = trained[losses[0]] if len(losses) == 1 else None
     return trained if _is_number(trained) else None
 
 
@@ -100,12 +100,8 @@ def scores_of(evaluated: Any) -> Dict[str, Any]:
 
 
 def _is_number(value: Any) -> bool:
-    if isinstance(value, (list, tuple)) or getattr(value, "ndim", None):
-        return len(value) > 0 and all(_is_number(item) for item in value)
-    if value is None or isinstance(value, (bool, str, bytes, bytearray)):
-        return False
     try:
-        float(value)
+        mean_of(value)
     except Exception:  # a foreign object's __float__ may raise anything
         return False
-    return True
+    return not isinstance(value, bool)

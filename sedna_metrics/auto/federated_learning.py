@@ -26,7 +26,6 @@ _SERVER = "sedna.service.server.aggregation"
 
 
 def hooks(worker: Worker, reports: Reports) -> List[Hook]:
-    """The hooks of federated learning."""
     node, aggregator = _TrainWorker(worker, reports), _AggregationWorker(worker)
     train, train_v2 = reports.around(node.begin), reports.around(node.begin_v2)
     return [
@@ -126,7 +125,6 @@ class _AggregationWorker:
         return self._worker.federated_learning
 
     def serve_v2(self, *_: Any, **__: Any) -> Steps:
-        """The server runs; the worker's end completes it."""
         self._task.status("running")
         yield
 
@@ -142,7 +140,6 @@ class _AggregationWorker:
                 self._task.status("failed")
 
     def clients(self, aggregator: Any, *_: Any, **__: Any) -> Steps:
-        """A node has come or gone."""
         yield
         self._task.train_nodes(list(aggregator.client_list))
 

@@ -20,7 +20,6 @@ _CLASS = "IncrementalLearning"
 
 
 def hooks(worker: Worker, reports: Reports) -> List[Hook]:
-    """The hooks of incremental learning."""
     observed = _Worker(worker, reports)
     train, evaluate = reports.around(observed.training), reports.around(observed.evaluation)
     return [

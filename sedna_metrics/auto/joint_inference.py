@@ -19,7 +19,6 @@ _KIND = "jointinferenceservice"
 
 
 def hooks(worker: Worker) -> List[Hook]:
-    """The hooks of joint inference."""
     edge = _EdgeWorker(worker)
 
     def construct_cloud(*_: Any, **__: Any) -> Steps:
@@ -77,7 +76,6 @@ class _EdgeWorker:
                     raise _NoResultError("Sedna failed before it asked the cloud; its log says why")
 
     def edge_inference(self, *_: Any, **__: Any) -> Steps:
-        """An inference of the little model, its post-processing included."""
         with self._task.edge_inference():
             yield
 

@@ -25,7 +25,6 @@ _CLASS = "LifelongLearning"
 
 
 def hooks(worker: Worker, reports: Reports) -> List[Hook]:
-    """The hooks of lifelong learning."""
     observed, arguments = _Worker(worker), ("train_data", "valid_data", "post_process")
     train = reports.around(observed.training, _trained)
     evaluate = reports.around(observed.evaluation)

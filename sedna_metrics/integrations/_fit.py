@@ -55,7 +55,6 @@ class Fit:
         self.has_stopped_early: Callable[[], bool] = lambda: False  # a fit that never reported its end
 
     def begins(self, epochs: Any = None, samples: Any = None) -> None:
-        """It begins; ``epochs`` are planned, if known, and there are ``samples``, if known."""
         worker = running_worker()
         if worker is None:
             return
@@ -82,19 +81,17 @@ class Fit:
         self.in_epoch = True
 
     def epoch_ends(self, loss: Any = None, *, is_event: bool = True) -> None:
-        """The epoch is done; ``loss`` is its loss, if known."""
         self.loss(loss)
         if self.in_epoch:
             self.in_epoch = False
             self.training.epoch_ends(is_event=is_event)
 
     def step_begins(self, done: Any = None, count: Any = None) -> None:
-        """A step begins, after ``done`` of the epoch's ``count`` steps, if known."""
+        """A step begins, after ``done`` of the epoch's ``count`` steps."""
         self._step_began = self._now()
         self._within_epoch(done, count)
 
     def step_ends(self, done: Any = None, count: Any = None) -> None:
-        """The step is done: the number ``done`` of the epoch's ``count`` steps, if known."""
         if self._step_began is not None:
             self.training.step_took(self._now() - self._step_began)
             self._step_began = None
@@ -105,12 +102,11 @@ class Fit:
             self.training.within_epoch(done / count)
 
     def loss(self, value: Any) -> None:
-        """The latest loss; ``None`` if unknown."""
         if value is not None:
             self.training.loss(value)
 
     def ends(self, output_model: Any = None) -> None:
-        """The ``fit`` has ended well, with the model at this URL, if known."""
+        """The ``fit`` has ended well, with the model at this URL."""
         self.epoch_ends()
         if output_model:
             self.training.output_model(output_model)
