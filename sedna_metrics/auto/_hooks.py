@@ -52,14 +52,7 @@ class Hook(NamedTuple):
         # getfullargspec, which Sedna's backends ask, does not follow __wrapped__.
         wrapper.__signature__ = inspect.signature(original)  # type: ignore[attr-defined]
         setattr(owner, self.method, wrapper)
-
-        def undo() -> None:
-            if vars(owner).get(self.method) is wrapper:
-                setattr(owner, self.method, original)
-            else:
-                _LOGGER.warning("%s was patched by another library meanwhile; the observation stays", self.name)
-
-        return undo
+        return functools.partial(setattr, owner, self.method, original)
 
     def _wrap(self, original: Callable[..., Any], boundary: ErrorBoundary) -> Callable[..., Any]:
         observe = self.observe

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any, List, Optional, Set
+from typing import Any, List, Optional
 
 from sedna_metrics._worker import Worker
 from sedna_metrics.auto._hooks import Hook, Steps
@@ -33,7 +33,7 @@ def hooks(worker: Worker, reports: Reports) -> List[Hook]:
 class _Worker(LearningWorker):
     def __init__(self, worker: Worker, reports: Reports) -> None:
         super().__init__(worker, "incrementallearningjob", "incremental_learning", "inference", "hard_sample")
-        self._serving: Set[int] = set()
+        self._is_serving = False
         reports.on_deployment = self._hot_update
 
     def inference(self, job: Any, *_: Any, **__: Any) -> Steps:
@@ -41,17 +41,13 @@ class _Worker(LearningWorker):
         task = self._inference_task
         with task.inference():
             result = yield
-        if id(job) not in self._serving:
-            self._serve(job)
+        if not self._is_serving:  # this first inference ended well, so the model that the job was given is loaded
+            self._is_serving = True
+            if not self._updates:
+                self._deployed(job.model_path)
+                task.stage("deploy", "running")
         if result[2]:
             task.hard_sample()
-
-    def _serve(self, job: Any) -> None:
-        # The first inference ended well, so that the model that the job was given is loaded.
-        self._serving.add(id(job))
-        if not self._updates:
-            self._deployed(job.model_path)
-            self._inference_task.stage("deploy", "running")
 
     def _hot_update(self, job: Any, is_in_use: bool) -> None:
         url = _updated_model(job)
