@@ -40,8 +40,7 @@ class Observed(ContextManager["Observed"]):
         self._undo: List[Callable[[], None]] = []
         self._closed = False
         self._hooks = hooks(worker)
-        modules = {hook.module for hook in self._hooks}
-        self._watch = ImportWatch(dict.fromkeys(modules, self._imported))
+        self._watch = ImportWatch({hook.module: self._imported for hook in self._hooks})
 
     def close(self) -> None:
         """Restore every method, and watch no longer for imports. A second call does nothing."""

@@ -75,7 +75,7 @@ class Hook(NamedTuple):
         if not inspect.isfunction(method):
             return "does not exist"
         if inspect.iscoroutinefunction(method) != self.asynchronous:
-            return "is asynchronous" if not self.asynchronous else "is not asynchronous"
+            return "is not asynchronous" if self.asynchronous else "is asynchronous"
         known = ("self", *self.arguments)
         found = tuple(inspect.getfullargspec(method).args)
         if found[: len(known)] != known:
@@ -121,8 +121,7 @@ def sample_count(data: Any) -> Optional[int]:
     """The number of samples in a dataset, or ``None`` if it is unknown."""
     with suppress(Exception):  # a property of the dataset's own may raise anything
         parts = (data, getattr(data, "x", None))
-        if not isinstance(data, (str, bytes, dict)) and not any(
-            hasattr(part, name) for part in parts for name in _OF_BATCHES
-        ):
+        counts_batches = any(hasattr(part, name) for part in parts for name in _OF_BATCHES)
+        if not counts_batches and not isinstance(data, (str, bytes, dict)):
             return length(data)
     return None  # a path, a batch by field, or a number of batches

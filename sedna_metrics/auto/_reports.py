@@ -54,15 +54,17 @@ class Reports:
 
 
 def _note(run: Any, models: List[Tuple[Any, Any]]) -> None:
-    if models and isinstance(run, Training):
-        url, metrics = models[0]
+    if not models:
+        return
+    url, metrics = models[0]
+    if isinstance(run, Training):
         run.output_model(url)
         loss = loss_of(metrics)
         if loss is not None:
             run.loss(loss)
-    elif models and isinstance(run, Evaluation):
+    elif isinstance(run, Evaluation):
         # IncrementalLearning.evaluate goes through MODEL_URLS, "new;old".
-        run.new_model(models[0][0], scores_of(models[0][1]))
+        run.new_model(url, scores_of(metrics))
         if len(models) > 1:
             run.old_model(models[1][0], scores_of(models[1][1]))
 

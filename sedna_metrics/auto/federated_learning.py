@@ -104,13 +104,11 @@ class _TrainWorker:
         with self._task.waiting():
             received = yield
         if isinstance(received, Mapping) and received.get("type") == "recv_weight":
-            self._received(received.get("data") or {})
-
-    def _received(self, aggregate: Mapping[str, Any]) -> None:
-        self._task.aggregate_received(int(aggregate["round_number"]))
-        if aggregate.get("exit_flag") != "ok":
-            self._round += 1
-            self._task.iteration(self._round)
+            aggregate = received.get("data") or {}
+            self._task.aggregate_received(int(aggregate["round_number"]))
+            if aggregate.get("exit_flag") != "ok":
+                self._round += 1
+                self._task.iteration(self._round)
 
 
 class _AggregationWorker:
