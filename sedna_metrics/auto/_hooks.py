@@ -52,7 +52,12 @@ class Hook(NamedTuple):
         # getfullargspec, which Sedna's backends ask, does not follow __wrapped__.
         wrapper.__signature__ = inspect.signature(original)  # type: ignore[attr-defined]
         setattr(owner, self.method, wrapper)
-        return functools.partial(setattr, owner, self.method, original)
+
+        def undo() -> None:
+            if vars(owner).get(self.method) is wrapper:  # or another library has replaced it since
+                setattr(owner, self.method, original)
+
+        return undo
 
     def _wrap(self, original: Callable[..., Any], boundary: ErrorBoundary) -> Callable[..., Any]:
         observe = self.observe
