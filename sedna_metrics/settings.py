@@ -1,4 +1,4 @@
-"""Settings of the library: one dataclass whose fields hold the default, the parser and the description.
+"""Settings of the library: one class whose attributes hold the default, the parser and the description.
 
 Each setting is an environment variable ``SEDNA_METRICS_<NAME>`` and an argument of :func:`sedna_metrics.start`; the
 argument wins.
@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import math
 from contextlib import suppress
-from dataclasses import dataclass, field, fields
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, NoReturn, Optional, Tuple
 from urllib.parse import urlsplit
 
 from sedna_metrics._urls import strip_secrets
@@ -92,34 +91,48 @@ def _buckets(text: str) -> Tuple[float, ...]:
     return tuple(bounds)
 
 
-class Setting(NamedTuple):
+class Setting:
     """Description of one setting, for the reference and the command line."""
 
-    default: str
-    """As the environment variable would have it."""
-    kind: str
-    """What the value is."""
-    doc: str
-    parse: Callable[[str], Any] = str.strip
-    """Makes a value of the text; raises ValueError with what it takes."""
-    secret: bool = False
-    """Never show the value."""
-    fallback: str = ""
-    """Another variable, read if ours is not set."""
-    name: str = ""
+    name: str
+
+    def __init__(
+        self,
+        default: str,
+        kind: str,
+        doc: str,
+        parse: Callable[[str], Any] = str.strip,
+        *,
+        secret: bool = False,
+        fallback: str = "",
+    ) -> None:
+        self.default = default
+        """As the environment variable would have it."""
+        self.kind = kind
+        """What the value is."""
+        self.doc = doc
+        self.parse = parse
+        """Makes a value of the text; raises ValueError with what it takes."""
+        self.secret = secret
+        """Never show the value."""
+        self.fallback = fallback
+        """Another variable, read if ours is not set."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
 
     @property
     def variable(self) -> str:
         return _variable(self.name)
 
 
-def _setting(default: str, kind: str, doc: str, parse: Callable[[str], Any] = str.strip, **more: Any) -> Any:
-    return field(metadata={"setting": Setting(default, kind, doc, parse, **more)})
+def _setting(*description: Any, **more: Any) -> Any:
+    """A :class:`Setting`; its value has the type of the attribute."""
+    return Setting(*description, **more)
 
 
-@dataclass(frozen=True, eq=False, repr=False)  # the class is quicker to make without, and a repr would show passwords
 class Settings:
-    """Settings of one worker."""
+    """Settings of one worker, which do not change. ``repr()`` shows none, because some are secret."""
 
     # fmt: off
     export: str = _setting(
@@ -174,12 +187,16 @@ class Settings:
         "200", "count", 'Label sets per metric; further ones are counted under the label value "other".', _count)
     # fmt: on
 
-    def __post_init__(self) -> None:
+    def __init__(self, values: Mapping[str, Any]) -> None:
         """If half of a pair is set, raise SettingError."""
+        vars(self).update(values)
         for given, needed in _PAIRS:
-            if getattr(self, given) and not any(getattr(self, name) for name in needed):
+            if values[given] and not any(values[name] for name in needed):
                 names = " or ".join(_variable(name) for name in needed)
                 raise SettingError(f"{_variable(given)} is set, but it needs {names} as well")
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(f"{name} cannot be set: settings do not change")
 
 
 #: A setting, and those of which it needs one.
@@ -196,7 +213,7 @@ _PAIRS: Tuple[Tuple[str, Tuple[str, ...]], ...] = (
 )
 
 
-TABLE: Tuple[Setting, ...] = tuple(each.metadata["setting"]._replace(name=each.name) for each in fields(Settings))
+TABLE: Tuple[Setting, ...] = tuple(each for each in vars(Settings).values() if isinstance(each, Setting))
 
 
 def load(environ: Mapping[str, str], arguments: Optional[Mapping[str, object]] = None) -> Settings:
@@ -214,7 +231,7 @@ def load(environ: Mapping[str, str], arguments: Optional[Mapping[str, object]] =
         except ValueError as why:
             shown = "hidden" if setting.secret or "@" in text else f"{text!r:.200}"
             raise SettingError(f"{source} is {shown}, but {why}") from None
-    return Settings(**values)
+    return Settings(values)
 
 
 def shown(environ: Mapping[str, str]) -> List[Tuple[str, str, str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Mapping, NamedTuple, Optional, Tuple
 
 COMMON_LABELS = ("task", "worker")
@@ -18,8 +17,7 @@ STEP_BUCKETS: Tuple[float, ...] = (0.001, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2,
 """For training steps: batches take milliseconds on a GPU, minutes on an edge CPU; a boosting round is one, too."""
 
 
-@dataclass(frozen=True, eq=False)
-class Metric:
+class Metric(NamedTuple):
     """One metric of the contract.
 
     ``form`` is ``counter``, ``gauge``, ``histogram``; ``info``, a gauge that is always 1 and whose labels are the
