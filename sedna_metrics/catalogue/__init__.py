@@ -14,7 +14,12 @@ from sedna_metrics.catalogue._metric import COMMON_LABELS, OTHER, CallGroup, Met
 __all__ = ["ALL", "BY_NAME", "CALL_GROUPS", "COMMON_LABELS", "OTHER", "CallGroup", "Metric"]
 
 #: In the order in which they are exposed and documented.
-ALL: Tuple[Metric, ...] = worker.METRICS + inference.METRICS + learning.METRICS + federated.METRICS + library.METRICS
+ALL: Tuple[Metric, ...] = tuple(
+    value
+    for module in (worker, inference, learning, federated, library)
+    for value in vars(module).values()
+    if isinstance(value, Metric)
+)
 
 BY_NAME: Dict[str, Metric] = {metric.name: metric for metric in ALL}
 

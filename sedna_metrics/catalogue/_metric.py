@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Mapping, NamedTuple, Optional, Tuple
+from typing import NamedTuple, Optional, Tuple
 
 COMMON_LABELS = ("task", "worker")
 """The labels on every series, set once by the worker's identity."""
@@ -22,18 +22,16 @@ class Metric(NamedTuple):
 
     ``form`` is ``counter``, ``gauge``, ``histogram``; ``info``, a gauge that is always 1 and whose labels are the
     information; or ``state``, one 0/1 gauge for each of ``states``, of which exactly one is 1, with the state in the
-    label ``state_label``.
+    last label.
     """
 
     name: str
     form: str
     description: str
     labels: Tuple[str, ...] = ()
-    unit: str = ""
     proposal: Tuple[str, ...] = ()
     """Its names in Sedna's observability proposal."""
     states: Tuple[str, ...] = ()
-    state_label: str = ""
     minimum: float = float("-inf")
     """Lowest valid value; with one, NaN is invalid, too."""
     buckets: Tuple[float, ...] = ()
@@ -45,6 +43,20 @@ class Metric(NamedTuple):
     def type(self) -> str:
         """Its type for Prometheus: counter, gauge or histogram."""
         return "gauge" if self.form in ("info", "state") else self.form
+
+    @property
+    def unit(self) -> str:
+        """Its unit, with which its name ends; empty for numbers of something."""
+        return "seconds" if self.name.endswith("_seconds") else ""
+
+    @property
+    def state_label(self) -> str:
+        return self.labels[-1] if self.form == "state" else ""
+
+    @property
+    def series_labels(self) -> Tuple[str, ...]:
+        """The labels that tell its series apart; those of an info, and the state's, are the value."""
+        return {"info": (), "state": self.labels[:-1]}.get(self.form, self.labels)
 
     @property
     def help(self) -> str:
@@ -59,8 +71,3 @@ class CallGroup(NamedTuple):
     finished: Metric
     failed: Metric
     in_progress: Optional[Metric] = None
-
-
-def metrics_in(module: Mapping[str, Any]) -> Tuple[Metric, ...]:
-    """The metrics that a module declares, in their order."""
-    return tuple(value for value in module.values() if isinstance(value, Metric))

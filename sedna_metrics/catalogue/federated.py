@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sedna_metrics.catalogue._metric import SLOW_BUCKETS, Metric, metrics_in
+from sedna_metrics.catalogue._metric import SLOW_BUCKETS, Metric
 
 TRAIN_STATUSES = ("waiting", "running", "completed", "failed")
 
@@ -14,7 +14,7 @@ TRAIN_NODE = Metric(
     "sedna_train_node_info", "info", "One series for each client in training now.", labels=("client",))
 TRAIN_STATUS = Metric(
     "sedna_train_status", "state", "Status of training; waiting means waiting for the aggregate.",
-    labels=("status",), proposal=("TrainStatus",), states=TRAIN_STATUSES, state_label="status")
+    labels=("status",), proposal=("TrainStatus",), states=TRAIN_STATUSES)
 NODE_SAMPLES = Metric(
     "sedna_node_samples", "gauge",
     "Number of samples of a client; a training worker reports its own, the aggregator those of each client.",
@@ -25,7 +25,5 @@ AGGREGATION_ROUND = Metric(
 AGGREGATIONS = Metric("sedna_aggregations_total", "counter", "Finished aggregations.")
 AGGREGATION_DURATION = Metric(
     "sedna_aggregation_duration_seconds", "histogram", "Time from the first update received to the aggregate sent.",
-    unit="seconds", buckets=SLOW_BUCKETS)
+    buckets=SLOW_BUCKETS)
 # fmt: on
-
-METRICS = metrics_in(globals())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sedna_metrics.catalogue._metric import CallGroup, Metric, metrics_in
+from sedna_metrics.catalogue._metric import CallGroup, Metric
 
 LOCATIONS = ("edge", "cloud")
 
@@ -22,7 +22,7 @@ ERRORS = Metric(
     "Failed inferences by location; sedna_inferences_total excludes them.", labels=("location",))
 DURATION = Metric(
     "sedna_inference_duration_seconds", "histogram", "Duration of finished inferences by location.",
-    labels=("location",), unit="seconds")
+    labels=("location",))
 IN_PROGRESS = Metric(
     "sedna_inferences_in_progress", "gauge", "Inferences in progress by location.", labels=("location",))
 UNSEEN_SAMPLES = Metric(
@@ -32,10 +32,7 @@ SERVED = Metric(
 SERVED_ERRORS = Metric(
     "sedna_served_inference_errors_total", "counter", "Failed inferences for other workers.")
 SERVED_DURATION = Metric(
-    "sedna_served_inference_duration_seconds", "histogram", "Duration of finished inferences for other workers.",
-    unit="seconds")
+    "sedna_served_inference_duration_seconds", "histogram", "Duration of finished inferences for other workers.")
 # fmt: on
-
-METRICS = metrics_in(globals())
 INFERENCE_CALLS = CallGroup(DURATION, INFERENCES, ERRORS, IN_PROGRESS)
 SERVED_CALLS = CallGroup(SERVED_DURATION, SERVED, SERVED_ERRORS)

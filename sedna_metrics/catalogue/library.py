@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from sedna_metrics.catalogue._metric import Metric, metrics_in
+from sedna_metrics.catalogue._metric import Metric
 
 # fmt: off
 PUSH_ATTEMPTS = Metric("sedna_metrics_push_attempts_total", "counter", "Attempted pushes to the Pushgateway.")
 PUSH_FAILURES = Metric("sedna_metrics_push_failures_total", "counter", "Failed pushes to the Pushgateway.")
 LAST_PUSH = Metric(
     "sedna_metrics_last_push_timestamp_seconds", "gauge", "Unix time of the last successful push.",
-    unit="seconds", minimum=0)
+    minimum=0)
 SPOOL_ENTRIES = Metric("sedna_metrics_spool_entries", "gauge", "Undelivered pushes in the spool of this node.")
 SPOOLED = Metric("sedna_metrics_spooled_total", "counter", "States written to the spool because a push failed.")
 SPOOL_DROPPED = Metric(
@@ -25,5 +25,3 @@ LOG_RECORDS_DROPPED = Metric(
 INTERNAL_ERRORS = Metric(
     "sedna_metrics_internal_errors_total", "counter", "Failures of the library, which did not reach the worker.")
 # fmt: on
-
-METRICS = metrics_in(globals())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sedna_metrics.catalogue._metric import Metric, metrics_in
+from sedna_metrics.catalogue._metric import Metric
 
 # fmt: off
 WORKER_INFO = Metric(
@@ -10,7 +10,5 @@ WORKER_INFO = Metric(
     labels=("namespace", "kind", "worker_type", "node", "host", "version"))
 LAST_SUCCESS = Metric(
     "sedna_worker_last_success_timestamp_seconds", "gauge", "Unix time when the worker's work last ended well.",
-    unit="seconds", minimum=0)
+    minimum=0)
 # fmt: on
-
-METRICS = metrics_in(globals())

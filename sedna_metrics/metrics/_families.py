@@ -5,7 +5,7 @@ What does not change of a line (name, labels, escaping) is put together when the
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Tuple, TypeVar
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Tuple, TypeVar
 
 from sedna_metrics.catalogue import OTHER, Metric
 from sedna_metrics.metrics._text import format_labels, format_value, label_value
@@ -15,14 +15,8 @@ Labels = Dict[str, str]
 T = TypeVar("T")
 
 
-class Point(NamedTuple):
-    """What does not change of a sample; ``prefix`` is the beginning of its line in the text format."""
-
-    prefix: str
-    name: str
-    labels: Labels
-
-
+Point = Tuple[str, str, Labels]
+"""What does not change of a sample: the beginning of its line in the text format, its name, its labels."""
 Reader = Callable[[], Iterator[Tuple[Point, float]]]
 
 
@@ -37,25 +31,23 @@ class Family:
         self._limit = limit
         self._on_overflow = on_overflow
         self._series: Dict[Tuple[str, ...], Tuple[Any, Reader]] = {}
-        self.label_names = tuple(
-            name for name in metric.labels if name != metric.state_label and metric.form != "info"
-        )  # the labels of an info are its value
+        self._label_names = metric.series_labels
 
     def series(self) -> Mapping[Tuple[str, ...], Any]:
-        """The series by the values of their own labels, in the order of :attr:`label_names`."""
+        """The series by the values of their own labels, in the order of ``metric.series_labels``."""
         return {labels: series for labels, (series, _) in self._series.copy().items()}
 
     def get_or_create(self, make: Callable[[], T], labels: Mapping[str, str]) -> T:
         """The series of a label set, whose names must be those of the catalogue."""
-        if set(labels) != set(self.label_names):
-            raise ValueError(f"{self.metric.name} has the labels {self.label_names}, not {tuple(labels)}")
-        key = tuple(label_value(labels[name]) for name in self.label_names)
+        if set(labels) != set(self._label_names):
+            raise ValueError(f"{self.metric.name} has the labels {self._label_names}, not {tuple(labels)}")
+        key = tuple(label_value(labels[name]) for name in self._label_names)
         if key not in self._series:
             if key and len(self._series) >= self._limit:  # threads that come here together may go beyond it
                 self._on_overflow()
                 key = (OTHER,) * len(key)
             made = make()
-            reader = self._reader(made, {**self._constant, **dict(zip(self.label_names, key))})
+            reader = self._reader(made, {**self._constant, **dict(zip(self._label_names, key))})
             # One step: whoever comes second, such as another thread or a signal handler, gets what the first made.
             self._series.setdefault(key, (made, reader))
         series: T = self._series[key][0]
@@ -67,7 +59,7 @@ class Family:
 
     def lines(self) -> List[str]:
         """Every sample as a line of the text format."""
-        return [f"{point.prefix}{format_value(value)}\n" for point, value in self.points()]
+        return [f"{prefix}{format_value(value)}\n" for (prefix, _, _), value in self.points()]
 
     def _reader(self, series: Any, labels: Labels) -> Reader:
         if isinstance(series, CallHistogram):
@@ -114,4 +106,4 @@ class Family:
 
     def _point(self, labels: Labels, suffix: str = "") -> Point:
         name = self.metric.name + suffix
-        return Point(f"{name}{format_labels(labels)} ", name, labels)
+        return f"{name}{format_labels(labels)} ", name, labels

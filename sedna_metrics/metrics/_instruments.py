@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence
 
-from prometheus_client.core import Metric as ClientMetric
+from prometheus_client.metrics_core import Metric as ClientMetric
 from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
@@ -145,7 +145,7 @@ class OurMetric(ClientMetric):
     @property
     def samples(self) -> List[Any]:
         """prometheus_client's ``Sample`` tuples."""
-        return [Sample(point.name, point.labels, value, None, None) for point, value in self._family.points()]
+        return [Sample(name, labels, value, None, None) for (_, name, labels), value in self._family.points()]
 
     @samples.setter
     def samples(self, value: List[Any]) -> None:

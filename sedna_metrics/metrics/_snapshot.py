@@ -147,8 +147,7 @@ def _metric(name: str) -> Metric:
 
 
 def _label_names(name: str) -> Tuple[str, ...]:
-    metric = _metric(name)
-    return () if name.startswith(INTERNAL) or metric.form == "info" else metric.labels
+    return () if name.startswith(INTERNAL) else _metric(name).series_labels
 
 
 def _is_label(value: Any) -> bool:

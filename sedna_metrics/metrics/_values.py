@@ -172,12 +172,6 @@ class HistogramValue(NamedTuple):
     sum: float
 
 
-class _Merged(NamedTuple):
-    started: int
-    failed: int
-    histogram: HistogramValue
-
-
 class CallHistogram:
     """Durations of calls, and how many calls began, finished, failed and were cancelled.
 
@@ -193,7 +187,8 @@ class CallHistogram:
         self._reject = reject
         empty = HistogramValue((0,) * (len(self.bounds) + 1), 0.0)
         self._pending: List[Any] = [empty]
-        self._merged = _Merged(0, 0, empty)
+        self._merged_started = self._merged_failed = 0
+        self._merged = empty
         self._starts, self._errors, self._cancelled = Tally(), Tally(), Tally()
         self._flushing = threading.Lock()
         self.start: Callable[[], int] = self._starts.add
@@ -240,19 +235,19 @@ class CallHistogram:
 
     def histogram(self) -> HistogramValue:
         self.flush_pending()
-        return _plus(self._sorted(self._pending[:]), self._merged.histogram)
+        return _plus(self._sorted(self._pending[:]), self._merged)
 
     def finished(self) -> float:
         """Number of calls that ended well: the histogram's count."""
         chunk = self._pending[:]
-        return float(sum(chunk[0].counts) + len(chunk) - 1 + sum(self._merged.histogram.counts))
+        return float(sum(chunk[0].counts) + len(chunk) - 1 + sum(self._merged.counts))
 
     def failed(self) -> float:
-        return float(self._errors.value() + self._merged.failed)
+        return float(self._errors.value() + self._merged_failed)
 
     def started(self) -> float:
         """Number of calls that began, without the cancelled ones."""
-        return float(self._starts.value() + self._merged.started - self._cancelled.value())
+        return float(self._starts.value() + self._merged_started - self._cancelled.value())
 
     def in_progress(self) -> float:
         """Number of calls that have begun and not ended."""
@@ -265,9 +260,10 @@ class CallHistogram:
 
         ``counts`` are the finished calls by bucket, not cumulative; a negative ``started`` takes some back.
         """
-        merged = self._merged
-        histogram = _plus(merged.histogram, HistogramValue(tuple(counts), seconds)) if any(counts) else merged.histogram
-        self._merged = _Merged(merged.started + started, merged.failed + failed, histogram)
+        self._merged_started += started  # first, as in_progress() reads it last
+        self._merged_failed += failed
+        if counts:
+            self._merged = _plus(self._merged, HistogramValue(tuple(counts), seconds))
 
     def renew_lock(self) -> None:
         """In a forked child: replace the lock, which a thread of the parent may have held."""
