@@ -27,7 +27,8 @@ class ImportWatch:
         sys.meta_path.insert(0, self)
         for name, callback in self._callbacks.items():
             module = sys.modules.get(name)
-            if module is not None and not _is_being_imported(module):
+            is_being_imported = getattr(getattr(module, "__spec__", None), "_initializing", False)
+            if module is not None and not is_being_imported:
                 callback(module)
 
     def remove(self) -> None:
@@ -59,7 +60,3 @@ class ImportWatch:
 
             loader.exec_module = exec_module
         return spec
-
-
-def _is_being_imported(module: ModuleType) -> bool:
-    return bool(getattr(getattr(module, "__spec__", None), "_initializing", False))

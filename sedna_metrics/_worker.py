@@ -107,8 +107,9 @@ class Worker:
     @contained()
     def update_identity(self, kind: str, worker_type: str) -> None:
         """Set the kind to that of the Sedna class in use, and the worker type if WORKER_NAME did not give it."""
-        if self.identity.kind != kind or self.identity.worker_type == UNKNOWN:
-            self.identity = self.identity._replace(kind=kind).with_role(kind, worker_type)
+        known = self.identity.worker_type
+        if self.identity.kind != kind or known == UNKNOWN:
+            self.identity = self.identity._replace(kind=kind, worker_type=worker_type if known == UNKNOWN else known)
             self._show_identity()
 
     def at_close(self, call: Callable[[], None]) -> None:

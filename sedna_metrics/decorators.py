@@ -13,7 +13,7 @@ import inspect
 import sys
 from time import perf_counter
 from types import CoroutineType
-from typing import Any, AsyncIterator, Callable, Generator, List, NoReturn, Optional, TypeVar, overload
+from typing import Any, AsyncIterator, Callable, Generator, List, Optional, TypeVar, overload
 
 from sedna_metrics._boundary import ErrorBoundary
 from sedna_metrics.metrics import FLUSH_EVERY, CallHistogram
@@ -192,12 +192,6 @@ class Observation:
                 self._on_failure(error)
             else:
                 self._recorder.cancel()
-
-    def __enter__(self) -> NoReturn:
-        raise TypeError("parentheses are missing: write with ...edge_inference():")
-
-    def __exit__(self, *_: object) -> None:
-        """Here so that Python calls :meth:`__enter__`, which says what is missing."""
 
 
 class Span:

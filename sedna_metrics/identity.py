@@ -14,8 +14,6 @@ import socket
 import sys
 from typing import Dict, Mapping, NamedTuple, Optional, Tuple
 
-from sedna_metrics._compat import is_ascii
-
 UNKNOWN = "unknown"
 PUSH_JOB = "sedna-worker"
 """The ``job`` label of every group of ours on a Pushgateway."""
@@ -41,7 +39,7 @@ _PREFIXES: Tuple[Tuple[str, str, str], ...] = (
 #: A pod's name gives them where WORKER_NAME has no prefix: that of multi-edge inference is five random characters, and
 #: the ReID workers of ObjectSearchService get no variables at all.
 _POD = r"(.+)-(?:(reid|videoanalytics)|deployment-(fe|reidworker)-[a-z0-9]+)-[a-z0-9]{5}"
-_POD_KINDS: Dict[str, str] = {
+_POD_KINDS = {
     "reid": "reidjob",
     "videoanalytics": "videoanalyticsjob",
     "fe": "featureextractionservice",
@@ -89,7 +87,7 @@ class WorkerIdentity(NamedTuple):
 
         ``hostname`` and ``program``, the path of the script, are the system's by default.
         """
-        host = clean(hostname if hostname is not None else _hostname()) or UNKNOWN
+        host = clean(socket.gethostname() if hostname is None else hostname) or UNKNOWN
         worker = clean(environ.get("WORKER_NAME", ""))
         task = clean(environ.get("JOB_NAME", "")) or clean(environ.get("SERVICE_NAME", ""))
         kind, worker_type = _kind_and_type(environ, worker)
@@ -122,13 +120,6 @@ class WorkerIdentity(NamedTuple):
         role = (self.kind, self.worker_type)
         return UNKNOWN not in role and not self.is_batch and role not in _HOST_NETWORK
 
-    def with_role(self, kind: str, worker_type: str) -> WorkerIdentity:
-        """The identity with what the class in use says, where the environment says nothing."""
-        return self._replace(
-            kind=kind if self.kind == UNKNOWN else self.kind,
-            worker_type=worker_type if self.worker_type == UNKNOWN else self.worker_type,
-        )
-
     def constant_labels(self) -> Dict[str, str]:
         """The labels that stand on every series."""
         return {"task": self.task, "worker": self.worker}
@@ -158,23 +149,15 @@ def clean(value: str) -> str:
     Lone surrogates (undecodable bytes of the environment) become U+FFFD. Longer text than a Kubernetes name is cut, and
     ends in a hash of the whole, so that two long values stay different.
     """
-    text = value.encode("utf-8", "replace" if is_ascii(value) else "surrogatepass").decode("utf-8", "replace").strip()
+    text = value.encode("utf-8", "surrogatepass").decode("utf-8", "replace").strip()
     if len(text) > MAX_VALUE_LENGTH:
         digest = hashlib.sha256(text.encode("utf-8")).hexdigest()[:12]
         text = f"{text[: MAX_VALUE_LENGTH - 13]}-{digest}"
     return text
 
 
-def _hostname() -> str:
-    try:
-        return socket.gethostname()
-    except OSError:
-        return UNKNOWN
-
-
 def _program_name(program: Optional[str]) -> str:
-    path = program if program is not None else (sys.argv[0] if sys.argv else "")
-    folder, name = os.path.split(path)
+    folder, name = os.path.split((sys.argv or [""])[0] if program is None else program)
     stem = os.path.splitext(name)[0]
     if stem == "__main__":  # python -m package
         stem = os.path.basename(folder)
@@ -185,17 +168,16 @@ def _kind_and_type(environ: Mapping[str, str], worker: str) -> Tuple[str, str]:
     for prefix, kind, worker_type in _PREFIXES:
         if worker.startswith(prefix):
             # An inference worker of lifelong learning gets no KB_SERVER, but MODEL_URLS instead of MODEL_URL.
-            is_lifelong = environ.get("KB_SERVER") or (
-                worker_type == "inference" and environ.get("MODEL_URLS") and not environ.get("MODEL_URL")
-            )
-            if kind == "incrementallearningjob" and is_lifelong:
+            has_models = worker_type == "inference" and environ.get("MODEL_URLS") and not environ.get("MODEL_URL")
+            if kind == "incrementallearningjob" and (environ.get("KB_SERVER") or has_models):
                 kind = "lifelonglearningjob"
             return kind, worker_type
     return UNKNOWN, UNKNOWN
 
 
 def _from_pod_name(host: str, task: str) -> Tuple[str, str, str]:
-    match = re.fullmatch(_POD, host)
+    # Few hosts have such a part, and the pattern takes a millisecond to compile.
+    match = re.fullmatch(_POD, host) if any(f"-{part}-" in host for part in _POD_KINDS) else None
     if match is None or task not in ("", match.group(1)):
         return task, UNKNOWN, UNKNOWN
     worker_type = match.group(2) or match.group(3)

@@ -40,13 +40,10 @@ def _choice(*allowed: str) -> Callable[[str], str]:
 
 
 def _seconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 < value < math.inf:
-        raise ValueError("must be a number of seconds above 0, such as 15 or 0.5")
-    return value
+    with suppress(ValueError):
+        if 0 < float(text) < math.inf:
+            return float(text)
+    raise ValueError("must be a number of seconds above 0, such as 15 or 0.5")
 
 
 def _count(text: str) -> int:
@@ -69,66 +66,44 @@ def _url(text: str) -> str:
     value = text.strip().rstrip("/")
     if not value:
         return ""
-    try:
+    with suppress(ValueError):
         parts = urlsplit(value)
         parts.port  # noqa: B018 - raises ValueError for an invalid port
-    except ValueError:
-        parts = urlsplit("")
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-        raise ValueError("must be a URL such as http://pushgateway.monitoring:9091")
-    return value
+        if parts.scheme in ("http", "https") and parts.hostname and not (parts.query or parts.fragment):
+            return value
+    raise ValueError("must be a URL such as http://pushgateway.monitoring:9091")
 
 
 def _buckets(text: str) -> Tuple[float, ...]:
-    try:
-        bounds = [float(part) for part in text.split(",")]
-    except ValueError:
-        bounds = []
-    bounds = [bound for bound in bounds if bound != math.inf]  # +Inf is always there
-    rising = all(low < high for low, high in zip(bounds, bounds[1:]))
-    if not bounds or not rising or not all(0 < bound < math.inf for bound in bounds):
-        raise ValueError("must be rising upper bounds in seconds, such as 0.01,0.1,1,10")
-    return tuple(bounds)
+    with suppress(ValueError):
+        bounds = tuple(bound for bound in map(float, text.split(",")) if bound != math.inf)  # +Inf is always there
+        if bounds and all(low < high < math.inf for low, high in zip((0.0, *bounds), bounds)):
+            return bounds
+    raise ValueError("must be rising upper bounds in seconds, such as 0.01,0.1,1,10")
 
 
-class Setting:
+class Setting(NamedTuple):
     """Description of one setting, for the reference and the command line."""
 
-    name: str
-
-    def __init__(
-        self,
-        default: str,
-        kind: str,
-        doc: str,
-        parse: Callable[[str], Any] = str.strip,
-        *,
-        secret: bool = False,
-        fallback: str = "",
-    ) -> None:
-        self.default = default
-        """As the environment variable would have it."""
-        self.kind = kind
-        """What the value is."""
-        self.doc = doc
-        self.parse = parse
-        """Makes a value of the text; raises ValueError with what it takes."""
-        self.secret = secret
-        """Never show the value."""
-        self.fallback = fallback
-        """Another variable, read if ours is not set."""
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self.name = name
+    default: str
+    """As the environment variable would have it."""
+    kind: str
+    """What the value is."""
+    doc: str
+    parse: Callable[[str], Any] = str.strip
+    """Makes a value of the text; raises ValueError with what it takes."""
+    secret: bool = False
+    """Never show the value."""
+    fallback: str = ""
+    """Another variable, read if ours is not set."""
+    name: str = ""
 
     @property
     def variable(self) -> str:
         return _variable(self.name)
 
 
-def _setting(*description: Any, **more: Any) -> Any:
-    """A :class:`Setting`; its value has the type of the attribute."""
-    return Setting(*description, **more)
+_setting: Any = Setting  # the attributes of Settings have the types of the values
 
 
 class Settings:
@@ -213,7 +188,9 @@ _PAIRS: Tuple[Tuple[str, Tuple[str, ...]], ...] = (
 )
 
 
-TABLE: Tuple[Setting, ...] = tuple(each for each in vars(Settings).values() if isinstance(each, Setting))
+TABLE: Tuple[Setting, ...] = tuple(
+    each._replace(name=name) for name, each in vars(Settings).items() if isinstance(each, Setting)
+)
 
 
 def load(environ: Mapping[str, str], arguments: Optional[Mapping[str, object]] = None) -> Settings:

@@ -164,11 +164,6 @@ def test_a_coroutine_that_is_closed_is_under_way_no_longer(observe, recorder):
     assert recorder.cancelled == 1
 
 
-def test_without_parentheses_a_block_says_what_is_missing(observe):
-    with pytest.raises(TypeError, match="parentheses"), observe:
-        pass
-
-
 def test_a_span_that_is_entered_again_observes_each_block(observe, recorder):
     span = observe()
     with span:

@@ -45,11 +45,6 @@ class Metric(NamedTuple):
         return "gauge" if self.form in ("info", "state") else self.form
 
     @property
-    def unit(self) -> str:
-        """Its unit, with which its name ends; empty for numbers of something."""
-        return "seconds" if self.name.endswith("_seconds") else ""
-
-    @property
     def state_label(self) -> str:
         return self.labels[-1] if self.form == "state" else ""
 

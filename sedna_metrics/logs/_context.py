@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Dict, Iterator, Mapping
 
 from sedna_metrics._compat import ContextVar
 
-_blocks: ContextVar[Dict[str, Any]] = ContextVar("sedna_metrics_log_context")
-_bound: ContextVar[Dict[str, Any]] = ContextVar("sedna_metrics_log_bound")
+_fields: ContextVar[Dict[str, Any]] = ContextVar("sedna_metrics_log_context")
 
 
 def current() -> Mapping[str, Any]:
     """The fields bound in this context; one that is ``None`` has been removed."""
-    blocks, bound = _blocks.get({}), _bound.get({})
-    return {**blocks, **bound} if bound else blocks
+    return _fields.get({})
 
 
 def bind(**fields: Any) -> None:
@@ -22,25 +20,21 @@ def bind(**fields: Any) -> None:
 
     They last until the surrounding :func:`log_context` ends or the log is closed.
     """
-    _bound.set({**_bound.get({}), **fields})
+    _fields.set({**_fields.get({}), **fields})
 
 
 @contextmanager
 def log_context(**fields: Any) -> Iterator[None]:
     """Add ``fields`` to every record of the body, and of the asyncio tasks started in it."""
-    still_bound = {name: value for name, value in _bound.get({}).items() if name not in fields}
-    tokens = _blocks.set({**_blocks.get({}), **fields}), _bound.set(still_bound)
+    token = _fields.set({**_fields.get({}), **fields})
     try:
         yield
     finally:
-        for token in tokens:
-            try:
-                token.var.reset(token)
-            except ValueError:
-                pass  # a generator, closed by another task or thread than the one that began it
+        with suppress(ValueError):  # a generator, closed by another task or thread than the one that began it
+            token.var.reset(token)
 
 
 def clear() -> None:
-    """Forget what :func:`bind` has bound, in every thread and task."""
-    global _bound
-    _bound = ContextVar("sedna_metrics_log_bound")
+    """Forget all fields, in every thread and task."""
+    global _fields
+    _fields = ContextVar("sedna_metrics_log_context")

@@ -101,15 +101,15 @@ class JsonFormatter(_BaseFormatter):  # type: ignore[misc]
         log_record.update(self.identity)
         budget = Budget()
         event = attributes.get(EVENT_ATTRIBUTE)
+        event = event if type(event) is Fields else {}
         bound = self.bound
         context = current()
         if context:
             bound = {**bound, **context}
         for name, value in bound.items():
-            if value is not None and not (type(event) is Fields and name in event):
+            if value is not None and name not in event:
                 _add(log_record, name, value, bound, budget)
-        if type(event) is Fields:
-            log_record.update({name: plain(value, is_secret(name), budget) for name, value in event.items()})
+        log_record.update({name: plain(value, is_secret(name), budget) for name, value in event.items()})
         if isinstance(record.msg, dict):
             for name, value in islice(message_dict.items(), _MAX_ITEMS):
                 if name not in ("message", "exc_info", "stack_info"):
@@ -237,11 +237,8 @@ def _second(second: int) -> str:
 
 
 def _timestamp(created: float) -> str:
-    try:
-        second = math.floor(created)
-        return "%s.%06dZ" % (_second(second), (created - second) * 1e6)  # noqa: UP031 - faster than an f-string here
-    except (TypeError, ValueError, OverflowError, OSError):
-        return _timestamp(time.time())  # a record made by hand, without a time
+    second = math.floor(created)
+    return "%s.%06dZ" % (_second(second), (created - second) * 1e6)  # noqa: UP031 - faster than an f-string here
 
 
 def _harmless(record: logging.LogRecord) -> logging.LogRecord:

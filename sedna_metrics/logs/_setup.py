@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 import threading
 from contextlib import ExitStack
@@ -47,7 +46,7 @@ class _Handler(logging.StreamHandler):  # type: ignore[type-arg]
 class Log:
     """The logging set-up that :func:`configure_logging` returns; a context manager, too."""
 
-    def __init__(self, style: str, level: Union[str, int], identity: Mapping[str, Any], stream: Any) -> None:
+    def __init__(self, style: str, level: Union[str, int], identity: Optional[Mapping[str, Any]], stream: Any) -> None:
         self._formatter = JsonFormatter(identity=identity)
         if style == "text":
             self._formatter.json_serializer = as_text
@@ -135,8 +134,6 @@ def configure_logging(
     """
     if style not in ("json", "text"):
         raise ValueError(f"style is {style!r}, but must be json or text")
-    if identity is None:
-        identity = identity_fields(WorkerIdentity.from_env(os.environ))
     logging._checkLevel(level)  # type: ignore[attr-defined]
     return Log(style, level, identity, sys.stdout if stream is None else stream)
 
@@ -147,7 +144,7 @@ def emit(event: str, **fields: Any) -> None:
     EVENTS.disabled = False  # logging.config.dictConfig disables existing loggers by default
     if EVENTS.isEnabledFor(level):
         exception = fields.pop("exception", None)
-        known = Fields({"event": event})
+        known = Fields(event=event)
         known.update((name, _whole(value)) for name, value in fields.items() if value is not None)
         EVENTS.log(level, event, extra={EVENT_ATTRIBUTE: known}, exc_info=exception)
 

@@ -11,7 +11,7 @@ import threading
 from bisect import bisect_right
 from collections import deque
 from itertools import count
-from math import fsum, isfinite
+from math import isfinite
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from sedna_metrics.metrics._text import label_value
@@ -26,7 +26,6 @@ Reject = Callable[[object, str], None]
 """Called with an invalid value and with what the metric accepts."""
 
 _ONE: Any = object()  # not None: a miner that forgot its return statement gives that
-_MAX_DEPTH = 8
 
 
 def to_float(value: Any) -> float:
@@ -39,11 +38,9 @@ def to_float(value: Any) -> float:
 
 def last_of(value: Any) -> float:
     """:func:`to_float` of a history's last value, or of the value itself."""
-    for _ in range(_MAX_DEPTH):
-        if not _is_many(value):
-            return to_float(value)
+    while _is_many(value):
         value = value[-1]
-    raise ValueError("lists are nested too deeply")
+    return to_float(value)
 
 
 def mean_of(value: Any) -> float:
@@ -53,7 +50,7 @@ def mean_of(value: Any) -> float:
     values = [mean_of(item) for item in value]
     if not values:
         raise ValueError("an empty list has no mean")
-    return fsum(values) / len(values) if all(map(isfinite, values)) else sum(values) / len(values)
+    return sum(values) / len(values)
 
 
 def _is_many(value: Any) -> bool:
