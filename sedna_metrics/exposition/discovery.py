@@ -15,7 +15,7 @@ from typing import Mapping
 from sedna_metrics.errors import SettingError
 from sedna_metrics.exposition._files import Lock, remove_if_abandoned
 
-_OURS = re.compile(r"sedna-[0-9a-f]{16}\.json\Z")
+_OURS = r"sedna-[0-9a-f]{16}\.json\Z"
 
 
 class Target:
@@ -42,7 +42,7 @@ class Target:
 
 def sweep(folder: Path) -> int:
     """Remove the files of workers that are gone; returns how many."""
-    return sum(remove_if_abandoned(path) for path in folder.iterdir() if _OURS.match(path.name))
+    return sum(remove_if_abandoned(path) for path in folder.iterdir() if re.match(_OURS, path.name))
 
 
 def advertised(address: str, port: int) -> str:
