@@ -53,11 +53,7 @@ class Observation:
     def __call__(self, function: None = None) -> Span: ...
 
     def __call__(self, function: Any = None) -> Any:
-        """Decorate ``function``; without one, return a context manager.
-
-        Raises:
-            TypeError: ``function`` is a class or cannot be called.
-        """
+        """Decorate ``function`` (TypeError for a class, or no callable); without one, return a context manager."""
         if function is None:
             return Span(self)
         if isinstance(function, (staticmethod, classmethod)):

@@ -121,16 +121,10 @@ def configure_logging(
     that stops reading stops the worker, as for ``print``.
 
     Args:
-        style: ``json``, or ``text`` for a person at a terminal.
+        style: ``json``, or ``text`` for a person at a terminal; another one, or another level, raises ValueError.
         level: lowest level that is logged.
         identity: fields of every line; by default those of Sedna's environment.
         stream: a text stream; stdout by default.
-
-    Returns:
-        the log; closing it puts logging back.
-
-    Raises:
-        ValueError: there is no such style or level.
     """
     if style not in ("json", "text"):
         raise ValueError(f"style is {style!r}, but must be json or text")
