@@ -26,6 +26,7 @@ Reject = Callable[[object, str], None]
 """Called with an invalid value and with what the metric accepts."""
 
 _ONE: Any = object()  # not None: a miner that forgot its return statement gives that
+_MAX_DEPTH = 8
 
 
 def to_float(value: Any) -> float:
@@ -38,9 +39,11 @@ def to_float(value: Any) -> float:
 
 def last_of(value: Any) -> float:
     """:func:`to_float` of a history's last value, or of the value itself."""
-    while _is_many(value):
+    for _ in range(_MAX_DEPTH):
+        if not _is_many(value):
+            return to_float(value)
         value = value[-1]
-    return to_float(value)
+    raise ValueError("lists are nested too deeply")
 
 
 def mean_of(value: Any) -> float:
