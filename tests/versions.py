@@ -74,7 +74,7 @@ def check_old_wheel() -> bool:
     print("\n".join(["grammar of Python 3.6:", *(problems or ["every file keeps to it"])]))
     (folder / "sedna_metrics" / "_compat.py").unlink()
     allowed = [option for name in GUARDED for option in ("--exclude", name)]
-    command = [str(Path(sys.executable).with_name("vermin")), "-t=3.6-", "--no-tips", "--backport", "dataclasses"]
+    command = [str(Path(sys.executable).with_name("vermin")), "-t=3.6-", "--no-tips"]
     return subprocess.run([*command, *allowed, "--violations", str(folder)]).returncode == 0 and not problems
 
 

@@ -54,6 +54,10 @@ class Metric(NamedTuple):
         return {"info": (), "state": self.labels[:-1]}.get(self.form, self.labels)
 
     @property
+    def unit(self) -> str:
+        return "seconds" if self.name.endswith("_seconds") else ""
+
+    @property
     def help(self) -> str:
         """The HELP text, which begins with the proposal's names."""
         return f"{', '.join(self.proposal)}: {self.description}" if self.proposal else self.description

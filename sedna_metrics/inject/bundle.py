@@ -30,7 +30,6 @@ PACKAGES: Dict[str, List[str]] = {
         "charset-normalizer==2.0.12",
         "idna==3.10",
         "certifi==2025.4.26",
-        "dataclasses==0.8",
     ],
     "py36/": ["requests==2.27.1"],
     "py38/": ["requests==2.32.4"],
