@@ -19,10 +19,7 @@ from typing import Iterator, List
 
 ROOT = Path(__file__).resolve().parent.parent
 #: The newest requests of each; on 3.8 and later a newer one is needed.
-_NEWEST = (
-    'requests>=2.27.1; python_version < "3.7"',
-    'requests>=2.31; python_version >= "3.7"',
-)
+_NEWEST = ('requests>=2.27.1; python_version < "3.7"', 'requests>=2.31; python_version >= "3.7"')
 _FUTURE = "from __future__ import annotations"
 
 
