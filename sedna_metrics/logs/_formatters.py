@@ -83,7 +83,7 @@ class JsonFormatter(_BaseFormatter):  # type: ignore[misc]
         """What the tasks of the worker have bound."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The record as one line, without its newline. Does not raise."""
+        """The record as one line, without its newline. ValueError if the record's time is none; nothing else raises."""
         try:
             line: str = super().format(record)
         except Exception:  # arguments that do not fit the message, an exception that cannot be printed, ...

@@ -30,9 +30,7 @@ class LearningTask(InferenceTask):
 
     @lazy_instrument
     def inference(self) -> Observation:
-        """Decorator and context manager for an inference of the deployed model; each is one sample, unless the script
-        counts them by :attr:`sample`.
-        """
+        """Decorator and context manager for an inference of the deployed model; each is one sample (:attr:`sample`)."""
         return self._observe("edge")
 
     @contained(Noop)
