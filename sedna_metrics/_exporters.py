@@ -116,8 +116,11 @@ class Exporters:
             return True
         return self._pusher.flush() if self._pusher is not None else not self._must_push
 
-    def flush_before_kill(self) -> None:
-        """Push now, as the process may be killed soon; a replica of a service deletes its group, and pushes no more."""
+    def leave(self) -> None:
+        """Push, or delete a replica's group; remove the file_sd file. The process will be killed soon."""
+        if self._target is not None:
+            self._target.close()
+            self._target = None
         if self._pusher is not None and self._identity.is_replicated:
             self._pusher.close()
         else:

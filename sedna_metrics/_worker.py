@@ -226,11 +226,11 @@ class Worker:
             with self._boundary:
                 end(status == "failed")
         self.open_runs.clear()
-        if status == "failed" and self.identity.is_batch and self.identity.kind in _BATCH_TASKS:
-            self._task(self.identity.kind, _BATCH_TASKS[self.identity.kind])
         self._set_status(status)
 
     def _set_status(self, status: str) -> None:
+        if status == "failed" and self.identity.is_batch and self.identity.kind in _BATCH_TASKS:
+            self._task(self.identity.kind, _BATCH_TASKS[self.identity.kind])
         for task in list(self._tasks.values()):
             if hasattr(task, "end") and not self._exporters.is_child:
                 with self._boundary:
@@ -241,15 +241,16 @@ class Worker:
         with self._boundary:
             if not self._exporters.is_child:  # pools of multiprocessing end their processes in this way
                 self._log("worker.terminated", signal=name)
-            if is_fatal and (self.identity.is_batch or self.active_runs):
-                self._end_tasks("failed")
-            elif self.active_runs:
-                self._set_status("failed")  # a run that ends well after all sets it again
+            if self.identity.is_batch or self.active_runs:
+                # Without a fatal signal the work may end well after all.
+                self._end_tasks("failed") if is_fatal else self._set_status("failed")
         with self._boundary:
             if is_fatal:
                 self._exporters.close()
+            elif name == "SIGTERM" and os.getpid() == 1:
+                self._exporters.leave()
             else:
-                self._exporters.flush_before_kill()
+                self._exporters.flush()
 
     def _after_fork_in_child(self) -> None:
         """In a forked child: go on counting, and report to the parent."""

@@ -100,7 +100,8 @@ class Observation:
             if result is not None and type(result) is not not_awaitable:
                 if isinstance(result, CoroutineType):
                     return self._await(result, began)
-                if hasattr(type(result), "add_done_callback"):  # a future of asyncio or of an executor
+                if hasattr(type(result), "add_done_callback") and hasattr(type(result), "cancelled"):
+                    # a future of asyncio or of an executor
                     with self._boundary:
                         result.add_done_callback(functools.partial(self._done, began))
                     return result

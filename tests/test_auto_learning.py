@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -307,6 +308,21 @@ def test_lifelong_inference_counts_samples_not_calls(observe, sedna):
     assert value(worker, "sedna_inferences_total", location="edge") == 4
     assert value(worker, "sedna_inference_samples_total") == 8
     assert value(worker, "sedna_unseen_samples_total") == 3
+
+
+@pytest.mark.parametrize(("is_unseen", "count"), [(True, 1), (False, 0), ({"a": True, "b": False, "c": True}, 2)])
+def test_lifelong_inference_of_sedna_before_0_6_returns_what_is_unseen(observe, sedna, monkeypatch, is_unseen, count):
+    module = sedna("core.lifelong_learning.lifelong_learning")
+    monkeypatch.setattr(module.LifelongLearning, "inference", lambda self, data=None, post_process=None, **kwargs: None)
+    monkeypatch.delitem(sys.modules, "sedna.algorithms.unseen_task_processing.unseen_task_processing", raising=False)
+
+    def inference(self, data=None, post_process=None, **kwargs):
+        return "result", is_unseen, []
+
+    module.LifelongLearning.inference = inference
+    worker = observe(WORKER_NAME="inferworker-x", KB_SERVER="http://kb")
+    lifelong(sedna).inference([1, 2, 3])
+    assert value(worker, "sedna_unseen_samples_total") == count
 
 
 def test_lifelong_deployments_are_iterations(observe, sedna, monkeypatch):

@@ -285,15 +285,36 @@ def test_a_service_that_survives_a_signal_still_counts(gateway, tmp_path, surviv
     assert [hard_samples(gateway, n) for n in range(len(gateway.requests))][-2:] == [7, 12]
 
 
-def test_a_replica_deletes_its_group_when_a_signal_may_end_it(gateway, tmp_path, survive):
+@pytest.mark.parametrize("survive", ["as process 1"], indirect=True)
+def test_a_replica_whose_container_stops_leaves_nothing_behind(gateway, tmp_path, survive):
     start = """
         import sedna_metrics
-        worker = sedna_metrics.start(export="push", push_interval=60, log="off")
+        worker = sedna_metrics.start(export="both", port=0, push_interval=60, log="off", sd_dir=os.environ["SD"])
         worker.flush()
+        print(len(os.listdir(os.environ["SD"])), file=sys.stderr)
     """
-    env = {**environment(gateway, tmp_path), "WORKER_NAME": "trackingworker-1"}
+    env = {**environment(gateway, tmp_path), "WORKER_NAME": "trackingworker-1", "SD": str(tmp_path / "sd")}
     assert survive(start, "time.sleep(1); os._exit(0)", env) == (0, "")
     assert [request.method for request in gateway.requests][-1] == "DELETE"
+    assert os.listdir(tmp_path / "sd") == []
+
+
+@pytest.mark.parametrize("ends", [True, False], ids=["ends well", "is killed"])
+@pytest.mark.parametrize(
+    "work", ["", "with worker.incremental_learning.training(): pass"], ids=["idle", "between stages"]
+)
+def test_a_job_that_a_signal_finds_outside_its_work_has_failed_unless_it_ends_well(
+    gateway, tmp_path, survive, work, ends
+):
+    start = f"""
+        import sedna_metrics
+        worker = sedna_metrics.start(export="push", push_interval=60, log="off")
+        {work}
+    """
+    env = {**environment(gateway, tmp_path), "WORKER_NAME": "train-worker-1"}
+    assert survive(start, "time.sleep(1)" if ends else "time.sleep(1); os._exit(0)", env) == (0, "")
+    lines = [line for line in gateway.requests[-1].text.splitlines() if line.startswith("sedna_stage_status{")]
+    assert [line.split('"')[1] for line in lines if line.endswith(" 1.0")] == ["completed" if ends else "failed"]
 
 
 @pytest.mark.parametrize("ending", ["pass", "raise SystemExit(3)"])

@@ -262,7 +262,7 @@ PORTS = {
     "neither": (with_ports(), "9470", 9470),
     "variable": (with_ports({"value": "9471"}), "9471", 9471),
     "range": (with_ports({"value": "9471-9480"}), "9471-9480", 9471),
-    "port": (with_ports(port=8000), "8000", 8000),
+    "port, which may be the script's own": (with_ports(port=8000), "9470", 8000),
     "both": (with_ports({"value": "9471"}, 8000), "9471", 8000),
     "any": (with_ports({"value": "0"}), "0", None),
     "elsewhere": (with_ports({"valueFrom": {"configMapKeyRef": {"name": "x", "key": "port"}}}), None, None),

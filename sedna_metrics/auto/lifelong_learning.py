@@ -50,7 +50,9 @@ class _Worker(LearningWorker):
         """An inference, of one sample or of several."""
         self._inference_task.sample(sample_count(data) or 1)
         with self._inference_task.inference():
-            yield
+            result = yield
+        if _UNSEEN not in sys.modules:  # Sedna before 0.6
+            self._inference_task.unseen_sample(_unseen_of(result))
 
     def unseen(self, _: Any, data: Any = None, *__: Any, **___: Any) -> Steps:
         """The samples of unseen tasks; ``inference`` returns them by a name that may repeat."""
@@ -82,6 +84,12 @@ def _trained(training: Training, result: Any) -> None:
         losses = [last_of(loss) for loss in map(loss_of, result.values()) if loss is not None]
         if losses:
             training.loss(sum(losses) / len(losses))
+
+
+def _unseen_of(result: Any) -> int:
+    # (res, is_unseen, tasks): one answer for one sample, else one for each.
+    unseen = result[1] if isinstance(result, (list, tuple)) and len(result) > 1 else False
+    return sum(map(bool, unseen.values())) if isinstance(unseen, Mapping) else int(bool(unseen))
 
 
 def _index_url() -> Any:

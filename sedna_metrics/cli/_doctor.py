@@ -92,6 +92,7 @@ def examine(environ: Mapping[str, str]) -> Iterator[Finding]:
         pulls, pushes = exports(settings, identity)
     except SettingError as why:
         yield Finding("settings", "invalid: start() would raise SettingError", str(why))
+        yield from _sedna()
         return
     set_here = [f"{source}={value}" for _, value, source in settings_module.shown(environ)]
     yield Finding("settings", ", ".join(set_here) or "all defaults")

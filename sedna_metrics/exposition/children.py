@@ -31,6 +31,7 @@ MAX_FILES = 1000
 MAX_WAIT_SECONDS = 1.0
 
 _PREFIX = "sedna-metrics-children-"
+_TRIES = 5
 _FILE = re.compile(r"(\d{1,9})-[0-9a-f]{8}\.json\Z")
 _LOGGER = logging.getLogger("sedna_metrics")
 
@@ -83,6 +84,8 @@ class Children:
         self._folder_lock.forget()
 
     def _refresh(self) -> None:
+        if not self._folder.exists():
+            return  # somebody has emptied the folder for temporary files
         check_private(self._folder)
         for name in os.listdir(self._folder)[:MAX_FILES]:
             match = _FILE.match(name)
@@ -187,7 +190,7 @@ def make_folder() -> Lock:
 
     Its lock, which is returned, is free as soon as this process is gone.
     """
-    while True:
+    for _ in range(_TRIES):
         try:
             lock = Lock(Path(tempfile.mkdtemp(prefix=_PREFIX)))
         except OSError:
@@ -195,6 +198,9 @@ def make_folder() -> Lock:
         with suppress(FileNotFoundError):  # another start has found it without its lock, and removes it
             if lock.acquire(create=False):
                 break
+            shutil.rmtree(lock.path, ignore_errors=True)
+    else:
+        raise OSError(f"no lock on a folder such as {lock.path}")
     for left in list(lock.path.parent.glob(f"{_PREFIX}*"))[:MAX_FILES]:
         with suppress(OSError):  # not ours, or gone
             check_private(left)

@@ -90,15 +90,14 @@ def inject(resource: Any, pushgateway_url: str = PUSHGATEWAY_URL) -> bool:
 
 
 def uninject(resource: Any) -> bool:
-    """Take out what :func:`inject` adds, where it is unchanged; returns whether anything has changed.
-
-    A port other than :data:`PORT` stays, because the resource itself sets it in the environment or as a port.
-    """
+    """Take out what :func:`inject` adds, where it is unchanged; returns whether anything has changed."""
     has_changed = False
     for pod, role in _pods(resource):
         worker = pod["containers"][0]
         urls = [each.get("value") for each in _items(worker, "env") if each.get("name") == _PUSHGATEWAY_VARIABLE]
-        for key, items in additions(*role, *urls[:1]).items():
+        added = additions(*role, *urls[:1])
+        added["ports"] = additions(*role, port=_port(worker))["ports"]
+        for key, items in added.items():
             has_changed |= _remove(pod if key == "volumes" else worker, key, items)
     return has_changed
 
@@ -106,7 +105,7 @@ def uninject(resource: Any) -> bool:
 def _pods(resource: Any) -> Iterator[Tuple[Any, Tuple[bool, bool, str]]]:
     """Each pod specification in the resource; whether it is a job, and on the node's network; the service's name."""
     kind = resource.get("kind")
-    service = resource["metadata"]["name"] if kind == "JointInferenceService" else ""
+    service = resource["metadata"].get("name", "") if kind == "JointInferenceService" else ""
     waiting: List[Tuple[Any, Tuple[str, ...]]] = [(resource, ())]  # values, with the keys that lead to them
     while waiting:
         value, keys = waiting.pop()
@@ -121,14 +120,11 @@ def _pods(resource: Any) -> Iterator[Tuple[Any, Tuple[bool, bool, str]]]:
 
 
 def _port(container: Any) -> int:
-    """The port of /metrics that the container itself names, or the default; 0 if that cannot be known."""
+    """The port of /metrics that the container itself sets, or the default; 0 if that cannot be known."""
     for each in _items(container, "env"):
         if each.get("name") == "SEDNA_METRICS_PORT":
             first = re.match(r"(\d{1,5})(-|$)", str(each.get("value", "")))
             return int(first[1]) if first else 0
-    for each in _items(container, "ports"):
-        if each.get("name") == "metrics":
-            return int(each["containerPort"])
     return PORT
 
 

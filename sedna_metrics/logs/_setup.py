@@ -67,7 +67,7 @@ class Log:
         self._undo.callback(root.removeHandler, self._handler)
         root.addHandler(self._handler)
         redirect_third_party(self._undo)
-        log_uncaught(lambda: self._handler.written, self._undo)
+        log_uncaught(self._handler, self._undo)
 
     def __call__(self, event: str, **fields: Any) -> None:
         """Log a lifecycle event, as :func:`emit` does."""

@@ -9,25 +9,27 @@ import logging
 import sys
 import threading
 from contextlib import ExitStack, suppress
-from typing import Any, Callable
+from typing import Any
 
 from sedna_metrics.errors import describe
 
 _LOGGER = logging.getLogger("sedna_metrics.uncaught")
 
 
-def log_uncaught(written: Callable[[], int], undo: ExitStack) -> None:
-    """Log warnings, and uncaught exceptions of all threads; ``written()`` is the number of records written so far."""
+def log_uncaught(handler: Any, undo: ExitStack) -> None:
+    """Log warnings, and uncaught exceptions of all threads, by this handler of the root logger."""
 
     def write(kind: Any, error: Any, trace: Any, where: str = "") -> bool:
-        before = written()
+        if handler not in logging.getLogger().handlers:
+            return False  # the script has set logging up anew
+        before = handler.written
         with suppress(Exception):  # a logging filter of the script's failed
             if issubclass(kind, KeyboardInterrupt):
                 _LOGGER.warning("interrupted: KeyboardInterrupt")  # somebody pressed Ctrl-C: a trace tells nothing
             else:
                 message = f"uncaught {kind.__name__}: {describe(error)}{where}"
                 _LOGGER.critical("%s", message, exc_info=(kind, error, trace))
-        return written() > before
+        return bool(handler.written > before)
 
     def on_main(kind: Any, error: Any, trace: Any) -> None:
         if not write(kind, error, trace) or main is not sys.__excepthook__:

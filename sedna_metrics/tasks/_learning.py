@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Dict, Optional
+from typing import Dict, Optional, Set
 
 from sedna_metrics._boundary import contained
 from sedna_metrics._noop import Noop
@@ -22,6 +22,7 @@ class LearningTask(InferenceTask):
         super().__init__(context)
         self._stage = context.instruments.state(metrics.TASK_STAGE)
         self._statuses: Dict[str, str] = {}  # of each stage that was entered
+        self._ended: Set[str] = set()  # stages whose status end() has set
         self._scores: Scores = {}
         iteration = context.identity.iteration
         if iteration is not None:  # nothing begins by that
@@ -74,16 +75,17 @@ class LearningTask(InferenceTask):
 
     @contained()
     def end(self, status: str) -> None:
-        """The worker ends: stages that are not finished are ``completed`` or ``failed``.
+        """The worker ends: stages that are not finished are ``completed`` or ``failed``; a second call may change that.
 
         If it failed, so has its current stage, or the stage of its worker type if it never entered one.
         """
         current = self._stage.current or self._context.identity.worker_type
-        for stage, now in list(self._statuses.items()):
-            if now not in ("completed", "failed"):
-                self._set_stage(stage, status)
+        stages = {stage for stage, now in self._statuses.items() if now not in ("completed", "failed")} | self._ended
         if status == "failed" and current in metrics.TASK_STAGE.states:
-            self._set_stage(current, status)
+            stages.add(current)
+        for stage in sorted(stages, key=lambda each: each == current):  # the current one last, as it stays current
+            self._set_stage(stage, status)
+        self._ended = stages
 
     def _set_stage(self, stage: str, status: str) -> bool:
         """Enter ``stage`` with ``status``; returns whether they are valid. Invalid values change nothing."""
@@ -95,6 +97,7 @@ class LearningTask(InferenceTask):
         self._context.instruments.state(metrics.STAGE_STATUS, task_stage=stage).set(status)
         self._context.emit.bind(task_stage=stage)
         self._statuses[stage] = status
+        self._ended.discard(stage)
         self._context.on_change()
         return True
 

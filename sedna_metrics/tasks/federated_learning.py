@@ -25,6 +25,7 @@ class FederatedLearning(Task):
         self._nodes = instruments.gauge(federated.TRAIN_NODES)
         self._node_info = instruments.info(federated.TRAIN_NODE)
         self._has_nodes = False
+        self._is_ended = False  # end() has set the status, and a second call may change it
         self._round = instruments.gauge(federated.AGGREGATION_ROUND)
 
     @contained(Noop)
@@ -93,10 +94,12 @@ class FederatedLearning(Task):
         """The worker ends: TrainStatus, if it is not finished, is ``completed`` or ``failed``."""
         current = self._status.current
         has_failed_early = current is None and status == "failed" and self._context.identity.worker_type == "train"
-        if has_failed_early or current in ("waiting", "running"):
+        if has_failed_early or current in ("waiting", "running") or self._is_ended:
             self._set_status(status)
+            self._is_ended = True
 
     def _set_status(self, status: str) -> None:
+        self._is_ended = False
         self._status.set(status)
         self._context.on_change()
 

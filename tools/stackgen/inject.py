@@ -76,13 +76,11 @@ def _expression() -> str:
 
 
 def _port() -> str:
-    """As ``inject`` finds it: what the container sets, else its port ``metrics``, else ours; 0 if it is unknown."""
+    """As ``inject`` finds it: what the container sets, else ours; 0 if it is unknown."""
     first = "object.spec.containers[0]"
     return (
         f"((has({first}.env) ? {first}.env.filter(e, e.name == '{_PORT_VARIABLE}') : [])\n"
         f".map(e, has(e.value) && e.value.matches('^[0-9]{{1,5}}(-|$)') ? int(e.value.split('-')[0]) : 0)\n"
-        f"+ (has({first}.ports) ? {first}.ports.filter(p, has(p.name) && p.name == 'metrics') : [])\n"
-        f".map(p, p.containerPort)\n"
         f"+ [{PORT}])[0]"
     )
 
@@ -166,12 +164,7 @@ _HAS_PORT = _condition(f"{{{{ to_number(split({_OWN_PORT}, '-')[0]) || `0` }}}}"
 
 
 def _with_own_port(item: Item) -> Item:
-    """The variable follows the container's port ``metrics``, and the port the container's variable."""
-    if item["name"] == _PORT_VARIABLE:
-        return {
-            **item,
-            "value": f"{{{{ to_string(element.ports[?name=='metrics'].containerPort | [0] || `{PORT}`) }}}}",
-        }
+    """The port follows the container's variable."""
     if item["name"] == "metrics":
         return {**item, "containerPort": f"{{{{ to_number(split({_OWN_PORT}, '-')[0]) }}}}"}
     return item
