@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -550,6 +551,21 @@ def test_a_folder_that_another_start_takes_for_an_abandoned_one_is_made_again(tm
     atomic_write(lock.path / "x", b"1")
     assert os.path.isfile(lock.path / "x")
     lock.forget()
+
+
+def test_a_folder_that_cannot_be_locked_is_given_up(tmp_path, mocker):
+    mocker.patch("tempfile.tempdir", str(tmp_path))
+    mocker.patch("fcntl.flock", side_effect=OSError("not on this file system"))
+    with pytest.raises(OSError, match="no lock"):
+        children.make_folder()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_is_gone_is_no_error(folder):
+    worker, path, _ = folder
+    shutil.rmtree(path)
+    assert requests.get(worker.url, timeout=5).status_code == 200
+    assert value(worker, "sedna_metrics_internal_errors_total") == 0
 
 
 def test_a_write_that_a_signal_handler_makes_amid_another_tears_no_file(tmp_path, mocker):

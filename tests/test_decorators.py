@@ -480,13 +480,14 @@ def test_a_future_of_an_executor_is_timed_until_it_is_done(observe, recorder, fa
     assert (failures, recorder.cancelled) == ([failed.exception()], 1)
 
 
-def test_a_result_whose_callbacks_are_not_those_of_a_future_comes_back(observe):
+def test_a_result_whose_callbacks_are_not_those_of_a_future_comes_back(observe, recorder):
     class Odd:
-        def add_done_callback(self):
+        def add_done_callback(self, call):
             raise AssertionError("not called")
 
     odd = Odd()
     assert observe(lambda: odd)() is odd
+    assert len(recorder.seconds) == 1
 
 
 def test_an_awaitable_after_plain_results_is_noticed(observe, recorder):

@@ -279,6 +279,8 @@ def test_the_variable_and_the_port_have_one_number(own, variable, port):
     for key, items in own.items():
         assert container[key][: len(items)] == items, "what the user has set stays"
     assert not inject.inject(pod)
+    assert inject.uninject(pod)
+    assert container == {"name": "w", **{key: items for key, items in own.items() if items}}
 
 
 POD = {

@@ -255,6 +255,14 @@ def test_no_trace_is_lost_where_there_is_no_log(gone, error):
     assert done.stdout == ""
 
 
+@pytest.mark.parametrize("again", ["logging.basicConfig(force=True)", "logging.config.dictConfig({'version': 1, "
+    "'handlers': {'a': {'class': 'logging.StreamHandler'}}, 'root': {'handlers': ['a']}})"])  # fmt: skip
+def test_a_trace_is_printed_once_where_the_script_sets_logging_up_anew(again):
+    program = f"{SET_UP}\nimport logging.config\n{again}\nraise LookupError"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30)
+    assert (done.stderr.count("Traceback"), done.stdout) == (1, "")
+
+
 @pytest.mark.parametrize("level", ["ERROR", "CRITICAL"])
 def test_an_interrupt_is_printed_where_the_log_does_not_take_warnings(level):
     program = SET_UP.replace("identity", f"level={level!r}, identity") + "raise KeyboardInterrupt"
