@@ -64,7 +64,7 @@ def test_ctrl_c_ends_a_command_quietly(tmp_path, mocker, monkeypatch, capsys, ar
     kubectl.write_text("#!/bin/sh\n")
     kubectl.chmod(0o700)
     if waits == "sys.stdin":
-        pytest.importorskip("yaml")
+        pytest.importorskip("ruamel.yaml")
         mocker.patch(waits).__enter__.side_effect = KeyboardInterrupt
     else:
         mocker.patch(waits, side_effect=KeyboardInterrupt)
