@@ -109,7 +109,8 @@ class JsonFormatter(_BaseFormatter):  # type: ignore[misc]
         for name, value in bound.items():
             if value is not None and name not in event:
                 _add(log_record, name, value, bound, budget)
-        log_record.update({name: plain(value, is_secret(name), budget) for name, value in event.items()})
+        if event:
+            log_record.update({name: plain(value, is_secret(name), budget) for name, value in event.items()})
         if isinstance(record.msg, dict):
             for name, value in islice(message_dict.items(), _MAX_ITEMS):
                 if name not in ("message", "exc_info", "stack_info"):
