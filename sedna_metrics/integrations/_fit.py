@@ -7,7 +7,7 @@ import sys
 from functools import partial, wraps
 from importlib import import_module
 from threading import get_ident
-from typing import Any, Callable, List, Optional, Sequence
+from typing import Any, Callable, List, Optional
 
 from sedna_metrics import _runtime
 from sedna_metrics._noop import Noop
@@ -125,7 +125,8 @@ class Fit:
         self.leaves(None if has_completed else RuntimeError("the training did not come to its end"))
 
 
-def _framework_class(name: str, modules: Sequence[str]) -> Any:
+def framework_class(name: str, *modules: str) -> Any:
+    """Class ``name`` of the first of ``modules`` that the script has imported, else of the first that is installed."""
     for module in sorted(modules, key=lambda module: module.split(".")[0] not in sys.modules):
         try:
             return getattr(import_module(module), name)
@@ -134,14 +135,12 @@ def _framework_class(name: str, modules: Sequence[str]) -> Any:
     raise ImportError(f"this callback needs one of {', '.join(modules)}, and none can be imported")
 
 
-def callback_of(factory: Callable[..., Any], hooks: type, name: str, *modules: str, **arguments: Any) -> Any:
-    """A callback of a framework's class with the methods of ``hooks``, ``arguments``, and a ``fit``.
+def callback_of(factory: Callable[..., Any], base: type, hooks: type, **arguments: Any) -> Any:
+    """A callback of the framework's class ``base`` with the methods of ``hooks``, ``arguments``, and a ``fit``.
 
-    The class is ``name`` of the first of ``modules`` that the script has imported, else of the first that is installed.
-    The methods do nothing without a running worker, and return what those of the class return. Frameworks pickle and
-    copy their callbacks; ``factory(**arguments)`` makes the copy.
+    The methods do nothing without a running worker, and return what ``base`` returns. Frameworks pickle and copy their
+    callbacks; ``factory(**arguments)`` makes the copy.
     """
-    base = _framework_class(name, modules)
     methods = {
         name: _contained(method, getattr(base, name, lambda *_, **__: None))
         for name, method in vars(hooks).items()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Iterable, Iterator, Mapping, Optional, Tuple
 
-from sedna_metrics.integrations._fit import Fit, callback_of
+from sedna_metrics.integrations._fit import Fit, callback_of, framework_class
 
 _XGBOOST_SCORES = ("auc", "aucpr", "average_precision", "map", "ndcg", "pre")
 """Metrics for which higher is better. Written "ndcg@5" with a cut-off."""
@@ -26,8 +26,8 @@ def xgboost_callback(rounds: Optional[int] = None, samples: Optional[int] = None
     Raises:
         ImportError: XGBoost is not installed.
     """
-    modules = ("xgboost.callback",)
-    return callback_of(xgboost_callback, _XGBoost, "TrainingCallback", *modules, rounds=rounds, samples=samples)
+    base = framework_class("TrainingCallback", "xgboost.callback")
+    return callback_of(xgboost_callback, base, _XGBoost, rounds=rounds, samples=samples)
 
 
 def lightgbm_callback() -> Any:
@@ -37,7 +37,7 @@ def lightgbm_callback() -> Any:
     Early stopping is a training that has completed, once the next ``fit`` begins or the worker closes. LightGBM does
     not report that training raised: use a ``with`` block around it.
     """
-    return callback_of(lightgbm_callback, _LightGBM, "object", "builtins")
+    return callback_of(lightgbm_callback, object, _LightGBM)
 
 
 class _XGBoost:

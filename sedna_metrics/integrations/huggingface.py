@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sedna_metrics.integrations._fit import Fit, callback_of
+from sedna_metrics.integrations._fit import Fit, callback_of, framework_class
 from sedna_metrics.tasks._context import length
 
 
@@ -21,7 +21,8 @@ def huggingface_callback() -> Any:
     Raises:
         ImportError: transformers is not installed.
     """
-    return callback_of(huggingface_callback, _Hooks, "TrainerCallback", "transformers")
+    base = framework_class("TrainerCallback", "transformers")
+    return callback_of(huggingface_callback, base, _Hooks)
 
 
 class _Hooks:

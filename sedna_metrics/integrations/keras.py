@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Mapping, Optional
 
-from sedna_metrics.integrations._fit import Fit, active_run, callback_of
+from sedna_metrics.integrations._fit import Fit, active_run, callback_of, framework_class
 from sedna_metrics.tasks._evaluation import Evaluation
 
 
@@ -23,8 +23,8 @@ def keras_callback(samples: Optional[int] = None) -> Any:
     Raises:
         ImportError: Keras is not installed.
     """
-    modules = ("keras.callbacks", "tensorflow.keras.callbacks", "tf_keras.callbacks")
-    return callback_of(keras_callback, _Hooks, "Callback", *modules, samples=samples)
+    base = framework_class("Callback", "keras.callbacks", "tensorflow.keras.callbacks", "tf_keras.callbacks")
+    return callback_of(keras_callback, base, _Hooks, samples=samples)
 
 
 class _Hooks:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Mapping
 
-from sedna_metrics.integrations._fit import Fit, callback_of
+from sedna_metrics.integrations._fit import Fit, callback_of, framework_class
 from sedna_metrics.tasks._context import length
 
 
@@ -20,8 +20,8 @@ def lightning_callback() -> Any:
     Raises:
         ImportError: Lightning is not installed.
     """
-    modules = ("lightning.pytorch.callbacks", "pytorch_lightning.callbacks")
-    return callback_of(lightning_callback, _Hooks, "Callback", *modules)
+    base = framework_class("Callback", "lightning.pytorch.callbacks", "pytorch_lightning.callbacks")
+    return callback_of(lightning_callback, base, _Hooks)
 
 
 class _Hooks:
