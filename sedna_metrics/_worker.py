@@ -242,8 +242,10 @@ class Worker:
             if not self._exporters.is_child:  # pools of multiprocessing end their processes in this way
                 self._log("worker.terminated", signal=name)
             if self.identity.is_batch or self.active_runs:
-                # Without a fatal signal the work may end well after all.
-                self._end_tasks("failed") if is_fatal else self._set_status("failed")
+                if is_fatal:
+                    self._end_tasks("failed")
+                else:
+                    self._set_status("failed")  # the work may end well after all
         with self._boundary:
             if is_fatal:
                 self._exporters.close()

@@ -91,7 +91,8 @@ class _TrainWorker:
     def send(self, _: Any, data: Any, msg_type: Any = None, *__: Any, **___: Any) -> Steps:
         """The update of a round, with its number of samples."""
         if msg_type == "update_weight" and isinstance(data, Mapping):
-            self._task.node_samples(data["num_samples"])
+            if not self._runs:
+                self._task.node_samples(data["num_samples"])
             for training in self._runs.values():
                 training.samples(data["num_samples"])
         yield

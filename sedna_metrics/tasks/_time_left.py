@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Optional
 
-from sedna_metrics._boundary import contained
+from sedna_metrics._boundary import ErrorBoundary, contained
 from sedna_metrics.catalogue import Metric
 from sedna_metrics.metrics import to_float
 from sedna_metrics.tasks._context import TaskContext, length
@@ -91,9 +91,7 @@ class TimeLeft:
     @contained()
     def count(self, batches: Any, total: Any) -> Optional[int]:
         """How many ``batches`` there are: ``total`` if it is a valid number, else their length, if they have one."""
-        count = whole_number(total)
-        if count is None and total is not None:
-            self._boundary.reject(self._metric, total, NOT_WHOLE)
+        count = checked_number(total, self._metric, self._boundary)
         return length(batches) if count is None else count
 
     def finish(self) -> None:
@@ -105,6 +103,14 @@ class TimeLeft:
         """Expose nothing: the run has failed, or has only begun."""
         self.remaining.clear()
         self.completion.clear()
+
+
+def checked_number(value: Any, metric: str, boundary: ErrorBoundary) -> Optional[int]:
+    """As :func:`whole_number`; anything but ``None``, which means not given, is rejected if it is none."""
+    number = whole_number(value)
+    if number is None and value is not None:
+        boundary.reject(metric, value, NOT_WHOLE)
+    return number
 
 
 def whole_number(value: Any) -> Optional[int]:

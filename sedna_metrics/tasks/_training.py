@@ -12,7 +12,7 @@ from sedna_metrics.decorators import Observation
 from sedna_metrics.errors import describe
 from sedna_metrics.tasks._context import TaskContext
 from sedna_metrics.tasks._runs import Run
-from sedna_metrics.tasks._time_left import NOT_WHOLE, TimeLeft, whole_number
+from sedna_metrics.tasks._time_left import TimeLeft, checked_number, whole_number
 
 T = TypeVar("T")
 
@@ -110,9 +110,7 @@ class Training(Run):
     @contained(lambda number=None: number or 0)
     def epoch_begins(self, number: Optional[int] = None) -> int:
         """An epoch begins, for callbacks; returns its number, as for :meth:`epoch`."""
-        given = whole_number(number)
-        if given is None and number is not None:
-            self._boundary.reject(metrics.TRAINING_EPOCH.name, number, NOT_WHOLE)
+        given = checked_number(number, metrics.TRAINING_EPOCH.name, self._boundary)
         self._index = self._done if given is None else given
         if (self._index != self._done or self._epoch.value() is None) and not self._time_left.has_own_units:
             self._time_left.begin(self._index)  # skipped epochs took no time, nor did what came before the first

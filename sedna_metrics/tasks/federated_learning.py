@@ -11,7 +11,7 @@ from sedna_metrics.catalogue import federated
 from sedna_metrics.errors import describe
 from sedna_metrics.tasks._context import Task, TaskContext
 from sedna_metrics.tasks._runs import Run
-from sedna_metrics.tasks._time_left import NOT_WHOLE, whole_number
+from sedna_metrics.tasks._time_left import NOT_WHOLE, checked_number, whole_number
 from sedna_metrics.tasks._training import Training
 
 
@@ -84,9 +84,7 @@ class FederatedLearning(Task):
         number is by default one more than the last. If :meth:`train_nodes` is never called, TrainNodes are the clients
         whose updates came.
         """
-        given = whole_number(number)
-        if given is None and number is not None:
-            self._boundary.reject(federated.AGGREGATION_ROUND.name, number, NOT_WHOLE)
+        given = checked_number(number, federated.AGGREGATION_ROUND.name, self._boundary)
         return Aggregation(self, int(self._round.value() or 0) + 1 if given is None else given)
 
     @contained()
