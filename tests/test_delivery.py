@@ -229,38 +229,27 @@ def test_control_characters_of_an_answer_do_not_reach_the_log(pushing, gateway, 
     assert "\x1b" not in caplog.text
 
 
-@pytest.mark.parametrize(
-    ("behaviour", "spool", "is_safe"),
-    [
-        (gateways.good, None, True),
-        (answer("503 Service Unavailable"), None, True),
-        (answer("503 Service Unavailable"), "off", False),
-        (gateways.hang, None, True),
-        (gateways.hang, "off", False),
-        (answer("404 Not Found"), None, True),
-        (answer("401 Unauthorized"), None, True),
-        (answer("413 Payload Too Large"), None, False),
-    ],
-    ids=["good", "away", "away, spool off", "hangs", "hangs, spool off", "not there", "new token", "refused"],
-)
+#: What the gateway does, the spool, and whether the state is safe then.
+OUTCOMES = {
+    "good": (gateways.good, None, True),
+    "away": (answer("503 Service Unavailable"), None, True),
+    "away, spool off": (answer("503 Service Unavailable"), "off", False),
+    "hangs": (gateways.hang, None, True),
+    "hangs, spool off": (gateways.hang, "off", False),
+    "not there": (answer("404 Not Found"), None, True),
+    "new token": (answer("401 Unauthorized"), None, True),
+    "refused": (answer("413 Payload Too Large"), None, False),
+}
+
+
+@pytest.mark.parametrize(("behaviour", "spool", "is_safe"), OUTCOMES.values(), ids=OUTCOMES)
 def test_flush_returns_whether_the_state_has_arrived_or_is_in_the_spool(pushing, gateway, behaviour, spool, is_safe):
     gateway.behaviour = behaviour
     worker = pushing(push_deadline=1, **({"spool_dir": spool} if spool else {}))
     assert worker.flush() is is_safe
 
 
-@pytest.mark.parametrize(
-    ("behaviour", "spool", "is_safe"),
-    [
-        (gateways.good, None, True),
-        (answer("503 Service Unavailable"), None, True),
-        (answer("503 Service Unavailable"), "off", False),
-        (gateways.hang, None, True),
-        (gateways.hang, "off", False),
-        (answer("413 Payload Too Large"), None, False),
-    ],
-    ids=["good", "away", "away, spool off", "hangs", "hangs, spool off", "refused"],
-)
+@pytest.mark.parametrize(("behaviour", "spool", "is_safe"), OUTCOMES.values(), ids=OUTCOMES)
 def test_a_flush_after_the_end_returns_at_once_what_became_of_the_last_state(
     pushing, gateway, tmp_path, behaviour, spool, is_safe
 ):
